@@ -1,0 +1,51 @@
+# Two commands from a fresh clone: `make demo` and `make test`. Both set up .venv first if need be.
+PYTHON ?= python3
+BIN := .venv/bin
+# Set-up is done again only when what is installed would differ.
+STAMP := .venv/ready-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
+
+.PHONY: help setup demo test lint fast lock adapter bench clean
+
+help:
+	@echo "make demo     set up, then run the main job on a real LM"
+	@echo "make test     set up, then lint, types, import contract and all tests"
+	@echo "make fast     the tests that need no real LM"
+	@echo "make bench    measure generation speed"
+	@echo "make adapter  train the belief-tracking adapter again (up to 45 minutes)"
+	@echo "make lock     write constraints.txt from what pyproject.toml allows today"
+
+setup: $(STAMP)
+
+$(STAMP):
+	@echo "Setting up .venv (a minute or two, once) ..."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "cfgen needs Python 3.11 or newer; run make PYTHON=/path/to/python3.11")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@rm -f .venv/ready-* && touch $@
+
+demo: setup
+	@$(BIN)/cfgen demo
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/python -m pytest
+
+fast: setup
+	$(BIN)/python -m pytest -m "not slow"
+
+bench: setup
+	$(BIN)/python benchmarks/generate.py
+
+adapter: setup
+	$(BIN)/python tools/train_adapter.py
+
+lock:
+	tools/lock
+
+clean:
+	rm -rf .venv
