@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -66,3 +67,13 @@ def did_you_mean(name: str, options: Iterable[str]) -> str:
     if close:
         return f"did you mean {close[0]!r}?"
     return f"there is: {', '.join(known)}" if known else "there is none"
+
+
+def caller_place(depth: int) -> str:
+    """``file:line`` of a calling frame, for records that remember where they were declared.
+
+    Args:
+        depth: How many frames up from the function that calls this one.
+    """
+    frame = sys._getframe(depth + 1)
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

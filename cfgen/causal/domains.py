@@ -1,0 +1,240 @@
+"""Domains: the values an input may take; sampled with an explicit generator, enumerable, countable."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from cfgen.errors import CfgenError, Problem
+
+Pools = Mapping[str, tuple[str, ...]]
+"""Name of a lexicon -> the words that are drawn from it."""
+
+
+class Domain(Protocol):
+    """What every domain can do. Domains are frozen records; nobody subclasses this."""
+
+    def sample(self, rng: random.Random) -> Any:
+        """Draw one value uniformly."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield every value, in a fixed order."""
+
+    def count(self) -> int:
+        """Number of values, without making them."""
+
+    def problem_with(self, value: Any) -> str | None:
+        """Say why ``value`` is not in the domain; None if it is."""
+
+    @property
+    def type(self) -> Any:
+        """Python type of the values: ``int``, ``str``, ``tuple[str, ...]``, ..."""
+
+    @property
+    def arity(self) -> int | None:
+        """Number of elements of a value, None if values are scalars."""
+
+    @property
+    def pools(self) -> Pools:
+        """The lexicons that words are drawn from."""
+
+    def restrict(self, pools: Pools) -> Domain:
+        """The same domain, drawing from smaller lexicons where ``pools`` names them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of a few given values."""
+
+    values: tuple[Any, ...]
+
+    def sample(self, rng: random.Random) -> Any:
+        return self.values[_below(rng, len(self.values))]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.values)
+
+    def count(self) -> int:
+        return len(self.values)
+
+    def problem_with(self, value: Any) -> str | None:
+        if any(type(value) is type(known) and value == known for known in self.values):
+            return None
+        if len(self.values) > 12:
+            return f"must be one of {len(self.values)} values from {self.values[0]!r} on"
+        return f"must be one of {', '.join(map(repr, self.values))}"
+
+    @property
+    def type(self) -> Any:
+        kinds = {type(value) for value in self.values}
+        return kinds.pop() if len(kinds) == 1 else object
+
+    @property
+    def arity(self) -> int | None:
+        return None
+
+    @property
+    def pools(self) -> Pools:
+        return {}
+
+    def restrict(self, pools: Pools) -> Choice:
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """One word of a lexicon.
+
+    Samples come from ``values``; any other word may be given by hand, since a causal model does
+    not depend on which words a lexicon happens to list.
+    """
+
+    pool: str
+    values: tuple[str, ...]
+
+    def sample(self, rng: random.Random) -> str:
+        return self.values[_below(rng, len(self.values))]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.values)
+
+    def count(self) -> int:
+        return len(self.values)
+
+    def problem_with(self, value: Any) -> str | None:
+        if not isinstance(value, str):
+            return f"must be a word (text), not {type(value).__name__}"
+        if not value or value != value.strip() or "\n" in value:
+            return "must be text without leading or trailing whitespace, and not empty"
+        return None
+
+    @property
+    def type(self) -> Any:
+        return str
+
+    @property
+    def arity(self) -> int | None:
+        return None
+
+    @property
+    def pools(self) -> Pools:
+        return {self.pool: self.values}
+
+    def restrict(self, pools: Pools) -> Words:
+        return replace(self, values=pools.get(self.pool, self.values))
+
+
+@dataclass(frozen=True, slots=True)
+class Distinct:
+    """A tuple of ``size`` different values of one domain, in any order."""
+
+    of: Choice | Words
+    size: int
+
+    def sample(self, rng: random.Random) -> tuple[Any, ...]:
+        values = self.of.values
+        taken: list[int] = []
+        while len(taken) < self.size:
+            index = _below(rng, len(values))
+            if index not in taken:
+                taken.append(index)
+        return tuple(values[index] for index in taken)
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        return itertools.permutations(self.of, self.size)
+
+    def count(self) -> int:
+        return math.perm(self.of.count(), self.size)
+
+    def problem_with(self, value: Any) -> str | None:
+        if not isinstance(value, tuple) or len(value) != self.size:
+            return f"must be a list of {self.size} values"
+        for element in value:
+            problem = self.of.problem_with(element)
+            if problem:
+                return f"{element!r} {problem}"
+        if len(set(value)) < self.size:
+            return "must be all different"
+        return None
+
+    @property
+    def type(self) -> Any:
+        return tuple[self.of.type, ...]
+
+    @property
+    def arity(self) -> int | None:
+        return self.size
+
+    @property
+    def pools(self) -> Pools:
+        return self.of.pools
+
+    def restrict(self, pools: Pools) -> Distinct:
+        return replace(self, of=self.of.restrict(pools))
+
+
+def integers(low: int, high: int) -> Choice:
+    """The whole numbers from ``low`` to ``high``, both included.
+
+    Raises:
+        CfgenError: If there is none.
+    """
+    if low > high:
+        raise CfgenError(
+            Problem("empty-domain", f"integers({low}, {high}) is empty", hint="swap the two bounds")
+        )
+    return Choice(tuple(range(low, high + 1)))
+
+
+def choice(values: Sequence[Any]) -> Choice:
+    """One of ``values``.
+
+    Raises:
+        CfgenError: If there is none, or one is named twice.
+    """
+    if not values:
+        raise CfgenError(
+            Problem("empty-domain", "choice([]) is empty", hint="name at least one value")
+        )
+    if len(set(values)) < len(values):
+        raise CfgenError(
+            Problem(
+                "repeated-value", f"choice({list(values)!r}) names a value twice", hint="drop one"
+            )
+        )
+    return Choice(tuple(values))
+
+
+def boolean() -> Choice:
+    """False or True."""
+    return Choice((False, True))
+
+
+def distinct(of: Choice | Words, size: int) -> Distinct:
+    """``size`` different values of the domain ``of``, as a tuple.
+
+    Raises:
+        CfgenError: If ``of`` has fewer than ``size`` values.
+    """
+    if size < 1 or of.count() < size:
+        raise CfgenError(
+            Problem(
+                "empty-domain",
+                f"{size} distinct values were asked of a domain that has {of.count()}",
+                hint="ask for fewer, or add values",
+            )
+        )
+    return Distinct(of, size)
+
+
+def _below(rng: random.Random, bound: int) -> int:
+    """Uniform integer in [0, bound), by rejection on raw bits: the same on every Python version."""
+    bits = bound.bit_length()
+    value = rng.getrandbits(bits)
+    while value >= bound:
+        value = rng.getrandbits(bits)
+    return value

@@ -1,0 +1,50 @@
+"""Settings: full assignments of values to the variables of a causal model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+class Setting(Mapping[str, Any]):
+    """An immutable full assignment of values, inputs first, then variables in causal order.
+
+    Two settings are equal if they assign the same values, however these came about.
+
+    Attributes:
+        intervened: Names of the variables whose value was set rather than computed.
+    """
+
+    __slots__ = ("_values", "intervened")
+    intervened: frozenset[str]
+
+    def __init__(
+        self, values: Mapping[str, Any], intervened: frozenset[str] = frozenset()
+    ) -> None:
+        object.__setattr__(self, "_values", dict(values))
+        object.__setattr__(self, "intervened", intervened)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError("a Setting cannot be changed; call intervene() for a new one")
+
+    __delattr__ = __setattr__  # type: ignore[assignment]
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name]  # type: ignore[attr-defined]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)  # type: ignore[attr-defined]
+
+    def __len__(self) -> int:
+        return len(self._values)  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._values.items()))  # type: ignore[attr-defined]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Setting, (dict(self), self.intervened))
+
+    def __repr__(self) -> str:
+        mark = {name: "*" for name in self.intervened}
+        inside = ", ".join(f"{name}{mark.get(name, '')}={value!r}" for name, value in self.items())
+        return f"Setting({inside})"

@@ -1,0 +1,1 @@
+"""Counterfactuals: edits, designs, hypotheses, and the pairs they make."""

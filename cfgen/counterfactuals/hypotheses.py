@@ -1,0 +1,96 @@
+"""Hypotheses: which variables live at which site of the LM, hence what it says when swapped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from cfgen.errors import caller_place
+
+NONE = "none"
+"""The trivial rival under which nothing happens: the original's answer is predicted."""
+ALL = "all"
+"""The trivial rival under which everything is copied: the counterfactual's answer is predicted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where in the LM the variables of a hypothesis are said to live.
+
+    Attributes:
+        positions: Position expressions: ``last``, ``item_1[0]``, ``story/item_1``, ``item_1[0]+1``.
+        frozen: Positions held at the original's own activations, in every layer.
+        align: Where a value comes from in the counterfactual: the same slot, or, swapped by word,
+            the slot that holds the word which this slot has in the original.
+        layers: One layer at a time, or all layers from the first up to L at once.
+        component: What is swapped; ``resid_post`` is the residual stream after a block.
+    """
+
+    positions: tuple[str, ...] = ("last",)
+    frozen: tuple[str, ...] = ()
+    align: Literal["slot", "word"] = "slot"
+    layers: Literal["each", "up_to"] = "each"
+    component: str = "resid_post"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "positions", _names(self.positions))
+        object.__setattr__(self, "frozen", _names(self.frozen))
+
+    @property
+    def label(self) -> str:
+        """Short text that names the position in tables and files."""
+        text = "+".join(self.positions)
+        if self.align == "word":
+            text += " by word"
+        if self.layers == "up_to":
+            text += " up to"
+        return f"{text}, frozen {'+'.join(self.frozen)}" if self.frozen else text
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """A set of variables to interchange (and perhaps to hold), said to live at one site.
+
+    Attributes:
+        name: Name, used as the key of its predictions.
+        interchange: What takes its value from the counterfactual: pairs (variable, variable of
+            the counterfactual). May be given as a list of names (each from its namesake) or as a
+            mapping from variable to the counterfactual's variable.
+        hold: Variables kept at the original's values while their parents move.
+        site: Where in the LM the interchanged variables are said to live.
+        design: Name of the design that it is meant to be tested with.
+        description: One sentence for a person.
+        reference: Paper and section that it is taken from.
+        where: ``file:line`` of its declaration.
+    """
+
+    name: str
+    interchange: tuple[tuple[str, str], ...] | Iterable[str] | Mapping[str, str]
+    hold: tuple[str, ...] = ()
+    site: Site = field(default_factory=Site)
+    design: str | None = None
+    description: str = ""
+    reference: str = ""
+    where: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        given = self.interchange
+        if isinstance(given, str):
+            given = (given,)
+        if isinstance(given, Mapping):
+            crossed = tuple(given.items())
+        else:
+            crossed = tuple((x, x) if isinstance(x, str) else (x[0], x[1]) for x in given)
+        object.__setattr__(self, "interchange", crossed)
+        object.__setattr__(self, "hold", _names(self.hold))
+        object.__setattr__(self, "where", self.where or caller_place(2))
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """Variable -> the counterfactual's variable that it takes its value from."""
+        return dict(self.interchange)  # type: ignore[arg-type]
+
+
+def _names(given: str | Iterable[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)

@@ -1,0 +1,72 @@
+"""Pairs: two prompts, what each answers, and what every hypothesis predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cfgen.prompts import Prompt
+
+ORIGINAL = "original"
+COUNTERFACTUAL = "counterfactual"
+THIRD = "third"
+KINDS = (ORIGINAL, COUNTERFACTUAL, THIRD)
+"""The kinds of a prediction: the original's answer, the counterfactual's, or a third one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One prompt of a pair, with everything known about it.
+
+    Attributes:
+        inputs: Values of the causal model's inputs.
+        prompt: The text and its spans.
+        answer: The model's output as text, without leading space; None where there is none.
+        answer_prefix: What stands between prompt and answer, usually one space.
+        variables: Values of all variables of the causal model, inputs included.
+        slots: Slot name -> the word it shows.
+    """
+
+    inputs: Mapping[str, Any]
+    prompt: Prompt
+    answer: str | None
+    answer_prefix: str
+    variables: Mapping[str, Any]
+    slots: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """An original and a counterfactual.
+
+    Attributes:
+        id: Hash of the content.
+        index: Which candidate of its seed it is.
+        task: Name of the task.
+        design: Name of the design that made the counterfactual.
+        original: The prompt that is intervened on.
+        counterfactual: The prompt that values are taken from.
+        predictions: Hypothesis -> the output it predicts; ``none`` and ``all`` always among them.
+        kinds: Hypothesis -> kind of that prediction, one of :data:`KINDS`.
+        decisive: Whether ``none`` and the contrast all predict different outputs.
+        contrast: The hypotheses that the design is meant to tell apart.
+    """
+
+    id: str
+    index: int
+    task: str
+    design: str
+    original: Side
+    counterfactual: Side
+    predictions: Mapping[str, str | None]
+    kinds: Mapping[str, str]
+    decisive: bool
+    contrast: tuple[str, ...]
+
+
+def kind_of(prediction: Any, original: Any, counterfactual: Any) -> str:
+    """Kind of a prediction; where both prompts answer the same, that answer is the original's."""
+    if prediction == original:
+        return ORIGINAL
+    return COUNTERFACTUAL if prediction == counterfactual else THIRD
