@@ -1,12 +1,13 @@
-"""Domains: the values an input may take; sampled with an explicit generator, enumerable, countable."""
+"""Domains: the values an input may take; sampled with a given generator, enumerable, countable."""
 
 from __future__ import annotations
 
 import itertools
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import GenericAlias
 from typing import Any, Protocol
 
 from cfgen.errors import CfgenError, Problem
@@ -18,8 +19,12 @@ Pools = Mapping[str, tuple[str, ...]]
 class Domain(Protocol):
     """What every domain can do. Domains are frozen records; nobody subclasses this."""
 
-    def sample(self, rng: random.Random) -> Any:
-        """Draw one value uniformly."""
+    def sample(self, rng: random.Random, avoid: Collection[Any] = ()) -> Any:
+        """Draw one value uniformly from those that have (as an element) nothing in ``avoid``.
+
+        Raises:
+            CfgenError: If there is no such value.
+        """
 
     def __iter__(self) -> Iterator[Any]:
         """Yield every value, in a fixed order."""
@@ -52,8 +57,8 @@ class Choice:
 
     values: tuple[Any, ...]
 
-    def sample(self, rng: random.Random) -> Any:
-        return self.values[_below(rng, len(self.values))]
+    def sample(self, rng: random.Random, avoid: Collection[Any] = ()) -> Any:
+        return _draw(rng, self.values, 1, avoid)[0]
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.values)
@@ -96,8 +101,8 @@ class Words:
     pool: str
     values: tuple[str, ...]
 
-    def sample(self, rng: random.Random) -> str:
-        return self.values[_below(rng, len(self.values))]
+    def sample(self, rng: random.Random, avoid: Collection[Any] = ()) -> str:
+        return str(_draw(rng, self.values, 1, avoid)[0])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.values)
@@ -135,14 +140,8 @@ class Distinct:
     of: Choice | Words
     size: int
 
-    def sample(self, rng: random.Random) -> tuple[Any, ...]:
-        values = self.of.values
-        taken: list[int] = []
-        while len(taken) < self.size:
-            index = _below(rng, len(values))
-            if index not in taken:
-                taken.append(index)
-        return tuple(values[index] for index in taken)
+    def sample(self, rng: random.Random, avoid: Collection[Any] = ()) -> tuple[Any, ...]:
+        return tuple(_draw(rng, self.of.values, self.size, avoid))
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         return itertools.permutations(self.of, self.size)
@@ -163,7 +162,7 @@ class Distinct:
 
     @property
     def type(self) -> Any:
-        return tuple[self.of.type, ...]
+        return GenericAlias(tuple, (self.of.type, ...))
 
     @property
     def arity(self) -> int | None:
@@ -231,10 +230,31 @@ def distinct(of: Choice | Words, size: int) -> Distinct:
     return Distinct(of, size)
 
 
-def _below(rng: random.Random, bound: int) -> int:
-    """Uniform integer in [0, bound), by rejection on raw bits: the same on every Python version."""
-    bits = bound.bit_length()
-    value = rng.getrandbits(bits)
-    while value >= bound:
-        value = rng.getrandbits(bits)
-    return value
+def _draw(
+    rng: random.Random, values: Sequence[Any], size: int, avoid: Collection[Any]
+) -> list[Any]:
+    """Draw different values uniformly, in random order, none of them in ``avoid``.
+
+    By rejection on raw bits, so that a generator's state gives the same draw on every Python
+    version and platform.
+    """
+    if len(values) < size + len(avoid):
+        left = sum(value not in avoid for value in values)
+        if left < size:
+            raise CfgenError(
+                Problem(
+                    "too-few-values",
+                    f"{size} new values are needed, but only {left} of {len(values)} are left "
+                    f"besides {', '.join(map(repr, avoid))}",
+                    hint="add entries to the lexicon, or use a design that resamples less",
+                )
+            )
+    count, bits = len(values), len(values).bit_length()
+    drawn: list[Any] = []
+    while len(drawn) < size:
+        index = rng.getrandbits(bits)
+        if index < count:
+            value = values[index]
+            if value not in drawn and value not in avoid:
+                drawn.append(value)
+    return drawn

@@ -33,7 +33,7 @@ class Graph:
         return _reach(name, self.children)
 
     def mermaid(self) -> str:
-        """The graph as Mermaid flowchart text: inputs as stadiums, the output with a double line."""
+        """The graph as Mermaid flowchart text: inputs rounded, output double."""
         lines = ["flowchart TD"]
         for name in self.order:
             if name in self.inputs:

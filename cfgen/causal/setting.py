@@ -18,9 +18,7 @@ class Setting(Mapping[str, Any]):
     __slots__ = ("_values", "intervened")
     intervened: frozenset[str]
 
-    def __init__(
-        self, values: Mapping[str, Any], intervened: frozenset[str] = frozenset()
-    ) -> None:
+    def __init__(self, values: Mapping[str, Any], intervened: frozenset[str] = frozenset()) -> None:
         object.__setattr__(self, "_values", dict(values))
         object.__setattr__(self, "intervened", intervened)
 

@@ -1,0 +1,33 @@
+"""Causal models: variables, mechanisms, domains, run, intervene, interchange."""
+
+from cfgen.causal.domains import (
+    Choice,
+    Distinct,
+    Domain,
+    Pools,
+    Words,
+    boolean,
+    choice,
+    distinct,
+    integers,
+)
+from cfgen.causal.graph import Graph
+from cfgen.causal.model import CausalModel
+from cfgen.causal.program import Program
+from cfgen.causal.setting import Setting
+
+__all__ = [
+    "CausalModel",
+    "Choice",
+    "Distinct",
+    "Domain",
+    "Graph",
+    "Pools",
+    "Program",
+    "Setting",
+    "Words",
+    "boolean",
+    "choice",
+    "distinct",
+    "integers",
+]

@@ -1,0 +1,281 @@
+"""Causal models: mechanisms are functions, their parameter names are their parents."""
+
+from __future__ import annotations
+
+import random
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from cfgen.causal.check import Input, build_program
+from cfgen.causal.domains import Domain, Pools
+from cfgen.causal.graph import Graph
+from cfgen.causal.program import Mechanism, Program
+from cfgen.causal.setting import Setting
+from cfgen.errors import CfgenError, Problem, caller_place, did_you_mean
+
+REQUIRED: Any = object()
+"""Marks an input without a default value."""
+
+Source = Mapping[str, Any] | tuple[Mapping[str, Any], str]
+"""A counterfactual (inputs or a setting), or a counterfactual and the variable to take from it."""
+
+F = typing.TypeVar("F", bound=Callable[..., Any])
+
+
+class CausalModel:
+    """A symbolic, deterministic causal model.
+
+    Declare inputs with :meth:`input` and variables with the decorator :meth:`variable`. The
+    definition is checked, all of it at once, the first time the model is used.
+
+    Attributes:
+        name: Name of the model.
+        output: Name of the variable that is the model's answer.
+    """
+
+    def __init__(self, name: str, *, output: str) -> None:
+        self.name = name
+        self.output = output
+        self._where = caller_place(1)
+        self._inputs: list[Input] = []
+        self._mechanisms: list[Mechanism] = []
+        self._program: Program | None = None
+
+    def input(
+        self, name: str, domain: Domain, *, each: str | None = None, default: Any = REQUIRED
+    ) -> None:
+        """Declare an input.
+
+        Args:
+            name: Its name.
+            domain: The values it may take.
+            each: For tuples, what one element is called in templates: ``each="box"`` gives
+                ``box_1``, ``box_2``; the input's name without its last "s" if not given.
+            default: Value used by :meth:`run` when the input is not given.
+        """
+        singular = each or (name[:-1] if name.endswith("s") else name)
+        self._inputs.append(Input(name, domain, singular, default, caller_place(1)))
+        self._program = None
+
+    def variable(self, mechanism: F) -> F:
+        """Declare a variable: the function's name is its name, the parameters are its parents."""
+        self._mechanisms.append(mechanism)
+        self._program = None
+        return mechanism
+
+    @property
+    def program(self) -> Program:
+        """The checked model, in the form that evaluates fastest; its inputs are trusted.
+
+        Raises:
+            CfgenError: With every problem of the definition.
+        """
+        if self._program is None:
+            self._program = build_program(
+                self.name, self.output, self._inputs, self._mechanisms, self._where
+            )
+        return self._program
+
+    def graph(self) -> Graph:
+        """Parents, children and causal order of every variable."""
+        return self.program.graph
+
+    @property
+    def domains(self) -> dict[str, Domain]:
+        """Input -> its domain."""
+        return {item.name: item.domain for item in self._inputs}
+
+    @property
+    def slots(self) -> dict[str, tuple[str, ...]]:
+        """Input -> names under which templates show its elements (or itself, if a scalar)."""
+        return {
+            item.name: (item.name,)
+            if item.domain.arity is None
+            else tuple(f"{item.each}_{k + 1}" for k in range(item.domain.arity))
+            for item in self._inputs
+        }
+
+    @property
+    def types(self) -> dict[str, Any]:
+        """Name -> type of its values, by domain or return annotation; ``object`` if unknown."""
+        known = {item.name: item.domain.type for item in self._inputs}
+        for mechanism in self._mechanisms:
+            hints = typing.get_type_hints(mechanism)
+            known[mechanism.__name__] = hints.get("return", object)
+        return known
+
+    def run(self, inputs: Mapping[str, Any]) -> Setting:
+        """Compute every variable from the inputs.
+
+        Args:
+            inputs: A value for each input that has no default; lists stand for tuples.
+
+        Raises:
+            CfgenError: For unknown, missing or impossible inputs (all of them together), or if a
+                mechanism raises.
+        """
+        return Setting(self.program.run(self.complete(inputs)))
+
+    def complete(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Inputs checked against their domains, lists made tuples, defaults filled in.
+
+        Raises:
+            CfgenError: With every unknown, missing or impossible input.
+        """
+        _ = self.program
+        names = [item.name for item in self._inputs]
+        problems = [
+            Problem(
+                "unknown-input",
+                f"causal model {self.name!r} has no input {name!r}",
+                hint=did_you_mean(name, names),
+            )
+            for name in inputs
+            if name not in names
+        ]
+        full: dict[str, Any] = {}
+        for item in self._inputs:
+            value = inputs.get(item.name, item.default)
+            value = tuple(value) if isinstance(value, list) else value
+            if value is REQUIRED:
+                problems.append(
+                    Problem(
+                        "missing-input",
+                        f"input {item.name!r} of causal model {self.name!r} is not given",
+                        hint=f"give a value for {item.name!r}",
+                    )
+                )
+            elif wrong := item.domain.problem_with(value):
+                problems.append(
+                    Problem("bad-input", f"input {item.name!r} is {value!r}, but it {wrong}")
+                )
+            full[item.name] = value
+        if problems:
+            raise CfgenError(problems)
+        return full
+
+    def intervene(self, inputs: Mapping[str, Any], values: Mapping[str, Any]) -> Setting:
+        """Run with some variables set by hand.
+
+        Args:
+            inputs: Inputs, or a setting (whose own interventions stay in force).
+            values: Variable -> the value it is set to.
+
+        Raises:
+            CfgenError: For names that the model does not have, or if a mechanism raises.
+        """
+        self._check_names(values)
+        base, fixed = self._base(inputs)
+        fixed |= values
+        return Setting(self.program.rerun(base, fixed), frozenset(fixed))
+
+    def interchange(
+        self, original: Mapping[str, Any], sources: Mapping[str, Source], hold: Iterable[str] = ()
+    ) -> Setting:
+        """Run on the original, but give variables the values they have in counterfactuals.
+
+        Args:
+            original: Inputs, or a setting (whose own interventions stay in force).
+            sources: Variable -> counterfactual (inputs or a setting), or a pair (counterfactual,
+                variable to take the value from).
+            hold: Variables kept at the original's value while their parents move.
+
+        Raises:
+            CfgenError: For unknown names, for a variable both interchanged and held, or if a
+                mechanism raises.
+        """
+        held = tuple(hold)
+        pairs = {
+            name: source if isinstance(source, tuple) else (source, name)
+            for name, source in sources.items()
+        }
+        self._check_names([*pairs, *held, *(taken for _, taken in pairs.values())])
+        both = [name for name in held if name in pairs]
+        if both:
+            raise CfgenError(
+                Problem(
+                    "held-and-interchanged",
+                    f"{', '.join(both)} cannot be held and interchanged at once",
+                    hint="drop the name from one of the two",
+                )
+            )
+        base, fixed = self._base(original)
+        fixed |= {name: base[name] for name in held}
+        settings: dict[int, Mapping[str, Any]] = {}
+        for name, (counterfactual, taken) in pairs.items():
+            if id(counterfactual) not in settings:
+                settings[id(counterfactual)] = (
+                    counterfactual
+                    if isinstance(counterfactual, Setting)
+                    else self.run(counterfactual)
+                )
+            fixed[name] = settings[id(counterfactual)][taken]
+        return Setting(self.program.rerun(base, fixed), frozenset(fixed))
+
+    def sample(self, rng: random.Random, pools: Pools | None = None) -> dict[str, Any]:
+        """Draw inputs uniformly and independently.
+
+        Args:
+            rng: Source of randomness; equal states give equal inputs.
+            pools: Lexicon -> the words to draw from instead of all of it.
+        """
+        return {
+            name: (domain.restrict(pools) if pools else domain).sample(rng)
+            for name, domain in self.domains.items()
+        }
+
+    def count(self) -> int:
+        """Number of different inputs, computed without making them."""
+        total = 1
+        for domain in self.domains.values():
+            total *= domain.count()
+        return total
+
+    def enumerate(self, limit: int = 100_000) -> Iterator[dict[str, Any]]:
+        """Yield every possible input, the last declared one varying fastest.
+
+        Args:
+            limit: How many at most.
+
+        Raises:
+            CfgenError: At once, if there are more than ``limit``.
+        """
+        if self.count() > limit:
+            raise CfgenError(
+                Problem(
+                    "too-many-inputs",
+                    f"causal model {self.name!r} has {self.count():,} inputs, "
+                    f"more than the limit of {limit:,}",
+                    hint="raise limit=, or give the inputs smaller domains",
+                )
+            )
+        return self._enumerate(list(self.domains.items()))
+
+    def _enumerate(self, rest: list[tuple[str, Domain]]) -> Iterator[dict[str, Any]]:
+        if not rest:
+            yield {}
+            return
+        (name, domain), *others = rest
+        for value in domain:
+            for tail in self._enumerate(others):
+                yield {name: value, **tail}
+
+    def _base(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Values under which interventions are made, and those already in force."""
+        if isinstance(given, Setting):
+            return dict(given), {name: given[name] for name in given.intervened}
+        return dict(self.run(given)), {}
+
+    def _check_names(self, names: Iterable[str]) -> None:
+        known = self.program.graph.order
+        unknown = [name for name in dict.fromkeys(names) if name not in known]
+        if unknown:
+            raise CfgenError(
+                Problem(
+                    "unknown-variable",
+                    f"causal model {self.name!r} has no variable {name!r}",
+                    hint=did_you_mean(name, known),
+                )
+                for name in unknown
+            )

@@ -1,0 +1,85 @@
+"""Designs: named, reproducible ways to turn an original's inputs into a counterfactual's."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cfgen.causal import Domain, Pools
+from cfgen.counterfactuals.edits import Edit, apply_edits
+from cfgen.errors import caller_place
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """How pairs are made.
+
+    Attributes:
+        name: Name of the design.
+        counterfactual: Edits that turn the original's inputs into the counterfactual's; inputs
+            that no edit names stay as they are.
+        original: Edits that bring randomly drawn inputs into the form the design needs.
+        contrast: The hypotheses that the design is meant to tell apart.
+        description: One sentence for a person.
+        where: ``file:line`` of its declaration.
+    """
+
+    name: str
+    counterfactual: tuple[Edit, ...]
+    original: tuple[Edit, ...] = ()
+    contrast: tuple[str, ...] = ()
+    description: str = ""
+    where: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "counterfactual", tuple(self.counterfactual))
+        object.__setattr__(self, "original", tuple(self.original))
+        contrast: Iterable[str] = self.contrast
+        object.__setattr__(self, "contrast", tuple(contrast))
+        object.__setattr__(self, "where", self.where or caller_place(2))
+
+    def words_needed(self, domains: Mapping[str, Domain]) -> dict[str, int]:
+        """Lexicon -> how many of its words one pair can use at most.
+
+        Inputs that draw from one lexicon are counted as if they shared no word; that is what a
+        pair may need, and a split's share of a lexicon must not be smaller.
+        """
+        needed: dict[str, int] = {}
+        for name, domain in domains.items():
+            fresh = sum(
+                edit.op == "resample" and edit.disjoint and edit.input == name
+                for edit in self.counterfactual
+            )
+            for pool in domain.pools:
+                needed[pool] = max(needed.get(pool, 0), (domain.arity or 1) * (1 + fresh))
+        return needed
+
+
+def restrict_domains(
+    domains: Mapping[str, Domain], pools: Pools, allowed: Mapping[str, Domain]
+) -> dict[str, Domain]:
+    """Domains to draw from: smaller lexicons, and other domains where ``allowed`` names them."""
+    return {
+        name: allowed.get(name, domain).restrict(pools) if pools else allowed.get(name, domain)
+        for name, domain in domains.items()
+    }
+
+
+def draw_inputs(
+    design: Design, domains: Mapping[str, Domain], rng: random.Random
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Draw one pair of inputs.
+
+    Args:
+        design: How the pair is made.
+        domains: Input -> domain to draw from.
+        rng: Source of randomness; equal states give equal pairs.
+
+    Returns:
+        The original's inputs and the counterfactual's.
+    """
+    drawn = {name: domain.sample(rng) for name, domain in domains.items()}
+    original = apply_edits(design.original, drawn, domains, rng)
+    return original, apply_edits(design.counterfactual, original, domains, rng)
