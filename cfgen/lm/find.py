@@ -1,0 +1,94 @@
+"""What the name of an LM stands for: a known LM, a folder, or an id on the Hub."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from cfgen.errors import CfgenError, Problem, did_you_mean
+from cfgen.lm.cache import Progress, no_progress, sha256_of
+from cfgen.lm.entries import ADAPTER_FILES, AdapterEntry, BaseEntry, Entry
+from cfgen.lm.fetch import fetch
+from cfgen.lm.hub import hub_folder
+from cfgen.lm.registry import load_entries
+from cfgen.paths import display
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Files to load, and which they are.
+
+    Attributes:
+        folder: Holds the configuration, the weights and the tokenizer.
+        revision: As in :class:`cfgen.lm.load.LM`.
+        adapter: Folder of the LoRA adapter to merge, None if there is none.
+    """
+
+    folder: Path
+    revision: str
+    adapter: Path | None = None
+
+
+def find_weights(name: str, *, progress: Progress = no_progress) -> Weights:
+    """Find the files that a name stands for, fetching them if need be.
+
+    Args:
+        name: As in :func:`cfgen.lm.load.load_lm`.
+        progress: As in :func:`cfgen.lm.load.load_lm`.
+
+    Raises:
+        CfgenError: Nothing has that name, or it can't be fetched.
+    """
+    entries = load_entries()
+    entry = entries.get(name)
+    if isinstance(entry, BaseEntry):
+        return Weights(fetch(entry, progress=progress), f"sha256:{entry.source.member.sha256}")
+    if isinstance(entry, AdapterEntry):
+        base = find_weights(entry.base, progress=progress)
+        revision = f"{base.revision}+adapter:{_content_hash(entry.folder, ADAPTER_FILES)}"
+        return Weights(base.folder, revision, entry.folder)
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return _local(folder)
+    if _is_path(name):
+        message = f"there is no folder {name}"
+        raise CfgenError(Problem("lm-unknown", message, hint=_hint(name, entries)))
+    if name.count("/") == 1:
+        snapshot = hub_folder(name, progress)
+        return Weights(snapshot, snapshot.name)
+    message = f"there is no known LM {name!r}"
+    raise CfgenError(Problem("lm-unknown", message, hint=_hint(name, entries)))
+
+
+def _is_path(name: str) -> bool:
+    return name.startswith((".", "~")) or Path(name).is_absolute()
+
+
+def _hint(name: str, known: dict[str, Entry]) -> str:
+    closest = did_you_mean(name, known)
+    listed = "" if closest.startswith("there is") else f" there is: {', '.join(known)};"
+    return (
+        f"{closest}{listed or ';'} a folder is named as ./folder, an LM on the Hub as owner/name "
+        "or owner/name@revision"
+    )
+
+
+def _local(folder: Path) -> Weights:
+    """Check that a folder holds an LM, and hash what decides its outputs."""
+    weights = sorted(file.name for file in folder.glob("*.safetensors"))
+    if (folder / "config.json").is_file() and weights:
+        return Weights(folder, _content_hash(folder, ("config.json", *weights)))
+    missing = "*.safetensors" if (folder / "config.json").is_file() else "config.json"
+    hint = "it must be a folder as transformers' save_pretrained writes it"
+    if (folder / ADAPTER_FILES[0]).is_file():
+        hint = "this is an adapter: name it in data/models/<name>.yaml, together with its base"
+    raise CfgenError(Problem("lm-folder", f"{display(folder)} holds no {missing}", hint=hint))
+
+
+def _content_hash(folder: Path, names: tuple[str, ...]) -> str:
+    """One hash over the names and the bytes of some files of a folder."""
+    digest = hashlib.sha256()
+    for name in names:
+        digest.update(f"{name} {sha256_of(folder / name)}\n".encode())
+    return f"sha256:{digest.hexdigest()}"

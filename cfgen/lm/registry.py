@@ -1,0 +1,181 @@
+"""Which LMs are known by name: one ``data/models/<name>.yaml`` each, built in or a project's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from cfgen.errors import CfgenError, Problem, did_you_mean
+from cfgen.lm.cache import is_complete
+from cfgen.lm.entries import ADAPTER_FILES, AdapterEntry, BaseEntry, Entry
+from cfgen.paths import display, find_all
+
+
+@dataclass(frozen=True, slots=True)
+class ModelListing:
+    """One line of the list of known LMs.
+
+    Attributes:
+        name: What to say to load it.
+        description: What it is.
+        licence: SPDX identifier.
+        size: Bytes it takes on disk, without its base.
+        base: Name of the base of an adapter, None for a base.
+        cached: Whether it can be loaded without fetching anything (for an adapter with a base
+            that is not known by name: whether the adapter itself is there).
+        path: Where it lies, None if it does not yet.
+    """
+
+    name: str
+    description: str
+    licence: str
+    size: int
+    base: str | None
+    cached: bool
+    path: Path | None
+
+
+def load_entries(*first: Path) -> dict[str, Entry]:
+    """Read every ``data/models/*.yaml`` of the project and the built-ins; the first of a name wins.
+
+    Args:
+        *first: Folders to search before the current one.
+
+    Returns:
+        The entries by name, sorted.
+
+    Raises:
+        CfgenError: Everything that is wrong in any of the files, each with file and line.
+    """
+    files: dict[str, Path] = {}
+    for folder in find_all("data/models", *first):
+        for file in sorted(folder.glob("*.yaml")):
+            files.setdefault(file.stem, file)
+    entries: dict[str, Entry] = {}
+    lines: dict[str, dict[str, int]] = {}
+    problems: list[Problem] = []
+    for name, file in sorted(files.items()):
+        entry, lines[name], found = _read(name, file)
+        problems += found
+        if entry is not None:
+            entries[name] = entry
+    for entry in entries.values():
+        if isinstance(entry, AdapterEntry):
+            problems += _adapter_problems(entry, entries, files, lines[entry.name])
+    if problems:
+        raise CfgenError(problems)
+    return entries
+
+
+def list_models(*first: Path) -> tuple[ModelListing, ...]:
+    """Say which LMs are known, and which of them are here already.
+
+    Args:
+        *first: Folders to search before the current one.
+
+    Raises:
+        CfgenError: As :func:`load_entries`.
+    """
+    entries = load_entries(*first)
+    return tuple(_listing(entry, entries) for entry in entries.values())
+
+
+def _listing(entry: Entry, entries: dict[str, Entry]) -> ModelListing:
+    if isinstance(entry, BaseEntry):
+        cached = is_complete(entry.folder)
+        size, base, path = entry.size, None, entry.folder if cached else None
+    else:
+        below = entries.get(entry.base)
+        cached = below is None or is_complete(below.folder)
+        size = sum((entry.folder / name).stat().st_size for name in ADAPTER_FILES)
+        base, path = entry.base, entry.folder
+    return ModelListing(entry.name, entry.description, entry.licence, size, base, cached, path)
+
+
+def _read(name: str, file: Path) -> tuple[Entry | None, dict[str, int], list[Problem]]:
+    """Read one file; returns the entry, the line of every key (``source.wheel``), and problems."""
+    try:
+        text = file.read_text(encoding="utf-8")
+        raw = yaml.safe_load(text)
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{display(file)}:{mark.line + 1 if mark else 1}"
+        reason = getattr(error, "problem", None) or error
+        hint = "docs/errors/lm.md shows what such a file looks like"
+        return None, {}, [Problem("lm-entry", f"this is not YAML: {reason}", where, hint)]
+    if not isinstance(raw, dict):
+        message = "a known LM is a mapping of description, licence, and so on"
+        return None, {}, [Problem("lm-entry", message, f"{display(file)}:1")]
+    lines = dict(_key_lines(node))
+    record = AdapterEntry if {"base", "adapter"} & raw.keys() else BaseEntry
+    try:
+        return record.model_validate({**raw, "name": name, "file": file}), lines, []
+    except ValidationError as error:
+        return (
+            None,
+            lines,
+            [
+                _field_problem(detail, record, file, lines)
+                for detail in error.errors(include_url=False)
+            ],
+        )
+
+
+def _field_problem(
+    detail: Any, record: type[BaseModel], file: Path, lines: dict[str, int]
+) -> Problem:
+    """Turn one of pydantic's findings into a problem with a line."""
+    path = [str(part) for part in detail["loc"]]
+    key = ".".join(path)
+    known = next(
+        (".".join(path[:n]) for n in range(len(path), 0, -1) if ".".join(path[:n]) in lines), ""
+    )
+    hint = ""
+    if detail["type"] == "extra_forbidden" and len(path) == 1:
+        hint = did_you_mean(key, set(record.model_fields) - {"name", "file"})
+    elif detail["type"] == "string_type":
+        hint = "put it in quotes"
+    message = f"{key!r}: {detail['msg'][0].lower()}{detail['msg'][1:]}"
+    return Problem("lm-entry", message, f"{display(file)}:{lines.get(known, 1)}", hint)
+
+
+def _key_lines(node: yaml.Node | None, prefix: str = "") -> Iterable[tuple[str, int]]:
+    """Yield ``("source.wheel", line)`` for every key below a mapping node."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            path = f"{prefix}{key.value}"
+            yield path, key.start_mark.line + 1
+            yield from _key_lines(value, f"{path}.")
+
+
+def _adapter_problems(
+    entry: AdapterEntry, entries: dict[str, Entry], files: dict[str, Path], lines: dict[str, int]
+) -> list[Problem]:
+    """Check what an adapter points at: its base, and the files of its folder."""
+    where = f"{display(entry.file)}:{lines.get('base', 1)}"
+    problems: list[Problem] = []
+    if isinstance(entries.get(entry.base), AdapterEntry):
+        message = f"the base {entry.base!r} is itself an adapter"
+        problems.append(Problem("lm-entry-base", message, where, "name a base, not an adapter"))
+    elif entry.base not in files and "/" not in entry.base:
+        bases = [name for name, known in entries.items() if isinstance(known, BaseEntry)]
+        message = f"there is no known LM {entry.base!r} to apply this adapter to"
+        problems.append(Problem("lm-entry-base", message, where, did_you_mean(entry.base, bases)))
+    where = f"{display(entry.file)}:{lines.get('adapter', 1)}"
+    problems += [
+        Problem(
+            "lm-entry-adapter",
+            f"there is no {display(entry.folder / name)}",
+            where,
+            "an adapter is a folder next to this file, as peft's save_pretrained writes it",
+        )
+        for name in ADAPTER_FILES
+        if not (entry.folder / name).is_file()
+    ]
+    return problems

@@ -1,0 +1,145 @@
+"""Fixtures for all tests: tiny LMs with random weights, made here and now from a configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from transformers import PreTrainedTokenizerFast
+
+    from cfgen.lm.load import LM
+
+TINY_WORDS = (
+    "Ann Ben Cid Dora mug jar pot box tea milk juice water yes no unknown The the a an and then "
+    "puts takes sees into in of it is has with fills asks what does think holds Question Answer "
+    "Story first second old new red blue"
+)
+PUNCTUATION = tuple(".,:;?!'\"()-\n")
+
+
+def tiny_tokenizer(words: Iterable[str], kind: str = "words") -> PreTrainedTokenizerFast:
+    """Make a fast tokenizer with offsets.
+
+    ``words``: one token a word, with its leading space (as byte-level BPEs have it), and one for
+    each mark; a word with a hyphen takes several. ``bytes``: one token a byte.
+    """
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    special = ["<unk>", "<bos>", "<eos>", "<pad>"]
+    if kind == "bytes":
+        alphabet = [*special, *sorted(pre_tokenizers.ByteLevel.alphabet())]
+        vocabulary = {token: index for index, token in enumerate(alphabet)}
+        backend = Tokenizer(models.BPE(vocabulary, [], unk_token="<unk>"))
+        backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        backend.decoder = decoders.ByteLevel()
+    else:
+        pieces = dict.fromkeys(piece for word in words for piece in word.split("-"))
+        listed = [*special, *PUNCTUATION, " ", *pieces, *(f" {piece}" for piece in pieces)]
+        vocabulary = {token: index for index, token in enumerate(dict.fromkeys(listed))}
+        backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+        backend.pre_tokenizer = pre_tokenizers.Split(
+            Regex(r" ?\w+|[^\w\s]|\s"), behavior="isolated"
+        )
+        backend.decoder = decoders.Fuse()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        unk_token="<unk>",
+        bos_token="<bos>",
+        eos_token="<eos>",
+        pad_token="<pad>",
+        padding_side="left",
+    )
+
+
+def make_tiny_lm(
+    words: Iterable[str] | str = TINY_WORDS,
+    *,
+    layers: int = 4,
+    width: int = 32,
+    heads: int = 4,
+    kv_heads: int = 2,
+    seed: int = 0,
+    kind: str = "words",
+    family: str = "llama",
+    **config: Any,
+) -> LM:
+    """Make an LM with random weights, large enough that its outputs differ from prompt to prompt.
+
+    Args:
+        words: Its vocabulary, as a list or as one text.
+        layers: Number of blocks.
+        width: Width of the residual stream.
+        heads: Number of attention heads.
+        kv_heads: Number of key-value heads (``llama`` only).
+        seed: Of the weights.
+        kind: Of tokenizer, ``words`` or ``bytes``.
+        family: ``llama`` (rotary positions) or ``gpt2`` (learned ones).
+        **config: Further entries of the configuration.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from cfgen.lm.load import LM
+
+    listed = words.split() if isinstance(words, str) else words
+    tokenizer = tiny_tokenizer(listed, kind)
+    shape: dict[str, Any] = {
+        "llama": {
+            "hidden_size": width,
+            "intermediate_size": 2 * width,
+            "num_hidden_layers": layers,
+            "num_attention_heads": heads,
+            "num_key_value_heads": kv_heads,
+            "max_position_embeddings": 512,
+            "initializer_range": 0.3,
+        },
+        "gpt2": {
+            "n_embd": width,
+            "n_layer": layers,
+            "n_head": heads,
+            "n_positions": 512,
+            "initializer_range": 0.3,
+        },
+    }[family]
+    tokens = {
+        "vocab_size": len(tokenizer),
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    settings = AutoConfig.for_model(family, **{**shape, **tokens, **config})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_config(
+            settings, dtype=torch.float32, attn_implementation="sdpa"
+        )
+    model.eval().requires_grad_(False)
+    return LM("tiny", model, tokenizer, torch.device("cpu"), torch.float32, f"seed:{seed}")
+
+
+@pytest.fixture(scope="session")
+def build_tiny_lm() -> Callable[..., LM]:
+    """The function that makes a tiny LM, for tests that need one of their own."""
+    return make_tiny_lm
+
+
+@pytest.fixture(scope="session")
+def tiny_lm() -> LM:
+    """A tiny LM that all tests share: it must be left as it is."""
+    return make_tiny_lm()
+
+
+@pytest.fixture
+def tiny_folder(tmp_path: Path) -> Path:
+    """A folder with a tiny LM as ``save_pretrained`` writes it."""
+    lm = make_tiny_lm(layers=2)
+    folder = tmp_path / "tiny"
+    lm.model.save_pretrained(folder)
+    lm.tokenizer.save_pretrained(folder)
+    return folder
