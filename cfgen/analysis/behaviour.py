@@ -1,0 +1,145 @@
+"""The behavioural filter: only a pair whose prompts the LM answers correctly can be tested."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cfgen.analysis.stats import Rate, rate_of
+from cfgen.errors import CfgenError, Problem
+from cfgen.interventions.batches import by_length, make_batch
+from cfgen.interventions.reference import run
+from cfgen.lm.load import LM
+from cfgen.lm.tokens import EncodedPair
+
+Progress = Callable[[str, int, int], None]
+"""Called as ``progress(step, done, total)``."""
+NO_ANSWER = "(no answer)"
+"""Stands for the answer of a side that has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """What the LM says when nothing is changed.
+
+    A side without an answer is neither graded nor filtered on.
+
+    Attributes:
+        kept: Indices of the pairs whose graded prompts are all answered correctly.
+        dropped: Reason -> how many pairs were dropped for it.
+        clean: Share of graded prompts answered correctly, both sides pooled; None if no prompt
+            has an answer.
+        clean_original: The same for the originals alone.
+        clean_counterfactual: The same for the counterfactuals alone.
+        keep: Share of pairs kept.
+        keep_by_design: The same per design.
+        keep_by_answer: The same per answer of the original.
+    """
+
+    kept: tuple[int, ...]
+    dropped: dict[str, int]
+    clean: Rate | None
+    clean_original: Rate | None
+    clean_counterfactual: Rate | None
+    keep: Rate
+    keep_by_design: dict[str, Rate]
+    keep_by_answer: dict[str, Rate]
+
+
+def observe(
+    lm: LM, encoded: Sequence[EncodedPair], batch_size: int, progress: Progress
+) -> list[tuple[int, int]]:
+    """Run all prompts unchanged.
+
+    Args:
+        lm: The LM.
+        encoded: The pairs.
+        batch_size: Prompts per forward.
+        progress: Called after every batch.
+
+    Returns:
+        Per pair the first token that the LM says after the original and the counterfactual.
+    """
+    prompts = [side for pair in encoded for side in (pair.original, pair.counterfactual)]
+    said = [0] * len(prompts)
+    done = 0
+    for indices in by_length(prompts, batch_size):
+        logits = run(lm, make_batch(lm, [prompts[index] for index in indices]))
+        for index, token in zip(indices, logits.argmax(-1).tolist(), strict=True):
+            said[index] = token
+        done += len(indices)
+        progress("clean runs", done, len(prompts))
+    return list(zip(said[::2], said[1::2], strict=True))
+
+
+def behave(
+    encoded: Sequence[EncodedPair], said: Sequence[tuple[int, int]], tokenizer: Any
+) -> Behaviour:
+    """Grade what the LM said and filter the pairs.
+
+    Args:
+        encoded: The pairs, at least one.
+        said: What :func:`observe` returned for them.
+        tokenizer: To show what the LM said if no pair is kept.
+
+    Returns:
+        The kept pairs, with rates.
+
+    Raises:
+        CfgenError: No pair is kept (``no-pair-kept``).
+    """
+    sides = ("original", "counterfactual")
+    right: dict[str, list[bool]] = {side: [] for side in sides}
+    keep: list[bool] = []
+    dropped: Counter[str] = Counter()
+    for pair, tokens in zip(encoded, said, strict=True):
+        expected = (pair.original_answer, pair.counterfactual_answer)
+        wrong = []
+        for side, answer, token in zip(sides, expected, tokens, strict=True):
+            if answer is not None:
+                right[side].append(answer == token)
+                wrong += [side] if answer != token else []
+        keep.append(not wrong)
+        if wrong:
+            dropped[f"{' and '.join(wrong)} answered wrongly"] += 1
+    if not any(keep):
+        raise CfgenError(_nothing_kept(encoded, said, tokenizer))
+    return Behaviour(
+        kept=tuple(index for index, kept in enumerate(keep) if kept),
+        dropped=dict(sorted(dropped.items())),
+        clean=_maybe(right["original"] + right["counterfactual"]),
+        clean_original=_maybe(right["original"]),
+        clean_counterfactual=_maybe(right["counterfactual"]),
+        keep=rate_of(keep),
+        keep_by_design=_by([pair.pair.design for pair in encoded], keep),
+        keep_by_answer=_by([pair.pair.original.answer or NO_ANSWER for pair in encoded], keep),
+    )
+
+
+def _maybe(outcomes: list[bool]) -> Rate | None:
+    return rate_of(outcomes) if outcomes else None
+
+
+def _by(keys: Sequence[str], keep: Sequence[bool]) -> dict[str, Rate]:
+    groups: dict[str, list[bool]] = {}
+    for key, kept in zip(keys, keep, strict=True):
+        groups.setdefault(key, []).append(kept)
+    return {key: rate_of(groups[key]) for key in sorted(groups)}
+
+
+def _nothing_kept(
+    encoded: Sequence[EncodedPair], said: Sequence[tuple[int, int]], tokenizer: Any
+) -> Problem:
+    lines = []
+    for pair, tokens in list(zip(encoded, said, strict=True))[:3]:
+        for side, token in zip((pair.pair.original, pair.pair.counterfactual), tokens, strict=True):
+            shown = tokenizer.decode([token])
+            lines.append(f"{side.prompt.text}\n  expected {side.answer!r}, the LM says {shown!r}")
+    return Problem(
+        "no-pair-kept",
+        f"of {len(encoded)} pairs the LM answers none correctly on both sides",
+        hint="use an LM that can do the task, or a wording that it understands",
+        detail="\n".join(lines),
+    )

@@ -1,0 +1,160 @@
+"""The form of ``results.json``."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from cfgen.analysis.experiment import Experiment
+from cfgen.analysis.iia import Cell
+from cfgen.analysis.stats import CONFIDENCE, Rate
+from cfgen.interventions.checks import Check
+
+Plain = str | int | float | bool | None
+"""A value that JSON has as it is."""
+_LIBRARIES = ("cfgen", "torch", "transformers", "tokenizers", "numpy", "scipy", "pyarrow")
+
+
+class Share(BaseModel):
+    """A rate: ``k`` of ``n``, with its 95 % Wilson interval."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    k: int
+    n: int
+    rate: float
+    low: float
+    high: float
+
+
+class SiteRecord(BaseModel):
+    """Where a hypothesis was tested."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    positions: tuple[str, ...]
+    frozen: tuple[str, ...]
+    align: Literal["slot", "word"]
+    layers: Literal["each", "up_to"]
+    component: str
+    label: str
+
+
+class Results(BaseModel):
+    """The content of ``results.json``.
+
+    Attributes:
+        n: Pairs that were run; ``kept`` of them were answered correctly and hence swapped.
+        clean_accuracy: Share of prompts answered correctly when nothing is changed, originals and
+            counterfactuals pooled; None if no prompt has an answer. ``clean`` has the counts.
+        keep_rate: Share of pairs kept. ``keep`` has the counts.
+        dropped: Reason -> pairs dropped by the filter.
+        unaligned: Label of a site -> reason -> kept pairs that could not be swapped there.
+        files: What the run wrote into its folder.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    model: str
+    task: str
+    design: str
+    seed: int
+    n: int
+    clean_accuracy: float | None
+    keep_rate: float
+    cells: tuple[Cell, ...]
+    kept: int
+    layers: tuple[int, ...]
+    sites: dict[str, SiteRecord]
+    clean: dict[str, Share | None]
+    keep: Share
+    keep_by_design: dict[str, Share]
+    keep_by_answer: dict[str, Share]
+    dropped: dict[str, int]
+    unaligned: dict[str, dict[str, int]]
+    checks: tuple[Check, ...]
+    confidence: float
+    revision: str
+    device: str
+    dtype: str
+    versions: dict[str, str]
+    settings: dict[str, Plain]
+    files: tuple[str, ...]
+
+
+def as_results(
+    experiment: Experiment,
+    seed: int,
+    settings: Mapping[str, Plain],
+    files: list[str],
+) -> Results:
+    """Bring an experiment into the form of ``results.json``.
+
+    Args:
+        experiment: What came out.
+        seed: The seed that the pairs were made with.
+        settings: Further choices of the caller.
+        files: What the run wrote.
+
+    Returns:
+        The record.
+    """
+    seen = experiment.behaviour
+    return Results(
+        model=experiment.model,
+        task=experiment.task,
+        design=experiment.design,
+        seed=seed,
+        n=experiment.n,
+        clean_accuracy=seen.clean.value if seen.clean else None,
+        keep_rate=seen.keep.value,
+        cells=experiment.cells,
+        kept=len(seen.kept),
+        layers=experiment.layers,
+        sites={
+            name: SiteRecord(
+                positions=site.positions,
+                frozen=site.frozen,
+                align=site.align,
+                layers=site.layers,
+                component=site.component,
+                label=site.label,
+            )
+            for name, site in experiment.sites.items()
+        },
+        clean={
+            "both": _maybe_share(seen.clean),
+            "original": _maybe_share(seen.clean_original),
+            "counterfactual": _maybe_share(seen.clean_counterfactual),
+        },
+        keep=_share(seen.keep),
+        keep_by_design={key: _share(found) for key, found in seen.keep_by_design.items()},
+        keep_by_answer={key: _share(found) for key, found in seen.keep_by_answer.items()},
+        dropped=seen.dropped,
+        unaligned=experiment.unaligned,
+        checks=experiment.checks,
+        confidence=CONFIDENCE,
+        revision=experiment.revision,
+        device=experiment.device,
+        dtype=experiment.dtype,
+        versions={"python": platform.python_version()}
+        | {name: _version(name) for name in _LIBRARIES},
+        settings=dict(settings),
+        files=tuple(files),
+    )
+
+
+def _share(found: Rate) -> Share:
+    return Share(k=found.k, n=found.n, rate=found.value, low=found.low, high=found.high)
+
+
+def _maybe_share(found: Rate | None) -> Share | None:
+    return _share(found) if found else None
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return "not installed"

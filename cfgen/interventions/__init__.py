@@ -1,0 +1,1 @@
+"""Interventions: what to change where in the LM, and the engines that do it."""

@@ -1,0 +1,178 @@
+"""Swaps as data: which token of the original gets its value from which token of the other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from cfgen.counterfactuals import Side, Site
+from cfgen.errors import CfgenError, Problem
+from cfgen.lm.locate import LAST, Located, locate
+from cfgen.lm.tokens import Encoded, EncodedPair
+from cfgen.prompts.positions import Position, parse_position
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """One pair's intervention at a site, without the layer.
+
+    Attributes:
+        original: The prompt that is run and changed.
+        source: The prompt that the values are taken from.
+        to: What is overwritten in the original.
+        of: Where the value of each of ``to`` is taken from, in the source; same order and widths.
+        frozen: What is held at the original's own activations, in every layer.
+    """
+
+    original: Encoded
+    source: Encoded
+    to: tuple[Located, ...]
+    of: tuple[Located, ...]
+    frozen: tuple[Located, ...] = ()
+
+    @property
+    def moves(self) -> tuple[tuple[int, int], ...]:
+        """Token positions (in the original, in the source), in order."""
+        return tuple(zip(_tokens(self.to), _tokens(self.of), strict=True))
+
+    @property
+    def held(self) -> tuple[int, ...]:
+        """Token positions in the original that are frozen, in order."""
+        return tuple(_tokens(self.frozen))
+
+    def onto_itself(self) -> Swap:
+        """The same swap with the original as its own source: it must change nothing."""
+        return replace(self, source=self.original, of=self.to)
+
+
+@dataclass(frozen=True, slots=True)
+class Aligned:
+    """The swaps of several pairs at one site.
+
+    Attributes:
+        site: The site.
+        swaps: Index of the pair -> its swap, for the pairs that align.
+        dropped: Index of the pair -> why it can't be swapped at this site.
+    """
+
+    site: Site
+    swaps: dict[int, Swap]
+    dropped: dict[int, str]
+
+
+def align(encoded: Sequence[EncodedPair], site: Site) -> Aligned:
+    """Work out the swaps at a site, and why some pairs have none.
+
+    A pair has none if a position has another number of mentions or of tokens on the two sides, or
+    is in one of the prompts not at all.
+
+    Args:
+        encoded: The pairs.
+        site: Where to swap.
+
+    Returns:
+        The swaps and the dropped pairs.
+
+    Raises:
+        CfgenError: No pair is left: the problem of the first pair if it is an unknown position,
+            else ``no-pair-aligned`` with the reasons. Positions that meet in a token are always
+            an error (``positions-overlap``), as the outcome would hang on the order of the edits.
+    """
+    swaps: dict[int, Swap] = {}
+    dropped: dict[int, str] = {}
+    first: CfgenError | None = None
+    for index, pair in enumerate(encoded):
+        try:
+            swap = _swap(pair, site)
+        except _NotAligned as reason:
+            dropped[index] = str(reason)
+        except CfgenError as error:
+            first = first or error
+            dropped[index] = error.problems[0].message
+        else:
+            _check_disjoint(swap, site, pair.pair.id)
+            swaps[index] = swap
+    if encoded and not swaps:
+        raise first or CfgenError(_none_left(site, dropped))
+    return Aligned(site, swaps, dropped)
+
+
+class _NotAligned(Exception):
+    """Why one pair can't be swapped."""
+
+
+def _swap(pair: EncodedPair, site: Site) -> Swap:
+    to: list[Located] = []
+    of: list[Located] = []
+    for expression in site.positions:
+        targets = locate(pair.original, expression)
+        other = expression
+        if site.align == "word" and expression != LAST:
+            other = _same_word(pair, expression)
+        sources = locate(pair.counterfactual, other)
+        if len(targets) != len(sources):
+            raise _NotAligned(f"{expression}: not the same number of mentions on both sides")
+        for target, source in zip(targets, sources, strict=True):
+            if len(target.tokens) != len(source.tokens):
+                raise _NotAligned(f"{expression}: not the same number of tokens on both sides")
+        to += targets
+        of += sources
+    frozen = [found for name in site.frozen for found in locate(pair.original, name)]
+    return Swap(pair.original, pair.counterfactual, tuple(to), tuple(of), tuple(frozen))
+
+
+def _same_word(pair: EncodedPair, expression: str) -> str:
+    """The expression for the counterfactual's slot that holds the word of the original's."""
+    position = parse_position(expression)
+    sides = pair.pair.original, pair.pair.counterfactual
+    word = sides[0].slots.get(position.name)
+    if word is None:
+        message = f"{expression!r} can't be swapped by word: {position.name!r} is no slot"
+        hint = f"slots are: {', '.join(sorted(sides[0].slots))}"
+        raise CfgenError(Problem("position-not-a-slot", message, hint=hint))
+    holders = _holders(sides[1], word)
+    if position.name in holders:
+        holders = [position.name]
+    if len(holders) != 1:
+        found = "several slots hold" if holders else "no slot holds"
+        raise _NotAligned(f"{expression}: in the counterfactual {found} the original's word")
+    return _expression(replace(position, name=holders[0]))
+
+
+def _holders(side: Side, word: str) -> list[str]:
+    shown = {span.name for span in side.prompt.spans}
+    return [name for name, held in side.slots.items() if held == word and name in shown]
+
+
+def _expression(position: Position) -> str:
+    within = f"{position.within}/" if position.within else ""
+    index = "" if position.index is None else f"[{position.index}]"
+    offset = f"+{position.offset}" if position.offset else ""
+    return f"{within}{position.name}{index}{offset}"
+
+
+def _check_disjoint(swap: Swap, site: Site, pair_id: str) -> None:
+    moved = Counter(_tokens(swap.to))
+    both = sorted(set(moved) & set(swap.held))
+    twice = sorted(token for token, times in moved.items() if times > 1)
+    if not both and not twice:
+        return
+    start, end = swap.original.offsets[(both or twice)[0]]
+    text = swap.original.prompt.text[start:end]
+    how = "both swapped and frozen" if both else "swapped twice"
+    message = f"at {site.label!r} the token {text!r} of pair {pair_id} is {how}"
+    hint = "name positions that share no token: the result would hang on the order of the edits"
+    raise CfgenError(Problem("positions-overlap", message, hint=hint))
+
+
+def _none_left(site: Site, dropped: dict[int, str]) -> Problem:
+    counted = Counter(dropped.values()).most_common()
+    reasons = "; ".join(f"{count} pairs: {reason}" for reason, count in counted)
+    message = f"no pair can be swapped at {site.label!r}: {reasons}"
+    hint = "use words with the same number of tokens, or a position that both prompts have"
+    return Problem("no-pair-aligned", message, hint=hint)
+
+
+def _tokens(located: Sequence[Located]) -> Iterator[int]:
+    return (token for found in located for token in found.tokens)

@@ -1,0 +1,214 @@
+"""Pairs as token ids: each prompt tokenised jointly with what may follow it, offsets kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cfgen.counterfactuals import Pair, Side
+from cfgen.errors import CfgenError, Problem
+from cfgen.prompts import Prompt
+
+SHOWN = 8
+"""How many problems of one kind an error lists before it only counts the rest."""
+_CHUNK = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A prompt as the LM sees it.
+
+    Attributes:
+        prompt: The text and its spans.
+        ids: Token ids, special tokens that the tokenizer puts in front included.
+        offsets: Per token the characters that it stands for, end exclusive; ``(0, 0)`` for a
+            special token.
+    """
+
+    prompt: Prompt
+    ids: tuple[int, ...]
+    offsets: tuple[tuple[int, int], ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPair:
+    """A pair as token ids.
+
+    Attributes:
+        pair: The pair.
+        original: The original's prompt.
+        counterfactual: The counterfactual's prompt.
+        original_answer: First token of the original's answer, None where it has none.
+        counterfactual_answer: First token of the counterfactual's answer after its own prompt.
+        answers: Answer -> its first token after the original's prompt, for every answer that
+            either side gives or a hypothesis predicts.
+    """
+
+    pair: Pair
+    original: Encoded
+    counterfactual: Encoded
+    original_answer: int | None
+    counterfactual_answer: int | None
+    answers: dict[str, int]
+
+
+def encode_pairs(tokenizer: Any, pairs: Sequence[Pair]) -> list[EncodedPair]:
+    """Tokenise pairs. Every answer is tokenised behind its prompt, never on its own.
+
+    Args:
+        tokenizer: A fast tokenizer of transformers (offsets are needed).
+        pairs: What to tokenise.
+
+    Returns:
+        One record per pair, in order.
+
+    Raises:
+        CfgenError: The tokenizer is not a fast one (``slow-tokenizer``), joins the end of a
+            prompt with the start of an answer (``answer-joins-prompt``), or makes no token of
+            an answer (``answer-without-token``) or a prompt (``prompt-without-token``).
+    """
+    if not getattr(tokenizer, "is_fast", False):
+        message = f"{type(tokenizer).__name__} gives no character offsets, so no token positions"
+        raise CfgenError(
+            Problem("slow-tokenizer", message, hint="load the LM with its fast tokenizer")
+        )
+    problems: dict[str, Problem] = {}
+    encoded = []
+    for start in range(0, len(pairs), _CHUNK):
+        chunk = pairs[start : start + _CHUNK]
+        encoded += _encode_chunk(tokenizer, chunk, problems)
+    if problems:
+        raise CfgenError(list(problems.values())[:SHOWN])
+    return encoded
+
+
+def check_first_tokens(tokenizer: Any, encoded: Iterable[EncodedPair]) -> int:
+    """Check that the first token tells all answers of a run apart.
+
+    What the LM says is read off its first token, so two answers that begin with the same token
+    would be counted as one.
+
+    Args:
+        tokenizer: To show the token.
+        encoded: The pairs of the run.
+
+    Returns:
+        How many answers were compared.
+
+    Raises:
+        CfgenError: Different answers share their first token (``answers-share-first-token``).
+    """
+    answers_of: dict[int, set[str]] = {}
+    for pair in encoded:
+        for answer, token in pair.answers.items():
+            answers_of.setdefault(token, set()).add(answer)
+        if pair.counterfactual_answer is not None:
+            answer = str(pair.pair.counterfactual.answer)
+            answers_of.setdefault(pair.counterfactual_answer, set()).add(answer)
+    shared = {token: sorted(names) for token, names in answers_of.items() if len(names) > 1}
+    if shared:
+        raise CfgenError([_shared_problem(tokenizer, *item) for item in sorted(shared.items())])
+    return len(set().union(*answers_of.values())) if answers_of else 0
+
+
+def _shared_problem(tokenizer: Any, token: int, answers: list[str]) -> Problem:
+    names = ", ".join(repr(answer) for answer in answers[:SHOWN])
+    more = f" and {len(answers) - SHOWN} more" if len(answers) > SHOWN else ""
+    return Problem(
+        "answers-share-first-token",
+        f"the answers {names}{more} all begin with the token {tokenizer.decode([token])!r}",
+        hint="keep one of them in the lexicon, or use an LM whose tokenizer tells them apart",
+    )
+
+
+def _answers(pair: Pair) -> list[str]:
+    every = [pair.original.answer, pair.counterfactual.answer, *pair.predictions.values()]
+    return [answer for answer in dict.fromkeys(every) if answer is not None]
+
+
+def _texts(side: Side, answers: Iterable[str]) -> list[str]:
+    text = side.prompt.text
+    return [text, *(text + side.answer_prefix + answer for answer in answers)]
+
+
+def _encode_chunk(
+    tokenizer: Any, pairs: Sequence[Pair], problems: dict[str, Problem]
+) -> list[EncodedPair]:
+    jobs = []
+    for pair in pairs:
+        own = pair.counterfactual.answer
+        jobs.append((pair.original, _answers(pair)))
+        jobs.append((pair.counterfactual, [] if own is None else [own]))
+    rows = iter(_tokenise(tokenizer, [text for job in jobs for text in _texts(*job)]))
+    sides = [_encode_side(tokenizer, side, answers, rows, problems) for side, answers in jobs]
+    encoded = []
+    for index, pair in enumerate(pairs):
+        original, answers = sides[2 * index]
+        counterfactual, own_answers = sides[2 * index + 1]
+        first = answers.get(pair.original.answer) if pair.original.answer is not None else None
+        second = next(iter(own_answers.values()), None)
+        encoded.append(EncodedPair(pair, original, counterfactual, first, second, answers))
+    return encoded
+
+
+_Row = tuple[tuple[int, ...], tuple[tuple[int, int], ...]]
+
+
+def _tokenise(tokenizer: Any, texts: list[str]) -> list[_Row]:
+    """Ids and offsets per text, without the special tokens that a tokenizer puts at the end."""
+    output = tokenizer(
+        texts,
+        return_offsets_mapping=True,
+        return_special_tokens_mask=True,
+        return_attention_mask=False,
+        padding=False,
+        truncation=False,
+    )
+    rows = []
+    for ids, offsets, special in zip(
+        output["input_ids"], output["offset_mapping"], output["special_tokens_mask"], strict=True
+    ):
+        end = len(ids)
+        while end and special[end - 1]:
+            end -= 1
+        rows.append((tuple(ids[:end]), tuple((int(a), int(b)) for a, b in offsets[:end])))
+    return rows
+
+
+def _encode_side(
+    tokenizer: Any, side: Side, answers: list[str], rows: Any, problems: dict[str, Problem]
+) -> tuple[Encoded, dict[str, int]]:
+    ids, offsets = next(rows)
+    first: dict[str, int] = {}
+    if not ids:
+        message, hint = "the tokenizer makes no token of a prompt", "give a prompt with some text"
+        problems.setdefault("prompt", Problem("prompt-without-token", message, hint=hint))
+    for answer in answers:
+        joined, _ = next(rows)
+        end, text = side.prompt.text[-20:], side.answer_prefix + answer
+        if joined[: len(ids)] != ids:
+            problems.setdefault(
+                f"joins {answer}",
+                Problem(
+                    "answer-joins-prompt",
+                    f"the prompt's end {end!r} and the answer {text!r} share a token, so there "
+                    "is no position at which the answer begins",
+                    hint="end the prompt with punctuation and let the answer begin with a space",
+                ),
+            )
+        elif len(joined) == len(ids):
+            problems.setdefault(
+                f"empty {answer}",
+                Problem(
+                    "answer-without-token",
+                    f"the tokenizer makes no token of the answer {text!r}",
+                    hint="give an answer that is not empty",
+                ),
+            )
+        else:
+            first[answer] = joined[len(ids)]
+    return Encoded(side.prompt, ids, offsets), first
