@@ -1,0 +1,23 @@
+"""Prompts: Jinja templates that say where every value landed, and the words that go into them."""
+
+from __future__ import annotations
+
+from cfgen.prompts.lexicons import Lexicon, faker_names, load_lexicon
+from cfgen.prompts.positions import Position, find_spans, parse_position
+from cfgen.prompts.render import render
+from cfgen.prompts.spans import Prompt, Span
+from cfgen.prompts.templates import Template, load_templates
+
+__all__ = [
+    "Lexicon",
+    "Position",
+    "Prompt",
+    "Span",
+    "Template",
+    "faker_names",
+    "find_spans",
+    "load_lexicon",
+    "load_templates",
+    "parse_position",
+    "render",
+]

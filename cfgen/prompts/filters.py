@@ -1,0 +1,239 @@
+"""The filters, tests and methods a template may use, all of them pure and all keeping spans."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any
+
+from jinja2 import pass_environment
+from jinja2.defaults import DEFAULT_FILTERS, DEFAULT_TESTS
+from jinja2.environment import Environment
+from jinja2.filters import make_attrgetter
+
+from cfgen.prompts.glue import as_text, glue, guarded, holds_text, listed, observe_all
+from cfgen.prompts.opaque import Opaque
+from cfgen.prompts.text import Text, apply, lost, plain
+
+MOVING = [
+    "batch",
+    "count",
+    "d",
+    "default",
+    "dictsort",
+    "first",
+    "groupby",
+    "items",
+    "last",
+    "length",
+    "list",
+    "map",
+    "max",
+    "min",
+    "reject",
+    "rejectattr",
+    "reverse",
+    "select",
+    "selectattr",
+    "slice",
+    "sort",
+    "sum",
+    "unique",
+]
+"""Filters that hand values on without changing them: nothing to be done about spans."""
+
+CHANGING = [
+    "capitalize",
+    "center",
+    "indent",
+    "lower",
+    "replace",
+    "string",
+    "title",
+    "trim",
+    "truncate",
+    "upper",
+    "urlencode",
+    "wordwrap",
+]
+"""Filters from text to text."""
+
+MEASURING = ["abs", "filesizeformat", "float", "format", "int", "round", "wordcount"]
+"""Filters that yield something else, or text made of several values."""
+
+LEFT_OUT = {
+    "random": "rendering has to give the same text every time",
+    **dict.fromkeys(
+        ("e", "escape", "forceescape", "safe", "striptags", "tojson", "urlize", "xmlattr"),
+        "prompts are not HTML",
+    ),
+    "attr": "write x.name",
+    "pprint": "print the values one by one",
+}
+"""Filters of Jinja that a template may not use, and why."""
+
+CHANGING_METHODS = frozenset(
+    [
+        "capitalize",
+        "casefold",
+        "center",
+        "expandtabs",
+        "ljust",
+        "lower",
+        "lstrip",
+        "removeprefix",
+        "removesuffix",
+        "replace",
+        "rjust",
+        "rstrip",
+        "strip",
+        "swapcase",
+        "title",
+        "upper",
+        "zfill",
+    ]
+)
+SPLITTING_METHODS = frozenset(["partition", "rpartition", "rsplit", "split", "splitlines"])
+ASKING_METHODS = frozenset(
+    [
+        "count",
+        "endswith",
+        "find",
+        "index",
+        "isalnum",
+        "isalpha",
+        "isascii",
+        "isdecimal",
+        "isdigit",
+        "isidentifier",
+        "islower",
+        "isnumeric",
+        "isprintable",
+        "isspace",
+        "istitle",
+        "isupper",
+        "rfind",
+        "rindex",
+        "startswith",
+    ]
+)
+
+_DIRECT: dict[str, Callable[[str], str]] = {
+    "upper": str.upper,
+    "lower": str.lower,
+    "capitalize": str.capitalize,
+}
+
+
+def template_filters() -> dict[str, Callable[..., Any]]:
+    """The filters of the prompt environment by name."""
+    moving = {name: DEFAULT_FILTERS[name] for name in MOVING}
+    texts = {name: _text_filter(name) for name in (*CHANGING, *MEASURING)}
+    return {**moving, **texts, "join": _join}
+
+
+def template_tests() -> dict[str, Callable[..., Any]]:
+    """The tests of the prompt environment by name; all but ``defined`` look at the value."""
+    blind = ("defined", "undefined", "none")
+    return {
+        name: test if name in blind else _looking(test)
+        for name, test in DEFAULT_TESTS.items()
+        if name != "escaped"
+    }
+
+
+def _looking(test: Callable[..., Any]) -> Callable[..., Any]:
+    """A test that notes when it is asked about a hole."""
+
+    @wraps(test)
+    def ask(*args: Any, **kwargs: Any) -> Any:
+        for arg in (*args, *kwargs.values()):
+            if isinstance(arg, Opaque):
+                arg.observe()
+        return test(*args, **kwargs)
+
+    return ask
+
+
+def _text_filter(name: str) -> Callable[..., Any]:
+    """A filter of Jinja that keeps the marks of the text it is applied to, or refuses."""
+    function = DEFAULT_FILTERS[name]
+    skip = 1 if hasattr(function, "jinja_pass_arg") else 0
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        head, value, rest = args[:skip], listed(args[skip]), args[skip + 1 :]
+
+        def change(text: Any) -> Any:
+            return function(*head, text, *rest, **kwargs)
+
+        if holds_text((rest, kwargs)) or not isinstance(value, (Text, Opaque)):
+            return guarded(function, f"{name!r} of several values")(*head, value, *rest, **kwargs)
+        if isinstance(value, Text):
+            return apply(value, name, change)
+        if name not in CHANGING:
+            value.observe()
+        return value.changed(change if rest or kwargs else _DIRECT.get(name, change))
+
+    return call
+
+
+@pass_environment
+def _join(
+    environment: Environment,
+    value: Iterable[Any],
+    d: Any = "",
+    attribute: str | int | None = None,
+) -> str | Opaque:
+    """Join texts, keeping the marks of all of them and of the separator."""
+    items = value if attribute is None else map(make_attrgetter(environment, attribute), value)
+    return join_with(d, items)
+
+
+def join_with(separator: Any, items: Iterable[Any]) -> str | Opaque:
+    """Put a separator between items.
+
+    Raises:
+        Fault: An item is not text or a number, or the result is too long.
+    """
+    pieces: list[str | Opaque] = []
+    for item in items:
+        if pieces:
+            pieces.append(as_text(separator))
+        pieces.append(as_text(item))
+    return glue(pieces)
+
+
+def text_method(text: Text | Opaque, name: str) -> Callable[..., Any] | None:
+    """The method of a text as a template sees it, ``None`` if it has no such method."""
+    if name == "join":
+        return lambda items: join_with(text, items)
+    if name in ASKING_METHODS:
+        return _asking(text, name)
+    if name not in CHANGING_METHODS and name not in SPLITTING_METHODS:
+        return None
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        def change(letters: str) -> Any:
+            return getattr(letters, name)(*args, **kwargs)
+
+        if holds_text((args, kwargs)):
+            observe_all(text, args, kwargs)
+            raise lost(f"{name!r} with another value")
+        if isinstance(text, Text):
+            return apply(text, name, change)
+        if name in SPLITTING_METHODS:
+            text.observe()
+        return text.changed(change if args or kwargs else _DIRECT.get(name, change))
+
+    return call
+
+
+def _asking(text: Text | Opaque, name: str) -> Callable[..., Any]:
+    """A method that asks about a text and returns a number or a truth value."""
+
+    def call(*args: Any) -> Any:
+        observe_all(text, args)
+        return getattr(plain(text), name)(*args)  # type: ignore[arg-type]
+
+    return call

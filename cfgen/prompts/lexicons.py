@@ -1,0 +1,164 @@
+"""Lexicons: lists of words with attributes, one entry per line, and names made by Faker."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cfgen.errors import CfgenError, Problem, did_you_mean
+from cfgen.paths import display, find_all
+from cfgen.prompts.source import read_text
+
+PATIENCE = 20_000
+"""Names in a row that Faker may repeat before it counts as exhausted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lexicon:
+    """A list of words.
+
+    Attributes:
+        name: What it is called.
+        entries: The words, in the order of the file, all different.
+        attributes: For every further column, one value for each entry.
+        path: File it was read from, ``None`` if it was made.
+    """
+
+    name: str
+    entries: tuple[str, ...]
+    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    path: Path | None = None
+
+
+def load_lexicon(name: str, *first: Path) -> Lexicon:
+    """Read a lexicon.
+
+    ``data/lexicons/<name>.txt`` has one entry per line. ``<name>.tsv`` has columns separated by
+    tabs and a line of column names; the first column is the entry. In both, blank lines and lines
+    that start with ``#`` are comments, and everything stays text: ``yes``, ``no`` and ``010`` are
+    words.
+
+    Args:
+        name: Name of the lexicon.
+        *first: Folders to search before the project's and the built-in one; the first that has
+            the lexicon counts.
+
+    Returns:
+        The lexicon.
+
+    Raises:
+        CfgenError: There is no such file or there are two, or everything that is wrong in it.
+    """
+    folders = list(find_all("data/lexicons", *first))
+    for folder in folders:
+        paths = [path for kind in ("txt", "tsv") if (path := folder / f"{name}.{kind}").is_file()]
+        if len(paths) == 2:
+            message = f"the lexicon {name!r} is there twice, as .txt and as .tsv"
+            raise CfgenError(
+                Problem("lexicon-twice", message, display(folder), "remove one of them")
+            )
+        if paths:
+            return _read(name, paths[0])
+    known = {
+        path.stem
+        for folder in folders
+        for kind in ("txt", "tsv")
+        for path in folder.glob(f"*.{kind}")
+    }
+    raise CfgenError(
+        Problem("lexicon-missing", f"there is no lexicon {name!r}", hint=did_you_mean(name, known))
+    )
+
+
+def _read(name: str, path: Path) -> Lexicon:
+    """Read and check one file."""
+    text = read_text(path, "lexicon-encoding")
+    rows = [
+        (number, line.split("\t") if path.suffix == ".tsv" else [line])
+        for number, line in enumerate(text.split("\n"), start=1)
+        if line.strip() and not line.startswith("#")
+    ]
+    columns = [name]
+    problems: list[Problem] = []
+    if path.suffix == ".tsv" and rows:
+        number, columns = rows.pop(0)
+        problems += _check_header(columns, f"{display(path)}:{number}")
+    seen: dict[str, int] = {}
+    for number, cells in rows:
+        where = f"{display(path)}:{number}"
+        problems += _check_row(cells, columns, where)
+        if (before := seen.setdefault(cells[0], number)) != number:
+            message = f"{cells[0]!r} is already in line {before}"
+            problems.append(Problem("lexicon-duplicate", message, where, "remove one of them"))
+    if not rows:
+        message = f"the lexicon {name!r} has no entries"
+        problems.append(Problem("lexicon-empty", message, display(path)))
+    if problems:
+        raise CfgenError(problems)
+    entries, *others = zip(*(cells for _, cells in rows), strict=True)
+    return Lexicon(name, entries, dict(zip(columns[1:], others, strict=True)), path)
+
+
+def _check_header(columns: list[str], where: str) -> list[Problem]:
+    """Column names are there and differ."""
+    problems = _check_row(columns, columns, where)
+    for column in dict.fromkeys(columns):
+        if columns.count(column) > 1:
+            message = f"two columns are called {column!r}"
+            problems.append(Problem("lexicon-columns", message, where, "rename one of them"))
+    return problems
+
+
+def _check_row(cells: list[str], columns: list[str], where: str) -> list[Problem]:
+    """As many cells as columns, none empty, no whitespace around them."""
+    problems = []
+    if len(cells) != len(columns):
+        message = f"the line has {len(cells)} columns, but there are {len(columns)} column names"
+        problems.append(Problem("lexicon-columns", message, where, "separate columns with one tab"))
+    for number, cell in enumerate(cells, start=1):
+        if not cell.strip():
+            message = f"column {number} is empty"
+            problems.append(Problem("lexicon-cell", message, where, "fill it in, such as with -"))
+        elif cell != cell.strip() or re.search(r"\t", cell):
+            message = f"{cell!r} has whitespace around it"
+            problems.append(Problem("lexicon-whitespace", message, where, "remove it"))
+    return problems
+
+
+def faker_names(count: int, locale: str = "en_US", seed: int = 0) -> Lexicon:
+    """Make a lexicon of first names with Faker.
+
+    Args:
+        count: How many names.
+        locale: Locale of the names; never replaced by another.
+        seed: The same seed gives the same names, for one version of Faker.
+
+    Returns:
+        ``count`` different names, in the order they were drawn.
+
+    Raises:
+        CfgenError: Faker has no names for the locale, or not enough.
+    """
+    from faker import Factory
+    from faker.config import AVAILABLE_LOCALES
+
+    if locale not in AVAILABLE_LOCALES:
+        hint = did_you_mean(locale, AVAILABLE_LOCALES)
+        raise CfgenError(Problem("faker-locale", f"Faker has no locale {locale!r}", hint=hint))
+    generator = Factory.create(locale, use_weighting=False)
+    if generator.provider("person").__lang__ != locale:
+        message = f"Faker has no names of its own for the locale {locale!r}"
+        raise CfgenError(Problem("faker-locale", message, hint="choose another locale"))
+    generator.seed_instance(seed)
+    names: dict[str, None] = {}
+    repeats = 0
+    while len(names) < count and repeats < PATIENCE:
+        name = generator.first_name()
+        repeats = repeats + 1 if name in names else 0
+        names[name] = None
+    if len(names) < count:
+        message = f"Faker has {len(names)} different first names for {locale!r}, not {count}"
+        raise CfgenError(Problem("faker-exhausted", message, hint="ask for fewer names"))
+    return Lexicon(f"faker:{locale}", tuple(names))

@@ -1,0 +1,177 @@
+"""Rendering many prompts of one template quickly: literal pieces and holes, found out once.
+
+The template is run once with :class:`~cfgen.prompts.opaque.Opaque` values. If all it does with them
+is to show them, the outcome is a list of literal pieces and holes that holds for all values, and a
+prompt is a join plus additions. Inputs that the template looks at are remembered, and a list is
+made for each of their values instead.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Any
+
+from cfgen.prompts.opaque import Change, Close, Opaque, Part, Slot, Watch, parts_of
+from cfgen.prompts.spans import Prompt, Span
+from cfgen.prompts.text import MAX_LENGTH, Kind
+
+MAX_KEYS = 4096
+"""Lists kept per template; beyond, prompts are rendered the plain way."""
+
+_new_span = tuple.__new__
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """What a template yields for given values of the inputs it looks at.
+
+    Attributes:
+        literals: Pieces of the text, empty where a value goes.
+        holes: For every value: its piece, its input, its element and what is done to it.
+        spans: For every span: name, mention, first piece, piece after the last one.
+    """
+
+    literals: tuple[str, ...]
+    holes: tuple[tuple[int, str, int | None, tuple[Change, ...]], ...]
+    spans: tuple[tuple[str, int, int, int], ...]
+
+    def fill(self, inputs: Mapping[str, Any]) -> Prompt | None:
+        """Put values in.
+
+        Args:
+            inputs: The values.
+
+        Returns:
+            The prompt; ``None`` if there is anything to complain about, which the plain way does.
+        """
+        pieces = list(self.literals)
+        for place, name, index, changes in self.holes:
+            word = inputs[name] if index is None else inputs[name][index]
+            for change in changes:
+                word = change(word)
+            if not word:
+                return None
+            pieces[place] = word
+        text = "".join(pieces)
+        if text[0].isspace() or text[-1].isspace() or len(text) > MAX_LENGTH:
+            return None
+        at = list(accumulate(map(len, pieces), initial=0))
+        return Prompt(
+            text,
+            tuple(
+                [
+                    _new_span(Span, (name, mention, at[first], at[after]))
+                    for name, mention, first, after in self.spans
+                ]
+            ),
+        )
+
+
+@dataclass(slots=True)
+class Plan:
+    """What is known so far about rendering one template.
+
+    Attributes:
+        keyed: Text inputs whose values the template looks at.
+        known: For every combination of looked-at values, its segments; ``None`` if there are none.
+    """
+
+    keyed: set[str] = field(default_factory=set)
+    known: dict[tuple[Any, ...], Segments | None] = field(default_factory=dict)
+
+    def key(self, names: Sequence[str], inputs: Mapping[str, Any]) -> tuple[Any, ...] | None:
+        """Everything the outcome depends on but the values of the holes.
+
+        Returns:
+            Types of all inputs and values of the looked-at ones, ``None`` if a value is of a type
+            that is not compared exactly.
+        """
+        key: list[Any] = []
+        for name in names:
+            value = inputs[name]
+            kind = value.__class__
+            if kind is str:
+                key.append(value if name in self.keyed else str)
+            elif kind is int or kind is bool or value is None:
+                key += (kind, value)
+            elif kind is tuple:
+                kinds = tuple([item.__class__ for item in value])
+                key.append(kinds)
+                if name in self.keyed or not _all_text(kinds):
+                    if not _EXACT.issuperset(kinds):
+                        return None
+                    key.append(value)
+            else:
+                return None
+        return tuple(key)
+
+    def is_hole(self, name: str, value: Any) -> bool:
+        """Whether a value is left open."""
+        if name in self.keyed:
+            return False
+        return value.__class__ is str or (
+            value.__class__ is tuple and _all_text([item.__class__ for item in value])
+        )
+
+
+_EXACT = frozenset({str, int, bool, type(None)})
+
+
+def _all_text(kinds: Sequence[type]) -> bool:
+    return kinds.count(str) == len(kinds)
+
+
+def find_segments(plan: Plan, run: Callable[[Watch], str | Opaque]) -> Segments | None:
+    """Run a template symbolically.
+
+    Args:
+        plan: Learns which inputs the template looks at.
+        run: Runs the template with opaque values that report to the watch.
+
+    Returns:
+        Its segments; ``None`` if there are none, either because inputs were newly found to be
+        looked at (then ``plan.keyed`` has grown), or because something is wrong with the template.
+    """
+    watch = Watch()
+    try:
+        result = run(watch)
+    except Exception:  # whatever it is, the plain way says it better
+        result = ""
+    if watch.inputs:
+        plan.keyed |= watch.inputs
+        plan.known.clear()
+        return None
+    return _segments(parts_of(result))
+
+
+def _segments(parts: Sequence[Part]) -> Segments | None:
+    """Lay out parts; ``None`` if the plain way has something to complain about."""
+    pieces: list[str] = []
+    holes: list[tuple[int, str, int | None, tuple[Change, ...]]] = []
+    spans: list[list[Any]] = []
+    unclosed: list[int] = []
+    kinds: dict[str, Kind] = {}
+    mentions: Counter[str] = Counter()
+    for part in parts:
+        if isinstance(part, str):
+            pieces.append(part)
+        elif isinstance(part, Close):
+            spans[unclosed.pop()][3] = len(pieces)
+        else:
+            kind: Kind = "value" if isinstance(part, Slot) else part.kind
+            if kinds.setdefault(part.name, kind) != kind:
+                return None
+            spans.append([part.name, mentions[part.name], len(pieces), len(pieces) + 1])
+            mentions[part.name] += 1
+            if isinstance(part, Slot):
+                holes.append((len(pieces), part.input, part.index, part.changes))
+                pieces.append("")
+            else:
+                unclosed.append(len(spans) - 1)
+    if not pieces or any(first == after for _, _, first, after in spans):
+        return None
+    laid_out = tuple((name, mention, first, after) for name, mention, first, after in spans)
+    return Segments(tuple(pieces), tuple(holes), laid_out)
