@@ -15,6 +15,8 @@ Progress: TypeAlias = Callable[[str, int, int | None], None]
 """Called as ``progress(step, done, total)``; units are bytes for steps that move bytes."""
 
 PROVENANCE = "cfgen.json"
+CONVERSION = 1
+"""Goes up whenever a conversion comes out differently, so that old copies are made again."""
 
 
 def cache_root() -> Path:
@@ -23,8 +25,8 @@ def cache_root() -> Path:
 
 
 def converted_folder(name: str, sha256: str) -> Path:
-    """Folder of the converted copy of a file; another file of that name gets another folder."""
-    return cache_root() / "models" / f"{name}-{sha256[:12]}"
+    """Folder of the converted copy of a file; another file or way of converting has another."""
+    return cache_root() / "models" / f"{name}-{sha256[:12]}-{CONVERSION}"
 
 
 def no_progress(step: str, done: int, total: int | None) -> None:

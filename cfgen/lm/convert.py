@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import pre_tokenizers
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     GenerationConfig,
     PreTrainedModel,
+    PreTrainedTokenizerFast,
     modeling_gguf_pytorch_utils,
 )
 
@@ -37,7 +41,8 @@ def convert_gguf(gguf: Path, folder: Path, *, progress: Progress = no_progress) 
 
     Raises:
         OSError: A file can't be read or written.
-        ValueError: transformers doesn't know the architecture, or the file is not GGUF.
+        ValueError: transformers doesn't know the architecture, the file is not GGUF, or it names
+            a way of cutting text into words that isn't known here.
     """
     with quiet(), _tensors_counted(progress):
         loaded = AutoModelForCausalLM.from_pretrained(
@@ -47,6 +52,7 @@ def convert_gguf(gguf: Path, folder: Path, *, progress: Progress = no_progress) 
         tokenizer = AutoTokenizer.from_pretrained(
             gguf.parent, gguf_file=gguf.name, local_files_only=True
         )
+        _cut_as_trained(tokenizer, gguf)
         # GGUF has no place for the longest input, so that the tokenizer thinks there is none.
         tokenizer.model_max_length = model.config.max_position_embeddings
         progress("save", 0, None)
@@ -57,7 +63,7 @@ def convert_gguf(gguf: Path, folder: Path, *, progress: Progress = no_progress) 
 def _savable(loaded: PreTrainedModel) -> PreTrainedModel:
     """Build the same model without the mark of quantization, which forbids saving."""
     entries = loaded.config.to_dict()
-    for key in ("quantization_config", "_name_or_path"):
+    for key in ("quantization_config", "_name_or_path", "_model_name_or_path"):
         entries.pop(key, None)
     config = type(loaded.config).from_dict(entries)
     with torch.device("meta"):  # no memory, no random numbers: every weight is assigned below
@@ -66,6 +72,41 @@ def _savable(loaded: PreTrainedModel) -> PreTrainedModel:
     model.tie_weights()
     model.generation_config = GenerationConfig.from_model_config(config)
     return model
+
+
+def _cut_as_trained(tokenizer: PreTrainedTokenizerFast, gguf: Path) -> None:
+    """Cut text into words as the file says its byte-level BPE was trained.
+
+    transformers takes the merges from the file but not this; it always cuts as GPT-2 does. The
+    digits of ``smollm`` stand alone, even after two spaces.
+    """
+    if _text_field(gguf, "tokenizer.ggml.model") != "gpt2":
+        return
+    cut = _text_field(gguf, "tokenizer.ggml.pre")
+    as_gpt2 = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    ways = {
+        "gpt-2": as_gpt2,
+        "smollm": pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), as_gpt2]),
+    }
+    if cut not in ways:
+        raise ValueError(f"its tokenizer cuts words as {cut!r}, not as one of {sorted(ways)}")
+    tokenizer.backend_tokenizer.pre_tokenizer = ways[cut]
+
+
+def _text_field(gguf: Path, key: str) -> str:
+    """Value of a text field of a GGUF file, empty if there is none.
+
+    The format is: length of the key (64 bits), key, type (32 bits, 8 is text), length, text; the
+    public reader of it takes seconds, for all the other fields.
+    """
+    mark = struct.pack("<Q", len(key)) + key.encode() + struct.pack("<I", 8)
+    with gguf.open("rb") as stream, mmap(stream.fileno(), 0, access=ACCESS_READ) as content:
+        start = content.find(mark)
+        if start < 0:
+            return ""
+        start += len(mark)
+        (length,) = struct.unpack("<Q", content[start : start + 8])
+        return content[start + 8 : start + 8 + length].decode()
 
 
 @contextmanager

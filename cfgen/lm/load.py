@@ -114,10 +114,11 @@ def _merged(model: PreTrainedModel, folder: Path) -> tuple[PreTrainedModel, list
 
     config = PeftConfig.from_pretrained(str(folder))
     config.inference_mode = True
-    adapted = get_peft_model(model, config)
-    result = set_peft_model_state_dict(
-        adapted, load_peft_weights(str(folder), device="cpu", use_safetensors=True)
-    )
+    # low_cpu_mem_usage: no weights are drawn first, so that nobody's random numbers move on
+    adapted = get_peft_model(model, config, low_cpu_mem_usage=True)
+    weights = load_peft_weights(str(folder), device="cpu", use_safetensors=True)
+    weights = {key: value.float() for key, value in weights.items()}
+    result = set_peft_model_state_dict(adapted, weights, low_cpu_mem_usage=True)
     absent = [key for key in result.missing_keys if "lora_" in key]
     if result.unexpected_keys:
         raise ValueError(

