@@ -73,10 +73,10 @@ class _PlainLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_PlainLoader.add_implicit_resolver(_TAG + "bool", re.compile(r"true|false"), list("tf"))
-_PlainLoader.add_implicit_resolver(_TAG + "null", re.compile(r"null|~|"), ["n", "~", ""])
+_PlainLoader.add_implicit_resolver(_TAG + "bool", re.compile(r"(?:true|false)\Z"), list("tf"))
+_PlainLoader.add_implicit_resolver(_TAG + "null", re.compile(r"(?:null|~|)\Z"), ["n", "~", ""])
 _PlainLoader.add_implicit_resolver(
-    _TAG + "int", re.compile(r"-?(?:0|[1-9][0-9]*)"), list("-0123456789")
+    _TAG + "int", re.compile(r"-?(?:0|[1-9][0-9]*)\Z"), list("-0123456789")
 )
 
 
