@@ -1,0 +1,68 @@
+"""cfgen: design counterfactuals, generate datasets from them, and test causal hypotheses about LMs.
+
+The names below are all there is to write a task and to run it; each is loaded when first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cfgen.analysis.experiment import run_experiment as run_experiment
+    from cfgen.causal import CausalModel as CausalModel
+    from cfgen.causal import Setting as Setting
+    from cfgen.causal import boolean as boolean
+    from cfgen.causal import choice as choice
+    from cfgen.causal import distinct as distinct
+    from cfgen.causal import integers as integers
+    from cfgen.counterfactuals import Design as Design
+    from cfgen.counterfactuals import Hypothesis as Hypothesis
+    from cfgen.counterfactuals import Site as Site
+    from cfgen.counterfactuals import edits as edits
+    from cfgen.datasets import generate as generate
+    from cfgen.errors import CfgenError as CfgenError
+    from cfgen.lm.load import load_lm as load_lm
+    from cfgen.prompts.domains import faker as faker
+    from cfgen.prompts.domains import lexicon as lexicon
+    from cfgen.prompts.domains import templates as templates
+    from cfgen.tasks import TaskDefinition as TaskDefinition
+    from cfgen.tasks import list_tasks as list_tasks
+    from cfgen.tasks import load_task as load_task
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "CausalModel": "causal",
+    "CfgenError": "errors",
+    "Design": "counterfactuals",
+    "Hypothesis": "counterfactuals",
+    "Setting": "causal",
+    "Site": "counterfactuals",
+    "TaskDefinition": "tasks",
+    "boolean": "causal",
+    "choice": "causal",
+    "distinct": "causal",
+    "edits": "counterfactuals",
+    "faker": "prompts.domains",
+    "generate": "datasets",
+    "integers": "causal",
+    "lexicon": "prompts.domains",
+    "list_tasks": "tasks",
+    "load_lm": "lm.load",
+    "load_task": "tasks",
+    "run_experiment": "analysis.experiment",
+    "templates": "prompts.domains",
+}
+
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'cfgen' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"cfgen.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

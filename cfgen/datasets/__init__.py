@@ -1,0 +1,21 @@
+"""Datasets: from a task and a design to a Hugging Face dataset."""
+
+from cfgen.datasets.card import Manifest
+from cfgen.datasets.features import schema_of
+from cfgen.datasets.generate import Recipe, generate, pairs_of, recipe, write_dataset
+from cfgen.datasets.labels import labeller
+from cfgen.datasets.splits import FRACTIONS, Split, make_splits
+
+__all__ = [
+    "FRACTIONS",
+    "Manifest",
+    "Recipe",
+    "Split",
+    "generate",
+    "labeller",
+    "make_splits",
+    "pairs_of",
+    "recipe",
+    "schema_of",
+    "write_dataset",
+]

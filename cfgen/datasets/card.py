@@ -1,0 +1,216 @@
+"""The manifest and the dataset card: what was made, from what, and what it is good for."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+from cfgen.counterfactuals import ALL, KINDS, NONE, Design, Pair
+from cfgen.datasets.summary import SplitSummary
+from cfgen.tasks import Task
+
+_LIBRARIES = ("cfgen", "datasets", "faker", "jinja2", "pyarrow")
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+
+
+class Manifest(BaseModel):
+    """Everything needed to make the same dataset again, and what came out.
+
+    Attributes:
+        task: Name of the task.
+        task_version: Version given by its author.
+        content_hash: SHA-256 of task file, templates and lexicons.
+        design: Name of the design.
+        original_edits: Edits that prepare the original.
+        counterfactual_edits: Edits that make the counterfactual.
+        contrast: The hypotheses that the design is meant to tell apart.
+        seed: Seed.
+        templates: Template ids asked for; empty for the task's default.
+        rows: Number of pairs over all splits.
+        splits: What each split contains.
+        libraries: Versions that the bytes depend on.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    task: str
+    task_version: str
+    content_hash: str
+    design: str
+    original_edits: tuple[str, ...]
+    counterfactual_edits: tuple[str, ...]
+    contrast: tuple[str, ...]
+    seed: int
+    templates: tuple[str, ...]
+    rows: int
+    splits: dict[str, SplitSummary]
+    libraries: dict[str, str]
+
+
+def make_manifest(
+    task: Task,
+    design: Design,
+    n: int,
+    seed: int,
+    templates: Sequence[str],
+    splits: Mapping[str, SplitSummary],
+) -> Manifest:
+    """Put together the manifest of a dataset."""
+    return Manifest(
+        task=task.name,
+        task_version=task.version,
+        content_hash=task.content_hash,
+        design=design.name,
+        original_edits=tuple(map(str, design.original)),
+        counterfactual_edits=tuple(map(str, design.counterfactual)),
+        contrast=design.contrast,
+        seed=seed,
+        templates=tuple(templates),
+        rows=n,
+        splits=dict(splits),
+        libraries={
+            "python": platform.python_version(),
+            **{name: version(name) for name in _LIBRARIES},
+        },
+    )
+
+
+def write_card(path: Path, task: Task, design: Design, manifest: Manifest, example: Pair) -> None:
+    """Write the dataset card, with front matter that the Hugging Face Hub understands."""
+    files = [{"split": name, "path": f"data/{name}-*.parquet"} for name in manifest.splits]
+    header = {
+        "pretty_name": f"{task.name}: {design.name}",
+        "language": ["en"],
+        "tags": ["interpretability", "counterfactual", "causal-model", "cfgen"],
+        "size_categories": [_size(manifest.rows)],
+        "configs": [{"config_name": "default", "data_files": files}],
+    }
+    front = yaml.safe_dump(header, sort_keys=False, allow_unicode=True)
+    sections = [
+        f"# {task.name}, design `{design.name}`",
+        _what(task, design, manifest),
+        "## One pair\n\n" + _example(example),
+        "## Columns\n\n" + _COLUMNS,
+        "## Splits\n\nNo word of a lexicon is used in two splits, and no prompt occurs twice.\n\n"
+        + _splits(manifest),
+        "## Decisive pairs and kinds of predictions\n\n" + _decisive(manifest),
+        "## Answers\n\n" + _answers(manifest),
+        "## How it was made\n\n" + _provenance(manifest),
+    ]
+    text = f"---\n{front}---\n\n" + "\n\n".join(sections) + "\n"
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+_COLUMNS = """\
+| column | content |
+|---|---|
+| `id` | hash of the content |
+| `index` | number of the candidate within its split; the same however many are asked for |
+| `task`, `design` | names |
+| `original`, `counterfactual` | `prompt`; `answer`; `completion` (the answer with its leading \
+space); `variables` (values of the causal model); `spans` (`name`, `mention`, `start`, `end` in \
+characters, end exclusive) |
+| `predictions` | the output under each hypothesis after the interchange; `none`: nothing \
+happened, `all`: everything was copied |
+| `kinds` | whether that prediction is the original's answer, the counterfactual's, or a third |
+| `decisive` | whether `none` and the hypotheses of the contrast all predict different outputs |"""
+
+
+def _size(rows: int) -> str:
+    return next((name for bound, name in _SIZES if rows < bound), "1M<n<10M")
+
+
+def _what(task: Task, design: Design, manifest: Manifest) -> str:
+    contrast = ", ".join(f"`{name}`" for name in design.contrast) or "none declared"
+    return (
+        f"{task.description}\n\n"
+        f"Pairs of an original and a counterfactual prompt ({design.description}), each with the "
+        "output that every hypothesis predicts when the values of its variables are taken from "
+        f"the counterfactual.\n\nMeant to tell apart: {contrast}.\n\n"
+        "```python\nfrom datasets import load_dataset\n\n"
+        'dataset = load_dataset("path/to/this/folder")\n```'
+    )
+
+
+def _example(pair: Pair) -> str:
+    rows = [
+        f"> *Original.* {_quote(pair.original.prompt.text)} **{pair.original.answer}**",
+        f"> *Counterfactual.* {_quote(pair.counterfactual.prompt.text)} "
+        f"**{pair.counterfactual.answer}**",
+    ]
+    predicted = [
+        [f"`{name}`", f"{text}", pair.kinds[name]] for name, text in pair.predictions.items()
+    ]
+    table = _table(["hypothesis", "prediction", "kind"], predicted)
+    return "\n>\n".join(rows) + "\n\n" + table
+
+
+def _quote(text: str) -> str:
+    return text.replace("\n", "\n> ")
+
+
+def _splits(manifest: Manifest) -> str:
+    pools = list(next(iter(manifest.splits.values())).words)
+    rows = [
+        [name, f"{s.rows:,}", f"{s.candidates:,}", *(str(s.words[pool]) for pool in pools)]
+        for name, s in manifest.splits.items()
+    ]
+    return _table(["split", "pairs", "candidates", *(f"words of {p}" for p in pools)], rows)
+
+
+def _decisive(manifest: Manifest) -> str:
+    total = manifest.rows
+    decisive = sum(split.decisive for split in manifest.splits.values())
+    names = dict.fromkeys((NONE, ALL)) | dict.fromkeys(
+        name for split in manifest.splits.values() for name in split.kinds
+    )
+    rows = []
+    for name in names:
+        counts = {
+            kind: sum(s.kinds[name].get(kind, 0) for s in manifest.splits.values())
+            for kind in KINDS
+        }
+        rows.append([f"`{name}`", *(f"{count / total:.3f}" for count in counts.values())])
+    share = f"{decisive:,} of {total:,} pairs ({decisive / total:.3f}) are decisive."
+    return share + "\n\n" + _table(["hypothesis", *KINDS], rows)
+
+
+def _answers(manifest: Manifest) -> str:
+    counts: dict[str, int] = {}
+    for split in manifest.splits.values():
+        for answer, count in split.answers.items():
+            counts[answer] = counts.get(answer, 0) + count
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    top = ordered[:20]
+    rows = [[answer, f"{count:,}", f"{count / manifest.rows:.3f}"] for answer, count in top]
+    note = (
+        f"{len(ordered)} different answers of the original; always saying the commonest is right "
+        f"for {ordered[0][1] / manifest.rows:.3f} of the pairs."
+    )
+    if len(ordered) > len(top):
+        note += f" The {len(top)} commonest:"
+    return note + "\n\n" + _table(["answer", "pairs", "share"], rows)
+
+
+def _provenance(manifest: Manifest) -> str:
+    edits = ", ".join(f"`{edit}`" for edit in manifest.counterfactual_edits)
+    prepared = ", ".join(f"`{edit}`" for edit in manifest.original_edits) or "nothing"
+    libraries = ", ".join(f"{name} {number}" for name, number in manifest.libraries.items())
+    return (
+        f"- task `{manifest.task}`, version {manifest.task_version}, content "
+        f"`{manifest.content_hash[:16]}`\n"
+        f"- seed {manifest.seed}, templates: {', '.join(manifest.templates) or 'default'}\n"
+        f"- edits of the original: {prepared}\n"
+        f"- edits that make the counterfactual: {edits}\n"
+        f"- {libraries}"
+    )
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])

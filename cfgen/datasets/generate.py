@@ -1,0 +1,205 @@
+"""Generation: a task and a design to a Hugging Face dataset, in memory or as a folder."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import Dataset, DatasetDict
+
+from cfgen.counterfactuals import Design, Pair
+from cfgen.datasets.card import Manifest, make_manifest, write_card
+from cfgen.datasets.features import table_maker
+from cfgen.datasets.sampling import candidates, check_decisive, distinct_pairs
+from cfgen.datasets.splits import FRACTIONS, Split, make_splits
+from cfgen.datasets.summary import SplitSummary, Tally
+from cfgen.folders import new_folder
+from cfgen.tasks import Task, load_task
+
+BATCH = 2000
+"""Pairs converted at a time, and rows of a Parquet row group."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with a step's name, how much of it is done, and how much there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything a dataset depends on.
+
+    Attributes:
+        task: The task.
+        design: How pairs are made.
+        n: Number of pairs over all splits.
+        seed: Seed; the same recipe gives the same bytes.
+        templates: Template ids to draw from; ``all`` for every one, none for the default.
+        fractions: Split -> share of rows and of words.
+    """
+
+    task: Task
+    design: Design
+    n: int
+    seed: int = 0
+    templates: tuple[str, ...] = ()
+    fractions: tuple[tuple[str, float], ...] = tuple(FRACTIONS.items())
+
+
+def recipe(
+    task: str | Task,
+    n: int,
+    *,
+    design: str | None = None,
+    seed: int = 0,
+    templates: Sequence[str] = (),
+    fractions: Mapping[str, float] = FRACTIONS,
+) -> Recipe:
+    """Look up the parts of a recipe by name.
+
+    Raises:
+        CfgenError: If the task, the design or a template does not exist.
+    """
+    loaded = load_task(task) if isinstance(task, str) else task
+    loaded.template_domain(templates)
+    return Recipe(loaded, loaded.design(design), n, seed, tuple(templates), (*fractions.items(),))
+
+
+def pairs_of(recipe: Recipe, split: Split, seen: set[int] | None = None) -> Iterator[Pair]:
+    """Yield the pairs of one split.
+
+    Args:
+        recipe: What to make.
+        split: Which split.
+        seen: Hashes of prompts that must not occur again; added to.
+
+    Raises:
+        CfgenError: If the split's words or templates allow too few pairs.
+    """
+    allowed = recipe.task.template_domain(recipe.templates)
+    stream = candidates(
+        recipe.task,
+        recipe.design,
+        seed=recipe.seed,
+        split=split.name,
+        pools=split.pools,
+        allowed=allowed,
+    )
+    return distinct_pairs(stream, split.rows, set() if seen is None else seen)
+
+
+def generate(
+    task: str | Task,
+    n: int,
+    *,
+    design: str | None = None,
+    seed: int = 0,
+    templates: Sequence[str] = (),
+    fractions: Mapping[str, float] = FRACTIONS,
+) -> DatasetDict:
+    """Generate a dataset in memory.
+
+    Args:
+        task: Name of a task, path of a task file, or a loaded task.
+        n: Number of pairs over all splits.
+        design: Name of a design; the task's default one if not given.
+        seed: Seed; the same arguments give the same rows.
+        templates: Template ids to draw from; ``all`` for every one, none for the default.
+        fractions: Split -> share of rows and of words.
+
+    Returns:
+        The splits that have rows, with the features of :func:`schema_of`.
+
+    Raises:
+        CfgenError: If something named does not exist, or so many pairs cannot be made.
+    """
+    made = recipe(task, n, design=design, seed=seed, templates=templates, fractions=fractions)
+    tables: dict[str, list[pa.Table]] = {}
+    for split, table, _ in _tables(made):
+        tables.setdefault(split.name, []).append(table)
+    return DatasetDict({name: Dataset(pa.concat_tables(parts)) for name, parts in tables.items()})
+
+
+def write_dataset(
+    recipe: Recipe, folder: Path, *, jsonl: bool = False, progress: Progress | None = None
+) -> Manifest:
+    """Generate a dataset into a folder that ``datasets.load_dataset(folder)`` opens.
+
+    The folder appears complete or not at all. Memory does not grow with the number of rows, but
+    for 8 bytes of hash per prompt.
+
+    Args:
+        recipe: What to make.
+        folder: Where to; must not exist, or be empty, or hold an earlier dataset.
+        jsonl: Also write ``jsonl/<split>.jsonl``.
+        progress: Called after each batch.
+
+    Returns:
+        What was written to ``manifest.json``.
+
+    Raises:
+        CfgenError: If so many pairs cannot be made, or the folder holds something else.
+    """
+    with new_folder(folder, marker="manifest.json") as fresh:
+        (fresh / "data").mkdir()
+        summaries: dict[str, SplitSummary] = {}
+        example: Pair | None = None
+        done = 0
+        for split, group in itertools.groupby(_tables(recipe), key=lambda item: item[0]):
+            tally = Tally()
+            writer: pq.ParquetWriter | None = None
+            path = fresh / "data" / f"{split.name}-00000-of-00001.parquet"
+            for _, table, pairs in group:
+                example = example or pairs[0]
+                writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
+                writer.write_table(table)
+                tally.add(pairs)
+                if jsonl:
+                    _append_jsonl(fresh / "jsonl" / f"{split.name}.jsonl", table)
+                done += len(pairs)
+                if progress:
+                    progress("generating pairs", done, recipe.n)
+            assert writer is not None  # a split has rows
+            writer.close()
+            summaries[split.name] = tally.summary(split)
+        manifest = make_manifest(
+            recipe.task, recipe.design, recipe.n, recipe.seed, recipe.templates, summaries
+        )
+        (fresh / "manifest.json").write_text(
+            manifest.model_dump_json(indent=2) + "\n", encoding="utf-8", newline="\n"
+        )
+        assert example is not None  # n is at least 1
+        write_card(fresh / "README.md", recipe.task, recipe.design, manifest, example)
+    return manifest
+
+
+def _tables(recipe: Recipe) -> Iterator[tuple[Split, pa.Table, list[Pair]]]:
+    """Batches of pairs as tables, split by split, after checking that the design can decide."""
+    splits = make_splits(recipe.task, recipe.n, dict(recipe.fractions))
+    allowed = recipe.task.template_domain(recipe.templates)
+    for split in splits[:1]:
+        trial = candidates(
+            recipe.task,
+            recipe.design,
+            seed=recipe.seed,
+            split=split.name,
+            pools=split.pools,
+            allowed=allowed,
+        )
+        check_decisive(trial, recipe.design)
+    make = table_maker(recipe.task)
+    seen: set[int] = set()
+    for split in splits:
+        stream = pairs_of(recipe, split, seen)
+        while pairs := list(itertools.islice(stream, BATCH)):
+            yield split, make(pairs), pairs
+
+
+def _append_jsonl(path: Path, table: pa.Table) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with path.open("a", encoding="utf-8", newline="\n") as file:
+        for row in table.to_pylist():
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")

@@ -1,0 +1,135 @@
+"""Sampling: example i depends only on (task version, design, seed, split, i)."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from cfgen.causal import Domain, Pools
+from cfgen.counterfactuals import Design, Pair, draw_inputs, restrict_domains
+from cfgen.datasets.labels import labeller
+from cfgen.errors import CfgenError, Problem
+from cfgen.tasks import TEMPLATE_INPUT, Task
+
+TRIES = 200
+"""Candidates looked at before a design is said never to do what it must."""
+
+
+def candidates(
+    task: Task,
+    design: Design,
+    *,
+    seed: int,
+    split: str,
+    pools: Pools,
+    allowed: Mapping[str, Domain],
+) -> Iterator[Pair]:
+    """Yield labelled pairs without end, the i-th one always the same.
+
+    Args:
+        task: The task.
+        design: How pairs are made.
+        seed: Seed of the dataset.
+        split: Name of the split.
+        pools: Lexicon -> the words that belong to the split.
+        allowed: Input -> domain to draw from instead of its own.
+
+    Raises:
+        CfgenError: If the lexicons are too small, or no template shows what the design makes.
+    """
+    domains = restrict_domains(task.causal_model.domains, pools, allowed)
+    label = labeller(task, design)
+    supports = {name: template.supports for name, template in task.templates.items()}
+    rng = random.Random()
+    key = f"{task.name}\0{task.version}\0{design.name}\0{seed}\0{split}\0"
+    index = 0
+    while True:
+        rng.seed(_number(f"{key}{index}"))
+        for _ in range(TRIES):
+            original, counterfactual = draw_inputs(design, domains, rng)
+            if _supported(supports, original) and _supported(supports, counterfactual):
+                break
+        else:
+            raise CfgenError(
+                Problem(
+                    "unsupported-inputs",
+                    f"no template of task {task.name!r} supports what design {design.name!r} makes",
+                    where=design.where,
+                    hint="look at `supports:` in the templates, or name others with --template",
+                )
+            )
+        yield label(original, counterfactual, index)
+        index += 1
+
+
+def distinct_pairs(stream: Iterator[Pair], n: int, seen: set[int]) -> Iterator[Pair]:
+    """The first ``n`` pairs of a stream of which neither prompt occurred before.
+
+    Args:
+        stream: Candidates without end.
+        n: How many pairs to yield.
+        seen: 64-bit hashes of the prompts so far; added to.
+
+    Raises:
+        CfgenError: If so many candidates in a row are repetitions that there are no more.
+    """
+    found = missed = 0
+    while found < n:
+        pair = next(stream)
+        keys = {_number(pair.original.prompt.text), _number(pair.counterfactual.prompt.text)}
+        if len(keys) < 2 or keys & seen:
+            missed += 1
+            # With one pair in `found` left to find, the chance of missing it so often is e^-20.
+            if missed > max(1000, 20 * found):
+                raise _no_more_pairs(pair, n, found)
+            continue
+        seen |= keys
+        found, missed = found + 1, 0
+        yield pair
+
+
+def check_decisive(stream: Iterator[Pair], design: Design) -> None:
+    """Check that a design ever makes a decisive pair, if it is meant to.
+
+    Raises:
+        CfgenError: If none of the first :data:`TRIES` candidates is decisive.
+    """
+    if not design.contrast:
+        return
+    for _ in range(TRIES):
+        if next(stream).decisive:
+            return
+    raise CfgenError(
+        Problem(
+            "never-decisive",
+            f"design {design.name!r} made no decisive pair in {TRIES} tries: its contrast "
+            f"{', '.join(design.contrast)} and 'none' never all predict different outputs",
+            where=design.where,
+            hint="add edits that move the values these hypotheses differ in, or change contrast=",
+        )
+    )
+
+
+def _supported(supports: Mapping[str, Any], inputs: Mapping[str, Any]) -> bool:
+    name = inputs.get(TEMPLATE_INPUT, next(iter(supports)))
+    return all(inputs[key] in values for key, values in supports[name].items())
+
+
+def _number(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def _no_more_pairs(pair: Pair, n: int, found: int) -> CfgenError:
+    same = pair.original.prompt.text == pair.counterfactual.prompt.text
+    return CfgenError(
+        Problem(
+            "too-few-pairs",
+            f"{n:,} pairs were asked for in one split, but design {pair.design!r} makes only "
+            f"{found:,} with prompts that are all different",
+            hint="both prompts of a pair come out the same: the design changes nothing they show"
+            if same
+            else "ask for fewer, allow more templates, or add words to the lexicons",
+        )
+    )
