@@ -107,4 +107,5 @@ task = TaskDefinition(
     version="1",
     default_design="fresh_names",
     default_model="smollm2-135m",
+    default_template="then_went",
 )

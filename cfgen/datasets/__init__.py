@@ -2,7 +2,7 @@
 
 from cfgen.datasets.card import Manifest
 from cfgen.datasets.features import schema_of
-from cfgen.datasets.generate import Recipe, generate, pairs_of, recipe, write_dataset
+from cfgen.datasets.generate import Recipe, draw_pairs, generate, recipe, write_dataset
 from cfgen.datasets.labels import labeller
 from cfgen.datasets.splits import FRACTIONS, Split, make_splits
 
@@ -11,10 +11,10 @@ __all__ = [
     "Manifest",
     "Recipe",
     "Split",
+    "draw_pairs",
     "generate",
     "labeller",
     "make_splits",
-    "pairs_of",
     "recipe",
     "schema_of",
     "write_dataset",

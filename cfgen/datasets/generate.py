@@ -18,6 +18,7 @@ from cfgen.datasets.features import table_maker
 from cfgen.datasets.sampling import candidates, check_decisive, distinct_pairs
 from cfgen.datasets.splits import FRACTIONS, Split, make_splits
 from cfgen.datasets.summary import SplitSummary, Tally
+from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.folders import new_folder
 from cfgen.tasks import Task, load_task
 
@@ -68,27 +69,31 @@ def recipe(
     return Recipe(loaded, loaded.design(design), n, seed, tuple(templates), (*fractions.items(),))
 
 
-def pairs_of(recipe: Recipe, split: Split, seen: set[int] | None = None) -> Iterator[Pair]:
-    """Yield the pairs of one split.
+def draw_pairs(recipe: Recipe, *, split: str = "test") -> list[Pair]:
+    """Draw ``recipe.n`` pairs for a run on an LM: only decisive ones, where that has a meaning.
 
     Args:
-        recipe: What to make.
-        split: Which split.
-        seen: Hashes of prompts that must not occur again; added to.
+        recipe: What to make; its fractions only say which words belong to the split.
+        split: Whose words to use; those of ``test`` are in no training set made by this task.
+
+    Returns:
+        The pairs; their ``index`` tells how many candidates were passed over.
 
     Raises:
-        CfgenError: If the split's words or templates allow too few pairs.
+        CfgenError: If so many pairs cannot be made.
     """
-    allowed = recipe.task.template_domain(recipe.templates)
-    stream = candidates(
-        recipe.task,
-        recipe.design,
-        seed=recipe.seed,
-        split=split.name,
-        pools=split.pools,
-        allowed=allowed,
-    )
-    return distinct_pairs(stream, split.rows, set() if seen is None else seen)
+    names = [name for name, share in recipe.fractions if share > 0]
+    if split not in names:
+        raise CfgenError(
+            Problem("bad-splits", f"there is no split {split!r}", hint=did_you_mean(split, names))
+        )
+    rows = make_splits(recipe.task, max(recipe.n, 1000), dict(recipe.fractions))
+    chosen = next(found for found in rows if found.name == split)
+    stream = _stream(recipe, chosen)
+    check_decisive(_stream(recipe, chosen), recipe.design)
+    if recipe.design.contrast:
+        stream = (pair for pair in stream if pair.decisive)
+    return list(distinct_pairs(stream, recipe.n, set()))
 
 
 def generate(
@@ -179,23 +184,24 @@ def write_dataset(
 def _tables(recipe: Recipe) -> Iterator[tuple[Split, pa.Table, list[Pair]]]:
     """Batches of pairs as tables, split by split, after checking that the design can decide."""
     splits = make_splits(recipe.task, recipe.n, dict(recipe.fractions))
-    allowed = recipe.task.template_domain(recipe.templates)
-    for split in splits[:1]:
-        trial = candidates(
-            recipe.task,
-            recipe.design,
-            seed=recipe.seed,
-            split=split.name,
-            pools=split.pools,
-            allowed=allowed,
-        )
-        check_decisive(trial, recipe.design)
+    check_decisive(_stream(recipe, splits[0]), recipe.design)
     make = table_maker(recipe.task)
     seen: set[int] = set()
     for split in splits:
-        stream = pairs_of(recipe, split, seen)
+        stream = distinct_pairs(_stream(recipe, split), split.rows, seen)
         while pairs := list(itertools.islice(stream, BATCH)):
             yield split, make(pairs), pairs
+
+
+def _stream(recipe: Recipe, split: Split) -> Iterator[Pair]:
+    return candidates(
+        recipe.task,
+        recipe.design,
+        seed=recipe.seed,
+        split=split.name,
+        pools=split.pools,
+        allowed=recipe.task.template_domain(recipe.templates),
+    )
 
 
 def _append_jsonl(path: Path, table: pa.Table) -> None:
