@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from cfgen.prompts.domains import faker, lexicon, templates
 from cfgen.prompts.lexicons import Lexicon, faker_names, load_lexicon
+from cfgen.prompts.loading import load_templates
 from cfgen.prompts.positions import Position, find_spans, parse_position
 from cfgen.prompts.render import render
 from cfgen.prompts.spans import Prompt, Span
-from cfgen.prompts.templates import Template, load_templates
+from cfgen.prompts.template import Template
 
 __all__ = [
     "Lexicon",
@@ -14,10 +16,13 @@ __all__ = [
     "Prompt",
     "Span",
     "Template",
+    "faker",
     "faker_names",
     "find_spans",
+    "lexicon",
     "load_lexicon",
     "load_templates",
     "parse_position",
     "render",
+    "templates",
 ]

@@ -115,14 +115,13 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
             cache_size=-1,
         )
         self.elements = elements
-        self.filters = {**template_filters(), SPAN_FILTER: _mark_phrase}
-        self.tests = template_tests()
-        self.globals = {
-            "range": safe_range,
-            "dict": dict,
-            "namespace": Namespace,
-            "cycler": Cycler,
+        self.filters: dict[str, Callable[..., Any]] = {
+            **template_filters(),
+            SPAN_FILTER: _mark_phrase,
         }
+        self.tests: dict[str, Callable[..., Any]] = template_tests()
+        self.globals.clear()
+        self.globals.update(range=safe_range, dict=dict, namespace=Namespace, cycler=Cycler)
 
     def show(self, context: Context, name: str | None, chosen: bool, line: int, value: Any) -> Any:
         """Print one expression; leave a span named after it if it carries none.
@@ -157,9 +156,9 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
             return guarded(lambda one, two: one % two, "'%' formatting")(left, right)
         if operator == "*":
             for sized, times in ((left, right), (right, left)):
-                if isinstance(sized, (str, tuple, list)) and isinstance(times, int):
-                    if len(sized) * times > MAX_LENGTH:
-                        raise too_long()
+                countable = isinstance(sized, (str, tuple, list)) and isinstance(times, int)
+                if countable and len(sized) * times > MAX_LENGTH:
+                    raise too_long()
         return super().call_binop(context, operator, left, right)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
@@ -182,7 +181,7 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
         function = super().wrap_str_format(value)
         return None if function is None else guarded(function, "'format'")
 
-    def call(self, context: Context, obj: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+    def call(self, context: Context, obj: Any, *args: Any, **kwargs: Any) -> Any:
         """Call anything; methods of a plain string refuse to swallow values."""
         owner = getattr(obj, "__self__", None)
         if isinstance(owner, str):

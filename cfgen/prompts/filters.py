@@ -7,58 +7,33 @@ from functools import wraps
 from typing import Any
 
 from jinja2 import pass_environment
-from jinja2.defaults import DEFAULT_FILTERS, DEFAULT_TESTS
 from jinja2.environment import Environment
-from jinja2.filters import make_attrgetter
+from jinja2.filters import FILTERS, make_attrgetter
+from jinja2.tests import TESTS
 
 from cfgen.prompts.glue import as_text, glue, guarded, holds_text, listed, observe_all
 from cfgen.prompts.opaque import Opaque
 from cfgen.prompts.text import Text, apply, lost, plain
 
-MOVING = [
-    "batch",
-    "count",
-    "d",
-    "default",
-    "dictsort",
-    "first",
-    "groupby",
-    "items",
-    "last",
-    "length",
-    "list",
-    "map",
-    "max",
-    "min",
-    "reject",
-    "rejectattr",
-    "reverse",
-    "select",
-    "selectattr",
-    "slice",
-    "sort",
-    "sum",
-    "unique",
-]
+_TESTS: dict[str, Any] = dict(TESTS)
+
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+MOVING = _set(
+    "batch count d default dictsort first groupby items last length list map max min reject "
+    "rejectattr reverse select selectattr slice sort sum unique"
+)
 """Filters that hand values on without changing them: nothing to be done about spans."""
 
-CHANGING = [
-    "capitalize",
-    "center",
-    "indent",
-    "lower",
-    "replace",
-    "string",
-    "title",
-    "trim",
-    "truncate",
-    "upper",
-    "urlencode",
-    "wordwrap",
-]
+CHANGING = _set(
+    "capitalize center indent lower replace string title trim truncate upper urlencode wordwrap"
+)
 """Filters from text to text."""
 
-MEASURING = ["abs", "filesizeformat", "float", "format", "int", "round", "wordcount"]
+MEASURING = _set("abs filesizeformat float format int round wordcount")
 """Filters that yield something else, or text made of several values."""
 
 LEFT_OUT = {
@@ -72,50 +47,14 @@ LEFT_OUT = {
 }
 """Filters of Jinja that a template may not use, and why."""
 
-CHANGING_METHODS = frozenset(
-    [
-        "capitalize",
-        "casefold",
-        "center",
-        "expandtabs",
-        "ljust",
-        "lower",
-        "lstrip",
-        "removeprefix",
-        "removesuffix",
-        "replace",
-        "rjust",
-        "rstrip",
-        "strip",
-        "swapcase",
-        "title",
-        "upper",
-        "zfill",
-    ]
+CHANGING_METHODS = _set(
+    "capitalize casefold center expandtabs ljust lower lstrip removeprefix removesuffix replace "
+    "rjust rstrip strip swapcase title upper zfill"
 )
-SPLITTING_METHODS = frozenset(["partition", "rpartition", "rsplit", "split", "splitlines"])
-ASKING_METHODS = frozenset(
-    [
-        "count",
-        "endswith",
-        "find",
-        "index",
-        "isalnum",
-        "isalpha",
-        "isascii",
-        "isdecimal",
-        "isdigit",
-        "isidentifier",
-        "islower",
-        "isnumeric",
-        "isprintable",
-        "isspace",
-        "istitle",
-        "isupper",
-        "rfind",
-        "rindex",
-        "startswith",
-    ]
+SPLITTING_METHODS = _set("partition rpartition rsplit split splitlines")
+ASKING_METHODS = _set(
+    "count endswith find index isalnum isalpha isascii isdecimal isdigit isidentifier islower "
+    "isnumeric isprintable isspace istitle isupper rfind rindex startswith"
 )
 
 _DIRECT: dict[str, Callable[[str], str]] = {
@@ -125,19 +64,19 @@ _DIRECT: dict[str, Callable[[str], str]] = {
 }
 
 
-def template_filters() -> dict[str, Callable[..., Any]]:
+def template_filters() -> dict[str, Any]:
     """The filters of the prompt environment by name."""
-    moving = {name: DEFAULT_FILTERS[name] for name in MOVING}
-    texts = {name: _text_filter(name) for name in (*CHANGING, *MEASURING)}
+    moving = {name: FILTERS[name] for name in MOVING}
+    texts = {name: _text_filter(name) for name in CHANGING | MEASURING}
     return {**moving, **texts, "join": _join}
 
 
-def template_tests() -> dict[str, Callable[..., Any]]:
+def template_tests() -> dict[str, Any]:
     """The tests of the prompt environment by name; all but ``defined`` look at the value."""
     blind = ("defined", "undefined", "none")
     return {
         name: test if name in blind else _looking(test)
-        for name, test in DEFAULT_TESTS.items()
+        for name, test in _TESTS.items()
         if name != "escaped"
     }
 
@@ -157,7 +96,7 @@ def _looking(test: Callable[..., Any]) -> Callable[..., Any]:
 
 def _text_filter(name: str) -> Callable[..., Any]:
     """A filter of Jinja that keeps the marks of the text it is applied to, or refuses."""
-    function = DEFAULT_FILTERS[name]
+    function = FILTERS[name]
     skip = 1 if hasattr(function, "jinja_pass_arg") else 0
 
     @wraps(function)

@@ -74,7 +74,7 @@ def load_lexicon(name: str, *first: Path) -> Lexicon:
 
 def _read(name: str, path: Path) -> Lexicon:
     """Read and check one file."""
-    text = read_text(path, "lexicon-encoding")
+    text = read_text(path)
     rows = [
         (number, line.split("\t") if path.suffix == ".tsv" else [line])
         for number, line in enumerate(text.split("\n"), start=1)

@@ -98,9 +98,9 @@ class Opaque:
             return Opaque((replace(slot, changes=(*slot.changes, change)),), self.watch)
         self.observe()
 
-    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = observe  # type: ignore[assignment]
-    __hash__ = __bool__ = __len__ = __iter__ = __getitem__ = __contains__ = observe  # type: ignore[assignment]
-    __str__ = __repr__ = __format__ = __int__ = __float__ = __index__ = observe  # type: ignore[assignment]
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = observe
+    __hash__ = __bool__ = __len__ = __iter__ = __getitem__ = __contains__ = observe
+    __str__ = __repr__ = __format__ = __int__ = __float__ = __index__ = observe
     __add__ = __radd__ = __mul__ = __rmul__ = __mod__ = __rmod__ = __call__ = observe
 
 

@@ -7,24 +7,21 @@ gives the same prompt or hands over to the plain way.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any
 
-from jinja2 import UndefinedError
 from jinja2.environment import Template as JinjaTemplate
 
-from cfgen.errors import CfgenError, Problem
-from cfgen.paths import display
+from cfgen.errors import CfgenError
 from cfgen.prompts.environment import PromptEnvironment
-from cfgen.prompts.glue import empty
+from cfgen.prompts.finish import number_spans
+from cfgen.prompts.mistakes import check_inputs, explain
 from cfgen.prompts.opaque import Opaque, Slot, Watch
 from cfgen.prompts.segments import MAX_KEYS, Plan, Segments, find_segments
-from cfgen.prompts.spans import Prompt, Span
-from cfgen.prompts.templates import Template
-from cfgen.prompts.text import Fault, Kind, Text, plain, value_text
+from cfgen.prompts.spans import Prompt
+from cfgen.prompts.template import Template
+from cfgen.prompts.text import value_text
 
 Wrap = Callable[[str, int | None, str, Any], Any]
 """Makes what a template sees from an input, an element of it, its slot and its value."""
@@ -81,7 +78,7 @@ def render_plain(template: Template, inputs: Mapping[str, Any]) -> Prompt:
     Raises:
         CfgenError: As for :func:`render`.
     """
-    _check_inputs(template, inputs)
+    check_inputs(template, inputs)
     engine = _engine(template)
 
     def wrap(_input: str, _index: int | None, name: str, value: Any) -> Any:
@@ -90,9 +87,9 @@ def render_plain(template: Template, inputs: Mapping[str, Any]) -> Prompt:
     try:
         result = _run(engine, _context(template, inputs, wrap))
         assert isinstance(result, str)
-        return _finish(result)
+        return number_spans(result)
     except Exception as error:
-        raise CfgenError(_explain(template, inputs, error)) from error
+        raise CfgenError(explain(template, inputs, error)) from error
 
 
 def _engine(template: Template) -> _Engine:
@@ -113,7 +110,7 @@ def _engine(template: Template) -> _Engine:
 def _run(engine: _Engine, values: dict[str, Any]) -> str | Opaque:
     """Run a template on values."""
     jinja = engine.jinja
-    result: str | Opaque = jinja.environment.concat(  # type: ignore[assignment]
+    result: str | Opaque = jinja.environment.concat(
         jinja.root_render_func(jinja.new_context(values))
     )
     return result
@@ -121,7 +118,7 @@ def _run(engine: _Engine, values: dict[str, Any]) -> str | Opaque:
 
 def _learn(template: Template, engine: _Engine, inputs: Mapping[str, Any]) -> Segments | None:
     """Find the segments for these values and remember them."""
-    _check_inputs(template, inputs)
+    check_inputs(template, inputs)
     plan = engine.plan
 
     def run(watch: Watch) -> str | Opaque:
@@ -157,97 +154,3 @@ def _context(template: Template, inputs: Mapping[str, Any], wrap: Wrap) -> dict[
         values[name] = elements
         values.update(zip(slots, elements, strict=True))
     return values
-
-
-def _check_inputs(template: Template, inputs: Mapping[str, Any]) -> None:
-    """Check that the inputs are there, have the right shape and supported values."""
-    problems = []
-    where = display(template.path)
-    for name in dict.fromkeys((*template.shows, *template.supports)):
-        if name not in inputs:
-            message = f"template {template.id!r} needs a value of {name!r}, which is not given"
-            problems.append(Problem("input-missing", message, where))
-            continue
-        value, slots = inputs[name], template.slots.get(name, (name,))
-        if slots != (name,) and not (isinstance(value, (tuple, list)) and len(value) == len(slots)):
-            message = (
-                f"template {template.id!r} shows {name!r} as {len(slots)} values "
-                f"({', '.join(slots)}), but was given {value!r}"
-            )
-            problems.append(Problem("input-shape", message, where))
-        elif slots == (name,) and name in template.slots and isinstance(value, (tuple, list)):
-            message = f"template {template.id!r} shows {name!r} as one value, not {value!r}"
-            problems.append(Problem("input-shape", message, where))
-        supported = template.supports.get(name)
-        if supported is not None and not any(
-            type(item) is type(value) and item == value for item in supported
-        ):
-            message = f"template {template.id!r} does not support {name} = {value!r}"
-            hint = f"it supports {', '.join(map(repr, supported))}; take another template"
-            problems.append(Problem("input-unsupported", message, where, hint))
-    if problems:
-        raise CfgenError(problems)
-
-
-def _finish(text: str) -> Prompt:
-    """Check a rendered text and number its spans."""
-    if not text or text != text.strip():
-        edge = "is empty" if not text.strip() else "starts in whitespace"
-        if text.strip() and text == text.lstrip():
-            edge = "ends in whitespace"
-        raise Fault(
-            code="prompt-edge",
-            message=f"the prompt {edge}",
-            hint="write {%- and -%} to leave out the line breaks around tags; "
-            "a space before the answer belongs to the answer",
-        )
-    mentions: Counter[str] = Counter()
-    kinds: dict[str, Kind] = {}
-    around: list[int] = []
-    spans = []
-    for name, start, end, kind in text.marks if isinstance(text, Text) else ():
-        while around and around[-1] <= start:
-            around.pop()
-        if end <= start:
-            raise empty(name)
-        if around and end > around[-1]:
-            raise Fault(
-                code="span-crossing",
-                message=f"the span {name!r} starts inside another and ends outside of it",
-            )
-        if kinds.setdefault(name, kind) != kind:
-            raise Fault(
-                code="span-name",
-                message=f"two different things leave a span named {name!r}",
-                hint="give the phrase another name than the value has, "
-                "or print the value in one way only",
-            )
-        around.append(end)
-        spans.append(Span(name, mentions[name], start, end))
-        mentions[name] += 1
-    return Prompt(plain(text) if isinstance(text, Text) else text, tuple(spans))
-
-
-def _explain(template: Template, inputs: Mapping[str, Any], error: Exception) -> Problem:
-    """What went wrong, with the line of the template where it did."""
-    place = _place(template, error.__traceback__) or display(template.path)
-    values = "\n".join(f"{name} = {inputs[name]!r}" for name in template.shows)
-    if isinstance(error, Fault):
-        return Problem(error.code, error.message, place, error.hint, values)
-    if isinstance(error, UndefinedError):
-        message = f"the template uses something that does not exist: {error.message}"
-        return Problem("template-undefined", message, place, detail=values)
-    message = f"the template fails with {type(error).__name__}: {error}"
-    return Problem("template-failed", message, place, detail=values)
-
-
-def _place(template: Template, traceback: TracebackType | None) -> str | None:
-    """The innermost line of a template that an exception went through."""
-    place = None
-    while traceback is not None:
-        jinja = traceback.tb_frame.f_globals.get("__jinja_template__")
-        if isinstance(jinja, JinjaTemplate) and jinja.name is not None:
-            line = jinja.get_corresponding_lineno(traceback.tb_lineno)
-            place = f"{display(template.paths[jinja.name])}:{line}"
-        traceback = traceback.tb_next
-    return place

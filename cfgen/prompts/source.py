@@ -57,7 +57,7 @@ class Source:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """YAML whose words stay words: only ``true``, ``false``, ``null`` and plain integers are not."""
+    """YAML in which all but ``true``, ``false``, ``null`` and plain integers stays text."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012
 
@@ -80,12 +80,11 @@ _PlainLoader.add_implicit_resolver(
 )
 
 
-def read_text(path: Path, code: str) -> str:
+def read_text(path: Path) -> str:
     """Read a UTF-8 file; every kind of line end becomes a line feed.
 
     Args:
         path: The file.
-        code: Code of the problem if it cannot be read.
 
     Raises:
         CfgenError: It cannot be read, or is not UTF-8.
@@ -99,7 +98,7 @@ def read_text(path: Path, code: str) -> str:
         message, where = f"the file cannot be read: {error.strerror}", display(path)
     else:
         return text.replace("\r\n", "\n").replace("\r", "\n")
-    raise CfgenError(Problem(code, message, where, "save it as UTF-8 text"))
+    raise CfgenError(Problem("text-file", message, where, "save it as UTF-8 text"))
 
 
 def read_source(path: Path) -> Source:
@@ -114,7 +113,7 @@ def read_source(path: Path) -> Source:
     Raises:
         CfgenError: The file or its front matter is not as it should be.
     """
-    text = read_text(path, "template-encoding")
+    text = read_text(path)
     match = _FENCE.match(text)
     if match is None:
         raise CfgenError(
@@ -136,7 +135,7 @@ def _front_matter(text: str, path: Path) -> tuple[FrontMatter, dict[str, int]]:
     loader = _PlainLoader(text)
     try:
         node = loader.get_single_node()
-        data = {} if node is None else loader.construct_document(node)  # type: ignore[no-untyped-call]
+        data = {} if node is None else loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 2 if error.problem_mark else 2
         raise CfgenError(

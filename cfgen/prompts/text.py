@@ -61,7 +61,7 @@ class Text(str):
     __slots__ = ("marks",)
     marks: tuple[Mark, ...]
 
-    def __new__(cls, text: str, marks: tuple[Mark, ...]) -> Text:
+    def __new__(cls, text: str, marks: tuple[Mark, ...]) -> Text:  # noqa: D102
         self = super().__new__(cls, text)
         self.marks = marks
         return self

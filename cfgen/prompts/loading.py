@@ -1,10 +1,8 @@
-"""Templates: wordings of a task, loaded and checked before anything is rendered."""
+"""Loading templates, and checking them before anything is rendered."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +11,10 @@ from jinja2 import TemplateSyntaxError, nodes
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.paths import display, find_all, project_roots
 from cfgen.prompts.environment import PromptEnvironment
-from cfgen.prompts.names import Survey, survey_file
+from cfgen.prompts.names import survey_file
 from cfgen.prompts.source import Source, read_source, read_text
+from cfgen.prompts.survey import Survey
+from cfgen.prompts.template import Template
 
 RESERVED = frozenset(
     [
@@ -43,49 +43,6 @@ RESERVED = frozenset(
 """Names that mean something else, in positions or in Jinja."""
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
-    """One wording of a task.
-
-    Attributes:
-        id: Its name.
-        description: One line for people.
-        task: Task it belongs to.
-        path: File it was read from.
-        shows: Inputs it shows.
-        supports: For an input, the values it is right for; inputs that are left out may be
-            anything.
-        answer_prefix: Text between the prompt and its answer.
-        slots: For every input it shows, the names its values are shown under.
-        sources: Jinja text of the file and of the files it includes, by file name.
-        paths: Where those files are.
-        cache: What rendering keeps between calls.
-    """
-
-    id: str
-    description: str
-    task: str
-    path: Path
-    shows: tuple[str, ...]
-    supports: Mapping[str, tuple[Any, ...]]
-    answer_prefix: str
-    slots: Mapping[str, tuple[str, ...]]
-    sources: Mapping[str, str]
-    paths: Mapping[str, Path]
-    cache: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of everything that can change a prompt; does not depend on where files are."""
-        said = (self.id, self.shows, sorted(self.supports.items()), self.answer_prefix)
-        parts = (said, sorted(self.slots.items()), sorted(self.sources.items()))
-        return hashlib.sha256(repr(parts).encode()).hexdigest()
-
-    def __reduce__(self) -> tuple[type[Template], tuple[Any, ...]]:
-        kept = (self.id, self.description, self.task, self.path, self.shows, self.supports)
-        return (Template, (*kept, self.answer_prefix, self.slots, self.sources, self.paths))
-
-
 def load_templates(
     task: str, slots: Mapping[str, tuple[str, ...]], *first: Path
 ) -> Mapping[str, Template]:
@@ -112,7 +69,7 @@ def load_templates(
     for name, path in files.items():
         try:
             if name.startswith("_"):
-                texts[name] = read_text(path, "template-encoding")
+                texts[name] = read_text(path)
             else:
                 sources[name] = read_source(path)
                 texts[name] = sources[name].jinja
@@ -163,7 +120,7 @@ def _template_files(task: str, *first: Path) -> dict[str, Path]:
         looked = ", ".join(display(root / "templates" / task) for root in project_roots(*first))
         raise CfgenError(
             Problem(
-                "template-none",
+                "no-templates",
                 f"there is no template for {task!r}",
                 hint=f"add a .jinja file; looked in {looked}",
             )
