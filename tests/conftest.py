@@ -143,3 +143,11 @@ def tiny_folder(tmp_path: Path) -> Path:
     lm.model.save_pretrained(folder)
     lm.tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def smollm() -> LM:
+    """The real base LM, from the user's cache, fetched if need be; for tests marked ``slow``."""
+    from cfgen.lm.load import load_lm
+
+    return load_lm("smollm2-135m", device="cpu")

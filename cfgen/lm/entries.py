@@ -16,7 +16,7 @@ An *adapter* is a LoRA adapter in a folder next to its file, applied to a base::
 
     description: The small Llama, taught a task
     licence: Apache-2.0
-    base: small-llama            # a known base, a Hub id, or ./folder
+    base: small-llama            # a known base, a Hub id, or ./folder (from this file)
     adapter: small-llama-task    # holds adapter_config.json and adapter_model.safetensors
 """
 

@@ -45,11 +45,13 @@ def find_weights(name: str, *, progress: Progress = no_progress) -> Weights:
     if isinstance(entry, BaseEntry):
         return Weights(fetch(entry, progress=progress), f"sha256:{entry.source.member.sha256}")
     if isinstance(entry, AdapterEntry):
-        base = find_weights(entry.base, progress=progress)
+        beside = entry.base.startswith(".")
+        named = str(entry.file.parent / entry.base) if beside else entry.base
+        base = find_weights(named, progress=progress)
         revision = f"{base.revision}+adapter:{_content_hash(entry.folder, ADAPTER_FILES)}"
         return Weights(base.folder, revision, entry.folder)
     folder = Path(name).expanduser()
-    if folder.is_dir():
+    if name and folder.is_dir():
         return _local(folder)
     if _is_path(name):
         message = f"there is no folder {name}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 from cfgen.errors import CfgenError, Problem
@@ -30,11 +31,12 @@ def hub_folder(name: str, progress: Progress) -> Path:
         GatedRepoError,
         HfHubHTTPError,
         HFValidationError,
-        LocalEntryNotFoundError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
 
+    # what the connection itself raises is among the bases of the Hub's own error
+    failures: tuple[type[Exception], ...] = (OSError, *HfHubHTTPError.__bases__)
     repository, _, revision = name.partition("@")
     progress("hub", 0, None)
     try:
@@ -50,18 +52,22 @@ def hub_folder(name: str, progress: Progress) -> Path:
             GatedRepoError: "asks you to accept its terms on its page, then log in (hf auth login)",
             RevisionNotFoundError: f"has no revision {revision!r}",
         }.get(type(error), "does not exist, or is private (hf auth login)")
-        raise _problem(name, f"the Hub says that {repository!r} {reason}") from error
+        raise _problem(f"the Hub says that {repository!r} {reason}") from error
     except HFValidationError as error:
-        raise _problem(name, f"{repository!r} is not a Hub id") from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        raise _problem(f"{repository!r} is not a Hub id") from error
+    except failures as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            message = f"there is no room for {name!r} in the Hub's cache"
+            hint = "make room, or set HF_HOME to a folder on another disk"
+            raise CfgenError(Problem("lm-no-space", message, hint=hint)) from error
         message = f"{name!r} is not in the Hub's cache, and the Hub can't be reached"
-        raise _problem(name, message) from error
+        raise _problem(message) from error
     return Path(folder)
 
 
-def _problem(name: str, message: str) -> CfgenError:
+def _problem(message: str) -> CfgenError:
     hint = (
-        f"use a known name (cfgen models), a folder (./{name.split('/')[-1].partition('@')[0]}), "
-        "or an id as in its address on the Hub, owner/name or owner/name@revision"
+        "use a known name (cfgen models), a folder (./folder), or an id as in its address on the "
+        "Hub (owner/name or owner/name@revision)"
     )
     return CfgenError(Problem("lm-hub", message, hint=hint))

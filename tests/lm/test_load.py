@@ -1,0 +1,341 @@
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from cfgen.errors import CfgenError
+from cfgen.lm.load import load_lm
+
+
+def problem(name: str, **options: str):
+    with pytest.raises(CfgenError) as caught:
+        load_lm(name, **options)
+    (found,) = caught.value.problems
+    return found
+
+
+def ids(lm) -> torch.Tensor:
+    return lm.tokenizer("Ann puts the tea into the mug", return_tensors="pt")["input_ids"]
+
+
+# A folder.
+
+
+def test_a_folder_gives_a_frozen_model_with_offsets(tiny_folder):
+    lm = load_lm(str(tiny_folder), device="cpu")
+    assert not lm.model.training
+    assert not any(parameter.requires_grad for parameter in lm.model.parameters())
+    assert {parameter.dtype for parameter in lm.model.parameters()} == {torch.float32}
+    assert lm.model.config._attn_implementation == "sdpa"
+    assert (lm.name, lm.device, lm.dtype) == (str(tiny_folder), torch.device("cpu"), torch.float32)
+    text = "Ann puts tea"
+    offsets = lm.tokenizer(text, return_offsets_mapping=True)["offset_mapping"]
+    assert [text[start:end] for start, end in offsets] == ["Ann", " puts", " tea"]
+
+
+def test_loading_changes_no_output(tiny_folder, build_tiny_lm):
+    original, loaded = build_tiny_lm(layers=2), load_lm(str(tiny_folder), device="cpu")
+    tokens = ids(original)
+    assert torch.equal(loaded.model(tokens).logits, original.model(tokens).logits)
+
+
+def test_a_padded_batch_gives_the_unpadded_answer(tiny_folder):
+    lm = load_lm(str(tiny_folder), device="cpu")
+    texts = ["Ann", "Ben puts the old red tea into the second new blue mug and asks"]
+    batch = lm.tokenizer(texts, return_tensors="pt", padding=True)
+    assert batch["attention_mask"][0].tolist() == [0] * 13 + [1]
+    positions = (batch["attention_mask"].cumsum(-1) - 1).clamp(min=0)
+    together = lm.model(**batch, position_ids=positions).logits[:, -1]
+    for row, text in zip(together, texts, strict=True):
+        alone = lm.model(**lm.tokenizer(text, return_tensors="pt")).logits[0, -1]
+        torch.testing.assert_close(row, alone, atol=1e-4, rtol=1e-4)
+
+
+def test_folder_named_relatively(tiny_folder, monkeypatch):
+    monkeypatch.chdir(tiny_folder.parent)
+    assert load_lm("./tiny", device="cpu").revision == load_lm("tiny", device="cpu").revision
+
+
+def test_revision_names_the_weights(tiny_folder, tmp_path):
+    before = load_lm(str(tiny_folder)).revision
+    assert before.startswith("sha256:")
+    copy = shutil.copytree(tiny_folder, tmp_path / "copy")
+    assert load_lm(str(copy)).revision == before
+    state = load_file(copy / "model.safetensors")
+    state["model.norm.weight"][3] += 1e-6
+    save_file(state, copy / "model.safetensors", metadata={"format": "pt"})
+    after = load_lm(str(copy)).revision
+    assert after != before
+    config = copy / "config.json"
+    config.write_text(config.read_text().replace('"rope_theta": 10000.0', '"rope_theta": 500.0'))
+    assert load_lm(str(copy)).revision not in (before, after)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_dtype(tiny_folder, dtype):
+    lm = load_lm(str(tiny_folder), device="cpu", dtype=dtype)
+    assert lm.dtype == getattr(torch, dtype)
+    assert {parameter.dtype for parameter in lm.model.parameters()} == {lm.dtype}
+    assert lm.model(ids(lm)).logits.isfinite().all()
+
+
+def test_padding_token_is_found_where_there_is_none(tiny_folder):
+    file = tiny_folder / "tokenizer_config.json"
+    settings = json.loads(file.read_text())
+    del settings["pad_token"]
+    file.write_text(json.dumps(settings))
+    assert load_lm(str(tiny_folder)).tokenizer.pad_token == "<eos>"
+    del settings["eos_token"]
+    file.write_text(json.dumps(settings))
+    assert load_lm(str(tiny_folder)).tokenizer.pad_token_id == 0
+
+
+def test_nothing_is_printed_and_nothing_stays_switched_off(tiny_folder, capfd):
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled
+    from transformers.utils import logging
+
+    logging.set_verbosity_info()
+    logging.enable_progress_bar()
+    filters, generator = list(warnings.filters), torch.get_rng_state()
+    try:
+        load_lm(str(tiny_folder))
+        assert logging.get_verbosity() == logging.INFO
+        assert logging.is_progress_bar_enabled()
+        assert not are_progress_bars_disabled()
+    finally:
+        logging.set_verbosity_warning()
+    assert warnings.filters == filters
+    assert torch.equal(torch.get_rng_state(), generator)
+    captured = capfd.readouterr()
+    assert (captured.out, captured.err) == ("", "")
+
+
+def test_missing_weights_are_never_made_up(tiny_folder):
+    weights = tiny_folder / "model.safetensors"
+    state = load_file(weights)
+    del state["model.layers.1.mlp.up_proj.weight"]
+    save_file(state, weights, metadata={"format": "pt"})
+    found = problem(str(tiny_folder))
+    assert found.code == "lm-incomplete"
+    assert found.detail == "model.layers.1.mlp.up_proj.weight"
+
+
+def test_weights_of_another_shape(tiny_folder):
+    config = tiny_folder / "config.json"
+    config.write_text(
+        config.read_text().replace('"intermediate_size": 64', '"intermediate_size": 65')
+    )
+    assert problem(str(tiny_folder)).code in ("lm-incomplete", "lm-unreadable")
+
+
+def test_truncated_weights(tiny_folder):
+    weights = tiny_folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    assert problem(str(tiny_folder)).code == "lm-unreadable"
+
+
+def test_pickled_weights_are_not_read(tiny_folder):
+    state = load_file(tiny_folder / "model.safetensors")
+    (tiny_folder / "model.safetensors").unlink()
+    torch.save(state, tiny_folder / "pytorch_model.bin")
+    found = problem(str(tiny_folder))
+    assert found.code == "lm-folder"
+    assert "holds no *.safetensors" in found.message
+
+
+def test_code_that_comes_with_a_model_is_not_run(tiny_folder):
+    config = json.loads((tiny_folder / "config.json").read_text())
+    config["model_type"] = "home_made"
+    config["auto_map"] = {"AutoConfig": "mine.Config", "AutoModelForCausalLM": "mine.Model"}
+    (tiny_folder / "config.json").write_text(json.dumps(config))
+    ran = tiny_folder / "ran"
+    (tiny_folder / "mine.py").write_text(f"open({str(ran)!r}, 'w')\nclass Config: ...\n")
+    assert problem(str(tiny_folder)).code == "lm-unreadable"
+    assert not ran.exists()
+
+
+def test_a_model_that_is_not_a_language_model(tiny_folder):
+    (tiny_folder / "config.json").write_text('{"model_type": "vit"}')
+    assert problem(str(tiny_folder)).code == "lm-unreadable"
+
+
+def test_no_tokenizer(tiny_folder):
+    for file in tiny_folder.glob("tokenizer*"):
+        file.unlink()
+    assert problem(str(tiny_folder)).code in ("lm-unreadable", "lm-tokenizer")
+
+
+# Names.
+
+
+def test_unknown_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    typo = problem("smollm2-153m")
+    assert (typo.code, typo.message) == ("lm-unknown", "there is no known LM 'smollm2-153m'")
+    assert "did you mean 'smollm2-135m'?" in typo.hint
+    assert "owner/name@revision" in typo.hint
+    assert "./folder" in typo.hint
+    assert "smollm2-135m" in problem("zzz").hint
+    assert problem("./zzz").message == "there is no folder ./zzz"
+    assert problem("~/zzz/zzz").code == "lm-unknown"
+    assert problem("a/b/c").code == "lm-unknown"
+    assert problem("").code == "lm-unknown"
+
+
+def test_folders_that_hold_no_model(tmp_path):
+    assert "holds no config.json" in problem(str(tmp_path)).message
+    (tmp_path / "adapter_config.json").write_text("{}")
+    assert "data/models/<name>.yaml" in problem(str(tmp_path)).hint
+
+
+# The Hub.
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch, tiny_folder):
+    """A cache of the Hub with one model in it, and no way to the Hub itself."""
+    import huggingface_hub.constants
+
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repository = tmp_path / "hub" / "models--owner--tiny"
+    shutil.copytree(tiny_folder, repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    return commit
+
+
+def test_hub_id_from_the_cache(hub):
+    for name in ("owner/tiny", "owner/tiny@main", f"owner/tiny@{hub}"):
+        assert load_lm(name).revision == hub
+
+
+def test_hub_id_that_is_not_in_the_cache(hub):
+    for name in ("owner/tiny@v2", "owner/other"):
+        found = problem(name)
+        assert found.code == "lm-hub"
+        assert name in found.message
+        assert "cfgen models" in found.hint
+    assert problem("owner/ti:ny").message == "'owner/ti:ny' is not a Hub id"
+
+
+def test_full_disk_while_the_hub_is_read(hub, monkeypatch):
+    import huggingface_hub
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", full)
+    assert problem("owner/tiny").code == "lm-no-space"
+
+
+# Devices and dtypes.
+
+
+def test_impossible_devices_and_dtypes(tiny_folder, monkeypatch):
+    name = str(tiny_folder)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert load_lm(name, device="auto").device == torch.device("cpu")
+    for device in ("cuda", "cuda:0", "mps", "cpu:1"):
+        found = problem(name, device=device)
+        assert (found.code, device in found.message) == ("lm-device", True)
+    assert "did you mean 'cuda'?" in problem(name, device="cdua").hint
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for device in ("cuda:2", "cuda:-1", "cuda:x"):
+        assert problem(name, device=device).code == "lm-device"
+    found = problem(name, device="cpu", dtype="float23")
+    assert (found.code, found.hint) == ("lm-dtype", "did you mean 'float32'?")
+
+
+# Adapters.
+
+
+@pytest.fixture
+def adapted(tmp_path, monkeypatch, tiny_folder) -> Path:
+    """A project with an adapter on the tiny folder; returns the adapter's folder."""
+    models = tmp_path / "data" / "models"
+    models.mkdir(parents=True)
+    text = "description: x\nlicence: MIT\nbase: ../../tiny\nadapter: more\n"
+    (models / "tiny-more.yaml").write_text(text)
+    folder = models / "more"
+    folder.mkdir()
+    generator = torch.Generator().manual_seed(0)
+    state = {}
+    for layer in range(2):
+        for name, out in (("q_proj", 32), ("v_proj", 16)):
+            key = f"base_model.model.model.layers.{layer}.self_attn.{name}"
+            state[f"{key}.lora_A.weight"] = torch.randn(4, 32, generator=generator).bfloat16()
+            state[f"{key}.lora_B.weight"] = torch.randn(out, 4, generator=generator).bfloat16()
+    save_file(state, folder / "adapter_model.safetensors")
+    settings = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": 4, "lora_alpha": 8}
+    settings["target_modules"] = ["q_proj", "v_proj"]
+    (folder / "adapter_config.json").write_text(json.dumps(settings))
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def test_adapter_is_merged_into_the_base(adapted):
+    base, lm = load_lm("./tiny", device="cpu"), load_lm("tiny-more", device="cpu")
+    assert type(lm.model) is type(base.model)
+    before, after = base.model.state_dict(), lm.model.state_dict()
+    assert before.keys() == after.keys()
+    state = load_file(adapted / "adapter_model.safetensors")
+    changed = set()
+    for key, value in before.items():
+        lora = f"base_model.model.{key.removesuffix('.weight')}.lora_{{}}.weight"
+        expected = value
+        if lora.format("A") in state:
+            down, up = state[lora.format("A")].float(), state[lora.format("B")].float()
+            expected = value + 8 / 4 * up @ down
+            changed.add(key)
+        torch.testing.assert_close(after[key], expected, atol=1e-5, rtol=1e-5)
+    assert len(changed) == 4
+    assert not any(parameter.requires_grad for parameter in lm.model.parameters())
+    assert lm.revision.startswith(f"{base.revision}+adapter:sha256:")
+
+
+def test_adapter_is_merged_before_rounding(adapted):
+    exact, rounded = load_lm("tiny-more"), load_lm("tiny-more", dtype="bfloat16")
+    for key, value in exact.model.state_dict().items():
+        assert torch.equal(rounded.model.state_dict()[key], value.bfloat16())
+
+
+def test_adapter_draws_no_random_numbers_and_prints_nothing(adapted, capfd):
+    generator = torch.get_rng_state()
+    revision = load_lm("tiny-more").revision
+    assert torch.equal(torch.get_rng_state(), generator)
+    assert capfd.readouterr() == ("", "")
+    weights = adapted / "adapter_model.safetensors"
+    state = load_file(weights)
+    save_file({key: value * 2 for key, value in state.items()}, weights)
+    assert load_lm("tiny-more").revision != revision
+
+
+def test_adapter_without_some_of_its_weights(adapted):
+    weights = adapted / "adapter_model.safetensors"
+    state = load_file(weights)
+    del state["base_model.model.model.layers.1.self_attn.q_proj.lora_B.weight"]
+    save_file(state, weights)
+    found = problem("tiny-more")
+    assert found.code == "lm-incomplete"
+    assert "layers.1.self_attn.q_proj.lora_B" in found.detail
+
+
+def test_adapter_of_another_model(adapted):
+    weights = adapted / "adapter_model.safetensors"
+    state = load_file(weights)
+    key = "base_model.model.model.layers.9.self_attn.q_proj.lora_B.weight"
+    save_file({**state, key: torch.zeros(32, 4)}, weights)
+    found = problem("tiny-more")
+    assert found.code == "lm-unreadable"
+    assert "layers.9" in found.detail
