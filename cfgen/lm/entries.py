@@ -95,5 +95,10 @@ class AdapterEntry(_Record):
         """The folder with the adapter's two files."""
         return self.file.parent / self.adapter
 
+    def missing(self) -> list[Path]:
+        """Which of the two aren't there; an adapter may be named before it is trained."""
+        files = [self.folder / name for name in ADAPTER_FILES]
+        return [file for file in files if not file.is_file()]
+
 
 Entry: TypeAlias = BaseEntry | AdapterEntry

@@ -45,6 +45,7 @@ def find_weights(name: str, *, progress: Progress = no_progress) -> Weights:
     if isinstance(entry, BaseEntry):
         return Weights(fetch(entry, progress=progress), f"sha256:{entry.source.member.sha256}")
     if isinstance(entry, AdapterEntry):
+        _check_files(entry)
         beside = entry.base.startswith(".")
         named = str(entry.file.parent / entry.base) if beside else entry.base
         base = find_weights(named, progress=progress)
@@ -61,6 +62,17 @@ def find_weights(name: str, *, progress: Progress = no_progress) -> Weights:
         return Weights(snapshot, snapshot.name)
     message = f"there is no known LM {name!r}"
     raise CfgenError(Problem("lm-unknown", message, hint=_hint(name, entries)))
+
+
+def _check_files(entry: AdapterEntry) -> None:
+    """Check that an adapter's files are there, before its base is fetched."""
+    hint = "train it, or save it there with peft's save_pretrained"
+    problems = [
+        Problem("lm-entry-adapter", f"there is no {display(file)}", display(entry.file), hint)
+        for file in entry.missing()
+    ]
+    if problems:
+        raise CfgenError(problems)
 
 
 def _is_path(name: str) -> bool:

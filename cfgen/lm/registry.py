@@ -24,7 +24,7 @@ class ModelListing:
         name: What to say to load it.
         description: What it is.
         licence: SPDX identifier.
-        size: Bytes it takes on disk, without its base.
+        size: Bytes it takes on disk, without its base; 0 for an adapter that is not there.
         base: Name of the base of an adapter, None for a base.
         cached: Whether it can be loaded without fetching anything (for an adapter with a base
             that is not known by name: whether the adapter itself is there).
@@ -66,7 +66,8 @@ def load_entries(*first: Path) -> dict[str, Entry]:
             entries[name] = entry
     for entry in entries.values():
         if isinstance(entry, AdapterEntry):
-            problems += _adapter_problems(entry, entries, files, lines[entry.name])
+            line = lines[entry.name].get("base", 1)
+            problems += _base_problem(entry, entries, files, line)
     if problems:
         raise CfgenError(problems)
     return entries
@@ -91,9 +92,10 @@ def _listing(entry: Entry, entries: dict[str, Entry]) -> ModelListing:
         size, base, path = entry.size, None, entry.folder if cached else None
     else:
         below = entries.get(entry.base)
-        cached = below is None or is_complete(below.folder)
-        size = sum((entry.folder / name).stat().st_size for name in ADAPTER_FILES)
-        base, path = entry.base, entry.folder
+        there = not entry.missing()
+        cached = there and (below is None or is_complete(below.folder))
+        size = sum((entry.folder / name).stat().st_size for name in ADAPTER_FILES) if there else 0
+        base, path = entry.base, entry.folder if there else None
     return ModelListing(entry.name, entry.description, entry.licence, size, base, cached, path)
 
 
@@ -154,28 +156,16 @@ def _key_lines(node: yaml.Node | None, prefix: str = "") -> Iterable[tuple[str, 
             yield from _key_lines(value, f"{path}.")
 
 
-def _adapter_problems(
-    entry: AdapterEntry, entries: dict[str, Entry], files: dict[str, Path], lines: dict[str, int]
+def _base_problem(
+    entry: AdapterEntry, entries: dict[str, Entry], files: dict[str, Path], line: int
 ) -> list[Problem]:
-    """Check what an adapter points at: its base, and the files of its folder."""
-    where = f"{display(entry.file)}:{lines.get('base', 1)}"
-    problems: list[Problem] = []
+    """Check that the base of an adapter is known, and is a base."""
+    where = f"{display(entry.file)}:{line}"
     if isinstance(entries.get(entry.base), AdapterEntry):
         message = f"the base {entry.base!r} is itself an adapter"
-        problems.append(Problem("lm-entry-base", message, where, "name a base, not an adapter"))
-    elif entry.base not in files and "/" not in entry.base:
-        bases = [name for name, known in entries.items() if isinstance(known, BaseEntry)]
-        message = f"there is no known LM {entry.base!r} to apply this adapter to"
-        problems.append(Problem("lm-entry-base", message, where, did_you_mean(entry.base, bases)))
-    where = f"{display(entry.file)}:{lines.get('adapter', 1)}"
-    problems += [
-        Problem(
-            "lm-entry-adapter",
-            f"there is no {display(entry.folder / name)}",
-            where,
-            "an adapter is a folder next to this file, as peft's save_pretrained writes it",
-        )
-        for name in ADAPTER_FILES
-        if not (entry.folder / name).is_file()
-    ]
-    return problems
+        return [Problem("lm-entry-base", message, where, "name a base, not an adapter")]
+    if entry.base in files or "/" in entry.base:
+        return []
+    bases = [name for name, known in entries.items() if isinstance(known, BaseEntry)]
+    message = f"there is no known LM {entry.base!r} to apply this adapter to"
+    return [Problem("lm-entry-base", message, where, did_you_mean(entry.base, bases))]

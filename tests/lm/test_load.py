@@ -339,3 +339,13 @@ def test_adapter_of_another_model(adapted):
     found = problem("tiny-more")
     assert found.code == "lm-unreadable"
     assert "layers.9" in found.detail
+
+
+def test_adapter_that_is_not_there(adapted):
+    for file in adapted.iterdir():
+        file.unlink()
+    with pytest.raises(CfgenError) as caught:
+        load_lm("tiny-more")
+    assert [found.code for found in caught.value.problems] == ["lm-entry-adapter"] * 2
+    assert caught.value.problems[0].where == "data/models/tiny-more.yaml"
+    assert load_lm("./tiny").name == "./tiny"
