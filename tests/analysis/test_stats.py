@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cfgen.analysis.stats import rate, rate_of
+
+
+@pytest.mark.parametrize(
+    ("k", "n", "low", "high"),
+    [
+        (0, 10, 0.0, 0.2775),  # Brown, Cai & DasGupta 2001; Newcombe 1998, table I
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+        (64, 64, 0.9434, 1.0),
+    ],
+)
+def test_known_intervals(k, n, low, high):
+    found = rate(k, n)
+    assert (found.k, found.n, found.value) == (k, n, k / n)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=6e-5)
+
+
+@given(st.data())
+def test_the_interval_is_wilsons_formula(data):
+    n = data.draw(st.integers(1, 500))
+    k = data.draw(st.integers(0, n))
+    z = 1.959963984540054
+    centre = (k + z * z / 2) / (n + z * z)
+    half = z / (n + z * z) * math.sqrt(k * (n - k) / n + z * z / 4)
+    found = rate(k, n)
+    assert found.low == pytest.approx(max(0, centre - half), abs=1e-9)
+    assert found.high == pytest.approx(min(1, centre + half), abs=1e-9)
+
+
+def test_rate_of_counts():
+    assert rate_of([True, False, True]) == rate(2, 3)
+    assert str(rate(1, 2)) == "0.50 [0.09, 0.91] (n=2)"
+
+
+def test_no_cases_no_rate():
+    with pytest.raises(ValueError, match="at least one case"):
+        rate(0, 0)

@@ -1,0 +1,176 @@
+"""Every check is sabotaged here: it has to fire."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from cfgen.counterfactuals import Site
+from cfgen.errors import CfgenError
+from cfgen.interventions import batches, checks, reference
+from cfgen.interventions.checks import (
+    check_padding,
+    check_self_swap,
+    check_tokens,
+    check_words,
+    sample,
+)
+from cfgen.interventions.reference import prepare
+from cfgen.interventions.swaps import align
+from cfgen.lm import locate
+from cfgen.lm.tokens import encode_pairs
+
+LAYERS = (0, 1, 2, 3)
+
+
+@pytest.fixture
+def swaps(tiny_lm, make):
+    site = Site(("drink_1", "sentence_2"), frozen=("question",))
+    return list(align(encode_pairs(tiny_lm.tokenizer, make.pairs(6)), site).swaps.values())
+
+
+@pytest.mark.parametrize("up_to", [False, True])
+def test_all_pass_on_every_family(family_lm, make, up_to):
+    site = Site(("drink_1", "sentence_2", "last"), frozen=("drink_1+1",))
+    aligned = align(encode_pairs(family_lm.tokenizer, make.pairs(6)), site)
+    swaps = list(aligned.swaps.values())
+    assert check_self_swap(family_lm, swaps, LAYERS, up_to) == 18
+    assert check_padding(family_lm, swaps, 2, up_to) == 12
+    assert check_tokens(family_lm, swaps, prepare(family_lm, swaps)) == 6 * (3 + 3 + 1)
+
+
+@pytest.mark.parametrize("shift", ["rows", "columns"])
+def test_writing_to_the_wrong_place_fails_the_self_swap(tiny_lm, swaps, monkeypatch, shift):
+    real = reference._writer
+
+    def wrong(edit, fired, index):
+        rows = edit.rows.flip(0) if shift == "rows" else edit.rows
+        columns = edit.columns + 1 if shift == "columns" else edit.columns
+        return real(dataclasses.replace(edit, rows=rows, columns=columns), fired, index)
+
+    monkeypatch.setattr(reference, "_writer", wrong)
+    with pytest.raises(CfgenError, match="self-swap-changes-output"):
+        check_self_swap(tiny_lm, swaps, LAYERS, up_to=False)
+
+
+def test_values_of_another_layer_fail_the_self_swap(tiny_lm, swaps, monkeypatch):
+    real = reference.capture
+    monkeypatch.setattr(reference, "capture", lambda *given: real(*given).roll(1, dims=0))
+    with pytest.raises(CfgenError, match="self-swap-changes-output"):
+        check_self_swap(tiny_lm, swaps, LAYERS, up_to=False)
+
+
+def test_a_model_in_training_mode_fails_the_self_swap(build_tiny_lm, make):
+    lm = build_tiny_lm(attention_dropout=0.5)
+    lm.model.train()
+    swaps = align(encode_pairs(lm.tokenizer, make.pairs(4)), Site()).swaps
+    with pytest.raises(CfgenError, match="self-swap-changes-output"):
+        check_self_swap(lm, list(swaps.values()), LAYERS, up_to=False)
+
+
+def test_positions_that_count_padding_fail_the_padding_check(build_tiny_lm, make, monkeypatch):
+    lm = build_tiny_lm(family="gpt2")
+    swaps = list(align(encode_pairs(lm.tokenizer, make.pairs(4)), Site()).swaps.values())
+    monkeypatch.setattr(
+        batches, "position_ids", lambda mask: torch.arange(mask.shape[1]).expand_as(mask)
+    )
+    with pytest.raises(CfgenError, match=r"unchanged.*padding-changes-output"):
+        check_padding(lm, swaps, 2, up_to=False)
+
+
+def test_a_mask_that_shows_padding_fails_the_padding_check(tiny_lm, swaps, monkeypatch):
+    real = batches.make_batch
+
+    def unmasked(lm, prompts, padding=0):
+        batch = real(lm, prompts, padding)
+        return dataclasses.replace(batch, attention_mask=torch.ones_like(batch.attention_mask))
+
+    monkeypatch.setattr(reference, "make_batch", unmasked)
+    monkeypatch.setattr(checks, "make_batch", unmasked)
+    with pytest.raises(CfgenError, match="padding-changes-output"):
+        check_padding(tiny_lm, swaps, 2, up_to=False)
+
+
+def test_columns_that_forget_the_padding_fail_the_padding_check(tiny_lm, swaps, monkeypatch):
+    """The unchanged run is right; only what is swapped is off under padding."""
+    real = reference._index
+
+    def forgetful(lm, batch, places):
+        rows, columns = real(lm, batch, places)
+        lengths = torch.tensor([len(prompt) for prompt in batch.prompts])
+        return rows, columns - (batch.input_ids.shape[1] - lengths)[rows]
+
+    monkeypatch.setattr(reference, "_index", forgetful)
+    with pytest.raises(CfgenError, match=r"swapped at layer 2.*padding-changes-output"):
+        check_padding(tiny_lm, swaps, 2, up_to=False)
+    with pytest.raises(CfgenError, match="tokens-not-the-slot"):
+        check_tokens(tiny_lm, swaps, prepare(tiny_lm, swaps))
+
+
+@pytest.mark.parametrize("shift", [-1, 1])
+def test_shifted_tokens_are_not_the_slot(tiny_lm, make, monkeypatch, shift):
+    real = locate.span_tokens
+    monkeypatch.setattr(
+        locate, "span_tokens", lambda *given: tuple(token + shift for token in real(*given))
+    )
+    aligned = align(encode_pairs(tiny_lm.tokenizer, make.pairs(3)), Site(("drink_1",)))
+    swaps = list(aligned.swaps.values())
+    with pytest.raises(CfgenError, match=r"'drink_1' is .*tokens-not-the-slot"):
+        check_tokens(tiny_lm, swaps, prepare(tiny_lm, swaps))
+
+
+@pytest.mark.parametrize("part", ["to", "of", "frozen"])
+def test_every_part_of_a_swap_is_decoded(tiny_lm, swaps, part):
+    def shifted(swap):
+        moved = tuple(
+            dataclasses.replace(
+                one,
+                tokens=tuple(token - 1 for token in one.tokens),
+                context=tuple(token - 1 for token in one.context),
+            )
+            for one in getattr(swap, part)
+        )
+        return dataclasses.replace(swap, **{part: moved})
+
+    wrong = [shifted(swap) for swap in swaps]
+    with pytest.raises(CfgenError, match="tokens-not-the-slot"):
+        check_tokens(tiny_lm, wrong, prepare(tiny_lm, wrong))
+
+
+def test_rows_that_are_mixed_up_are_not_the_slot(tiny_lm, swaps):
+    prepared = prepare(tiny_lm, swaps)
+    moved = tuple(dataclasses.replace(edit, rows=edit.rows.flip(0)) for edit in prepared.moved)
+    with pytest.raises(CfgenError, match="tokens-not-the-slot"):
+        check_tokens(tiny_lm, swaps, dataclasses.replace(prepared, moved=moved))
+
+
+def test_a_shifted_span_is_not_the_slot(tiny_lm, make):
+    pair = make.pairs(1)[0]
+    prompt = pair.original.prompt
+    spans = tuple(
+        span._replace(start=span.start + 1, end=span.end + 1) if span.name == "drink_1" else span
+        for span in prompt.spans
+    )
+    side = dataclasses.replace(pair.original, prompt=dataclasses.replace(prompt, spans=spans))
+    encoded = encode_pairs(tiny_lm.tokenizer, [dataclasses.replace(pair, original=side)])
+    assert check_words(encoded, ["last", "drink_2"]) == 2
+    with pytest.raises(CfgenError, match=r"'drink_1' shows .*span-not-the-slot"):
+        check_words(encoded, ["last", "drink_1[0]"])
+
+
+@pytest.mark.parametrize("shown", ["Mug", "mugs", "MUG"])
+def test_a_filter_that_changes_case_or_adds_letters_is_fine(tiny_lm, make, shown):
+    side = make.story(("Ann", "Ben"), ("mug", "jar"), ("tea", "milk"), 0)
+    prompt = make.prompt("The ", ("jar_1", shown), " is")
+    side = dataclasses.replace(side, prompt=prompt)
+    assert check_words(encode_pairs(tiny_lm.tokenizer, [make.pair(side, side)]), ["jar_1"]) == 2
+
+
+def test_the_sample_has_the_shortest_and_the_longest(tiny_lm, make):
+    aligned = align(encode_pairs(tiny_lm.tokenizer, make.pairs(30)), Site())
+    swaps = list(aligned.swaps.values())
+    lengths = [len(swap.original) for swap in swaps]
+    chosen = [len(swap.original) for swap in sample(swaps)]
+    assert (chosen[0], chosen[-1], len(chosen)) == (min(lengths), max(lengths), checks.SAMPLE)

@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+
+from cfgen.counterfactuals import Site
+from cfgen.errors import CfgenError
+from cfgen.interventions import reference
+from cfgen.interventions.batches import make_batch
+from cfgen.interventions.reference import prepare, run, sweep
+from cfgen.interventions.swaps import align
+from cfgen.lm.tokens import encode_pairs
+
+BLOCKS = {"llama": "model.layers", "gpt2": "transformer.h", "gpt_neox": "gpt_neox.layers"}
+
+
+def blocks_of(model):
+    return model.get_submodule(BLOCKS.get(model.config.model_type, "model.decoder.layers"))
+
+
+def residuals(model, ids):
+    """Residual stream after every block, without batches, masks or the engine's hooks."""
+    found = []
+    handles = [
+        block.register_forward_hook(lambda m, a, o: found.append(o.detach().clone()))
+        for block in blocks_of(model)
+    ]
+    logits = model(torch.tensor([ids])).logits[0, -1]
+    for handle in handles:
+        handle.remove()
+    return found, logits
+
+
+def plain(model, ids, writes):
+    """Logits when ``writes``, {layer: {token: value}}, is written over the residual stream."""
+
+    def hook(values):
+        def write(_module, _arguments, output):
+            output = output.clone()
+            for token, value in values.items():
+                output[0, token] = value
+            return output
+
+        return write
+
+    handles = [
+        blocks_of(model)[layer].register_forward_hook(hook(values))
+        for layer, values in writes.items()
+    ]
+    logits = model(torch.tensor([ids])).logits[0, -1]
+    for handle in handles:
+        handle.remove()
+    return logits
+
+
+def word_tokens(lm, text, start, end):
+    """Token positions of characters, found by counting tokens of the text before them."""
+    before = len(lm.tokenizer(text[:start].rstrip())["input_ids"])
+    return list(range(before, len(lm.tokenizer(text[:end])["input_ids"])))
+
+
+def tokens_of(lm, side, name):
+    if name == "last":
+        return [len(lm.tokenizer(side.prompt.text)["input_ids"]) - 1]
+    return [
+        token
+        for span in side.prompt.spans
+        if span.name == name
+        for token in word_tokens(lm, side.prompt.text, span.start, span.end)
+    ]
+
+
+SITES = {
+    "last": Site(),
+    "slot": Site(("drink_1",)),
+    "several": Site(("drink_1", "drink_2", "last")),
+    "phrase": Site(("sentence_2",)),
+    "all mentions up to": Site(("name_1", "name_2"), layers="up_to"),
+    "frozen": Site(("name_1", "jar_2"), frozen=("drink_1", "drink_2"), layers="up_to"),
+    "frozen, one layer": Site(("sentence_1",), frozen=("sentence_2", "question")),
+}
+
+
+@pytest.mark.parametrize("name", SITES)
+def test_a_sweep_equals_one_pair_at_a_time_by_hand(family_lm, make, name):
+    lm, site, pairs = family_lm, SITES[name], make.pairs(5)
+    swaps = align(encode_pairs(lm.tokenizer, pairs), site).swaps
+    prepared = prepare(lm, list(swaps.values()))
+    got = dict(sweep(lm, prepared, range(4), site.layers == "up_to"))
+    assert sorted(swaps) == list(range(5))
+    changed = 0
+    for row, pair in enumerate(pairs):
+        sides = pair.original, pair.counterfactual
+        ids = [lm.tokenizer(side.prompt.text)["input_ids"] for side in sides]
+        (own, clean), (other, _) = (residuals(lm.model, each) for each in ids)
+        for layer in range(4):
+            writes = {}
+            for frozen in site.frozen:
+                for each in range(4):
+                    for token in tokens_of(lm, sides[0], frozen):
+                        writes.setdefault(each, {})[token] = own[each][0, token]
+            for position in site.positions:
+                to, of = (tokens_of(lm, side, position) for side in sides)
+                for each in range(layer + 1) if site.layers == "up_to" else [layer]:
+                    for a, b in zip(to, of, strict=True):
+                        writes.setdefault(each, {})[a] = other[each][0, b]
+            expected = plain(lm.model, ids[0], writes)
+            torch.testing.assert_close(got[layer][row], expected, atol=2e-4, rtol=1e-4)
+            changed += not torch.allclose(expected, clean, atol=1e-3)
+    assert changed > 5
+
+
+def test_a_padded_batch_gives_the_unpadded_logits(family_lm, make):
+    lm = family_lm
+    encoded = encode_pairs(lm.tokenizer, make.pairs(6, seed=1))
+    prompts = [pair.original for pair in encoded]
+    assert len({len(prompt) for prompt in prompts}) > 1
+    together = run(lm, make_batch(lm, prompts, padding=4))
+    for row, prompt in enumerate(prompts):
+        alone = lm.model(torch.tensor([prompt.ids])).logits[0, -1]
+        torch.testing.assert_close(together[row], alone, atol=2e-4, rtol=1e-4)
+
+
+def test_swapping_every_token_gives_the_counterfactuals_logits(family_lm, make):
+    lm = family_lm
+    text = make.prompt(("whole", "Ann fills the mug"))
+    other = make.prompt(("whole", "Cid with Then box"))
+    sides = [
+        make.story(("Ann", "Ben"), ("mug", "jar"), ("tea", "milk"), 0),
+        make.story(("Cid", "Dora"), ("pot", "box"), ("juice", "water"), 0),
+    ]
+    sides = [
+        type(side)({}, prompt, None, "", {}, {})
+        for side, prompt in zip(sides, (text, other), strict=True)
+    ]
+    encoded = encode_pairs(lm.tokenizer, [make.pair(*sides)])
+    swaps = list(align(encoded, Site(("whole",))).swaps.values())
+    prepared = prepare(lm, swaps)
+    expected = run(lm, make_batch(lm, [encoded[0].counterfactual]))
+    unchanged = run(lm, make_batch(lm, [encoded[0].original]))
+    assert not torch.allclose(expected, unchanged, atol=1e-2)
+    for _, logits in sweep(lm, prepared, range(4), up_to=False):
+        torch.testing.assert_close(logits, expected, atol=2e-4, rtol=1e-4)
+
+
+def test_frozen_positions_keep_the_originals_activations(family_lm, make):
+    lm = family_lm
+    site = Site(("sentence_1", "name_2"), frozen=("drink_2", "question"), layers="up_to")
+    pairs = [
+        make.pair(
+            make.story(("Ann", "Ben"), ("mug", "jar"), ("tea", "milk"), 0),
+            make.story(("Cid", "Dora"), ("pot", "box"), ("juice", "water"), 0),
+        )
+    ]
+    encoded = encode_pairs(lm.tokenizer, pairs)
+    swap = align(encoded, site).swaps[0]
+    own, _ = residuals(lm.model, encoded[0].original.ids)
+    after = []
+    prepared = prepare(lm, [swap])
+    edits = prepared.edits(3, up_to=True)
+    inner = reference._forward
+
+    def watched(lm, batch):
+        handles = [
+            block.register_forward_hook(lambda m, a, o: after.append(o.clone()))
+            for block in blocks_of(lm.model)
+        ]
+        logits = inner(lm, batch)
+        for handle in handles:
+            handle.remove()
+        return logits
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reference, "_forward", watched)
+        run(lm, prepared.batch, edits)
+    assert len(after) == 4
+    moved = [a for a, _ in swap.moves]
+    for layer in range(4):
+        torch.testing.assert_close(
+            after[layer][0, list(swap.held)], own[layer][0, list(swap.held)]
+        )
+        assert not torch.allclose(after[layer][0, moved], own[layer][0, moved], atol=1e-2)
+
+
+def test_a_word_swap_takes_the_value_from_the_slot_with_that_word(tiny_lm, make):
+    lm = tiny_lm
+    original = make.story(("Ann", "Ben"), ("mug", "jar"), ("tea", "milk"), 0)
+    reversed_ = make.story(("Ben", "Ann"), ("jar", "mug"), ("milk", "tea"), 1)
+    encoded = encode_pairs(lm.tokenizer, [make.pair(original, reversed_)])
+    positions = ("drink_1", "drink_1+1", "drink_2", "drink_2+1")
+    swap = align(encoded, Site(positions, align="word")).swaps[0]
+    shown = [
+        (
+            lm.tokenizer.decode([swap.original.ids[a]]).strip(),
+            lm.tokenizer.decode([swap.source.ids[b]]).strip(),
+        )
+        for a, b in swap.moves
+    ]
+    assert shown == [("tea", "tea"), (".", "."), ("milk", "milk"), (".", ".")]
+    (a, b), (a2, b2) = swap.moves[0], swap.moves[2]
+    assert a < a2
+    assert b > b2
+    by_slot = align(encoded, Site(positions)).swaps[0]
+    assert [a for a, b in by_slot.moves] == [b for a, b in by_slot.moves]
+    prepared = prepare(lm, [swap])
+    source, _ = residuals(lm.model, encoded[0].counterfactual.ids)
+    for layer in range(4):
+        expected = source[layer][0, [b for _, b in swap.moves]]
+        torch.testing.assert_close(prepared.moved[layer].values, expected)
+
+
+def test_the_order_of_a_batch_makes_no_difference(tiny_lm, make):
+    lm = tiny_lm
+    swaps = list(align(encode_pairs(lm.tokenizer, make.pairs(7)), Site(("drink_2",))).swaps.values())
+    order = random.Random(0).sample(range(7), 7)
+    first = dict(sweep(lm, prepare(lm, swaps), range(4), False))
+    second = dict(sweep(lm, prepare(lm, [swaps[i] for i in order]), range(4), False))
+    for layer in range(4):
+        torch.testing.assert_close(first[layer][order], second[layer], atol=1e-4, rtol=1e-4)
+
+
+def test_hooks_are_gone_after_a_run_and_after_a_failure(tiny_lm, make, monkeypatch):
+    lm = tiny_lm
+    swaps = list(align(encode_pairs(lm.tokenizer, make.pairs(2)), Site()).swaps.values())
+    prepared = prepare(lm, swaps)
+    run(lm, prepared.batch, prepared.edits(1, False))
+    monkeypatch.setattr(reference, "_forward", lambda lm, batch: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run(lm, prepared.batch, prepared.edits(1, False))
+    assert not any(block._forward_hooks for block in blocks_of(lm.model))
+
+
+def test_an_edit_that_does_not_fire_is_an_error(tiny_lm, make, monkeypatch):
+    lm = tiny_lm
+    swaps = list(align(encode_pairs(lm.tokenizer, make.pairs(2)), Site()).swaps.values())
+    prepared = prepare(lm, swaps)
+    real = reference.decoder_blocks(lm.model)
+    stray = torch.nn.ModuleList(torch.nn.Identity() for _ in real)
+    monkeypatch.setattr(reference, "decoder_blocks", lambda model: stray)
+    with pytest.raises(CfgenError, match=r"layer 2: 0 times.*edit-did-not-fire"):
+        run(lm, prepared.batch, prepared.edits(2, False))
+    with pytest.raises(CfgenError, match="edit-did-not-fire"):
+        prepare(lm, swaps)
+
+
+def test_an_edit_that_fires_twice_is_an_error(tiny_lm, make, monkeypatch):
+    lm = tiny_lm
+    swaps = list(align(encode_pairs(lm.tokenizer, make.pairs(2)), Site()).swaps.values())
+    prepared = prepare(lm, swaps)
+    inner = reference._forward
+    monkeypatch.setattr(reference, "_forward", lambda lm, batch: (inner(lm, batch), inner(lm, batch))[1])
+    with pytest.raises(CfgenError, match=r"layer 2: 2 times.*edit-did-not-fire"):
+        run(lm, prepared.batch, prepared.edits(2, False))

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import dataclasses
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cfgen.counterfactuals import Pair, Side
+from cfgen.errors import CfgenError
+from cfgen.lm.locate import locate, span_tokens
+from cfgen.lm.tokens import Encoded, check_first_tokens, encode_pairs
+from cfgen.prompts import Prompt, Span
+
+
+def side(text, answer=None, prefix=" ", **spans):
+    found = [Span(name, 0, text.index(word), text.index(word) + len(word)) for name, word in spans.items()]
+    return Side({}, Prompt(text, tuple(sorted(found, key=lambda s: (s.start, -s.end)))), answer, prefix, {}, {})
+
+
+def pair(original, counterfactual=None, **predictions):
+    return Pair(
+        "id", 0, "t", "d", original, counterfactual or original,
+        {"none": original.answer, "all": (counterfactual or original).answer, **predictions},
+        {}, True, (),
+    )  # fmt: skip
+
+
+def bpe(texts, add_prefix_space, trim_offsets, size=400):
+    """A byte-level BPE trained on some texts."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space)
+    backend.decoder = decoders.ByteLevel()
+    backend.post_processor = processors.ByteLevel(trim_offsets=trim_offsets)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    backend.train_from_iterator(
+        texts, trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, show_progress=False)
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=backend)
+
+
+CORPUS = ["the cat sat on the mat, and then the other cat sat there; x = 10 é ü 漢字 🙂"] * 4
+TOKENIZERS = [bpe(CORPUS, False, True), bpe(CORPUS, False, False), bpe([], False, True)]
+
+
+@pytest.mark.parametrize("tokenizer", TOKENIZERS, ids=["trimmed", "untrimmed", "bytes"])
+@settings(max_examples=150, deadline=None)
+@given(
+    before=st.text(alphabet="the cat,é漢🙂\n", max_size=12),
+    word=st.text(alphabet="thecat10é漢🙂", min_size=1, max_size=6),
+    after=st.text(alphabet="the cat,.é漢🙂\n", max_size=12),
+)
+def test_tokens_of_a_span_cover_it_and_no_token_more_than_needed(tokenizer, before, word, after):
+    text = f"{before} {word} {after}."
+    start = len(before) + 1
+    prompt = Prompt(text, (Span("item_1", 0, start, start + len(word)),))
+    original = Side({}, prompt, None, " ", {}, {})
+    encoded = encode_pairs(tokenizer, [pair(original)])[0].original
+    (found,) = locate(encoded, "item_1")
+    first, last = found.tokens[0], found.tokens[-1]
+    assert found.tokens == tuple(range(first, last + 1))
+    assert tokenizer.decode([encoded.ids[token] for token in found.tokens]).strip() == word
+    rest = [encoded.ids[token] for token in range(len(encoded)) if token not in found.tokens]
+    assert len(tokenizer.decode(rest)) <= len(text) - len(word)
+    assert tokenizer.decode([encoded.ids[t] for t in range(first)]).rstrip() == text[:start].rstrip()
+
+
+@settings(max_examples=100, deadline=None)
+@given(text=st.text(alphabet="the cat é漢🙂\n", min_size=1, max_size=20).filter(str.strip))
+def test_last_is_the_last_token_and_reads_as_the_end_of_the_prompt(text):
+    prompt = Prompt(text.strip(), ())
+    tokenizer = TOKENIZERS[0]
+    encoded = encode_pairs(tokenizer, [pair(Side({}, prompt, None, " ", {}, {}))])[0].original
+    (found,) = locate(encoded, "last")
+    assert found.tokens == (len(encoded) - 1,)
+    assert tokenizer.decode([encoded.ids[token] for token in found.context]).strip() == found.text
+    assert prompt.text.endswith(found.text)
+
+
+def test_an_offset_counts_tokens_after_the_slot(tiny_lm):
+    original = side("Ann puts the tea into the mug. Then Answer:", item_1="tea")
+    encoded = encode_pairs(tiny_lm.tokenizer, [pair(original)])[0].original
+    (base,), (later,) = locate(encoded, "item_1"), locate(encoded, "item_1+2")
+    assert later.tokens == (base.tokens[-1] + 2,)
+    assert later.text == "tea into the"
+    assert tiny_lm.tokenizer.decode([encoded.ids[later.tokens[0]]]) == " the"
+    with pytest.raises(CfgenError, match="position-past-end"):
+        locate(encoded, "item_1+20")
+
+
+def test_a_span_without_a_token_is_an_error():
+    encoded = Encoded(Prompt("a b", (Span("x", 0, 1, 2),)), (5, 6), ((0, 1), (2, 3)))
+    with pytest.raises(CfgenError, match="span-without-token"):
+        locate(encoded, "x")
+    assert span_tokens(encoded, 0, 3) == (0, 1)
+
+
+def test_special_tokens_in_front_stay_and_those_at_the_end_go(tiny_lm):
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer = tiny_lm.tokenizer.__class__(
+        tokenizer_object=tiny_lm.tokenizer.backend_tokenizer.__class__.from_str(
+            tiny_lm.tokenizer.backend_tokenizer.to_str()
+        ),
+        bos_token="<bos>",
+        eos_token="<eos>",
+    )
+    ends = [("<bos>", tokenizer.bos_token_id), ("<eos>", tokenizer.eos_token_id)]
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<bos> $A <eos>", special_tokens=ends
+    )
+    original = side("Ann has the", "tea", item_1="Ann")
+    encoded = encode_pairs(tokenizer, [pair(original)])[0]
+    assert tokenizer.convert_ids_to_tokens(encoded.original.ids) == ["<bos>", "Ann", " has", " the"]
+    assert tokenizer.decode([encoded.original_answer]) == " tea"
+    assert locate(encoded.original, "item_1")[0].tokens == (1,)
+
+
+def test_answers_are_tokenised_behind_their_own_prompt(tiny_lm):
+    original, counterfactual = side("Ann has the", "tea"), side("Ben asks:", "milk", prefix="")
+    encoded = encode_pairs(tiny_lm.tokenizer, [pair(original, counterfactual, x="juice", y=None)])[0]
+    decode = tiny_lm.tokenizer.decode
+    assert {name: decode([token]) for name, token in encoded.answers.items()} == {
+        "tea": " tea",
+        "milk": " milk",
+        "juice": " juice",
+    }
+    assert decode([encoded.original_answer]) == " tea"
+    assert decode([encoded.counterfactual_answer]) == "milk"
+
+
+def test_a_side_without_an_answer(tiny_lm):
+    encoded = encode_pairs(tiny_lm.tokenizer, [pair(side("Ann has the"), side("Ben has the", "tea"))])[0]
+    assert encoded.original_answer is None
+    assert encoded.counterfactual_answer is not None
+
+
+def test_many_pairs_stay_in_order(tiny_lm):
+    names = ["Ann", "Ben", "Cid"] * 400
+    pairs = [dataclasses.replace(pair(side(f"{name} has the", "tea")), index=i) for i, name in enumerate(names)]
+    encoded = encode_pairs(tiny_lm.tokenizer, pairs)
+    assert [each.pair.index for each in encoded] == list(range(1200))
+    assert [tiny_lm.tokenizer.decode([each.original.ids[0]]) for each in encoded] == names
+
+
+def test_a_tokenizer_that_joins_prompt_and_answer_is_an_error():
+    tokenizer = bpe(["abab abab"] * 9, False, True, size=300)
+    with pytest.raises(CfgenError, match=r"'ab a' and the answer 'bab'.*answer-joins-prompt") as caught:
+        encode_pairs(tokenizer, [pair(side("ab a", "bab", prefix=""))] * 3)
+    assert len(caught.value.problems) == 1
+
+
+def test_an_empty_answer_or_prompt_is_an_error(tiny_lm):
+    with pytest.raises(CfgenError, match="answer-without-token"):
+        encode_pairs(tiny_lm.tokenizer, [pair(side("Ann has", "", prefix=""))])
+    with pytest.raises(CfgenError, match="prompt-without-token"):
+        encode_pairs(tiny_lm.tokenizer, [pair(side(""))])
+
+
+def test_a_slow_tokenizer_is_an_error():
+    with pytest.raises(CfgenError, match="slow-tokenizer"):
+        encode_pairs(SimpleNamespace(is_fast=False), [])
+
+
+def test_answers_with_the_same_first_token_are_named(build_tiny_lm):
+    tokenizer = build_tiny_lm("Ann Ben has the tea-pot tea-cup milk", kind="words").tokenizer
+    pairs = [
+        pair(side("Ann has the", "tea-pot"), side("Ann has the", "milk")),
+        pair(side("Ben has the", "milk"), side("Ben has the", "milk"), x="tea-cup"),
+    ]
+    with pytest.raises(CfgenError) as caught:
+        check_first_tokens(tokenizer, encode_pairs(tokenizer, pairs))
+    (problem,) = caught.value.problems
+    assert problem.code == "answers-share-first-token"
+    assert "'tea-cup', 'tea-pot' all begin with the token ' tea'" in problem.message
+    assert check_first_tokens(tokenizer, encode_pairs(tokenizer, pairs[:1])) == 2
+
+
+def test_a_collision_with_the_counterfactuals_own_answer_counts(build_tiny_lm):
+    tokenizer = build_tiny_lm("Ann has the tea-pot tea-cup").tokenizer
+    pairs = [pair(side("Ann has the", "tea-pot"), side("Ann has the", "tea-cup"))]
+    with pytest.raises(CfgenError, match="answers-share-first-token"):
+        check_first_tokens(tokenizer, encode_pairs(tokenizer, pairs))
