@@ -115,11 +115,8 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
             cache_size=-1,
         )
         self.elements = elements
-        self.filters: dict[str, Callable[..., Any]] = {
-            **template_filters(),
-            SPAN_FILTER: _mark_phrase,
-        }
-        self.tests: dict[str, Callable[..., Any]] = template_tests()
+        self.filters = {**template_filters(), SPAN_FILTER: _mark_phrase}
+        self.tests = template_tests()
         self.globals.clear()
         self.globals.update(range=safe_range, dict=dict, namespace=Namespace, cycler=Cycler)
 
@@ -132,11 +129,13 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
         text = as_text(value)
         if isinstance(text, Opaque):
             return text
+        if isinstance(text, Text):
+            if not text:
+                raise empty(text.marks[0].name)
+            return text
         if name is None or self._is_text(context, name, chosen):
             name = f"value_{line}"
-        if not text:
-            raise empty(name)
-        return text if isinstance(text, Text) else enclose(name, "shown", text)
+        return enclose(name, "shown", text)
 
     def _is_text(self, context: Context, name: str, chosen: bool) -> bool:
         """Whether a name belongs to the text of a value, and not to what is made of it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from jinja2 import Undefined
+from jinja2 import StrictUndefined, Undefined
 
 from cfgen.prompts.opaque import Close, Opaque, Open, Part, Watch, parts_of
 from cfgen.prompts.text import MAX_LENGTH, Fault, Kind, Text, join_texts, lost, marked, too_long
@@ -51,11 +51,13 @@ def as_text(value: Any) -> str | Opaque:
         return value
     if isinstance(value, (bool, int, float)):
         return str(value)
+    if isinstance(value, StrictUndefined):
+        str(value)  # raises, and says what does not exist
     if isinstance(value, Undefined):
         raise Fault(
             code="value-not-text",
-            message="a value that does not exist is printed",
-            hint="an inline `x if condition` needs an `else`; or use {% if %} around it",
+            message="an inline `if` without `else` has no value where it does not hold",
+            hint="use {% if %} around what may be left out",
         )
     raise Fault(
         code="value-not-text",

@@ -80,7 +80,7 @@ def load_templates(
     loaded = {}
     for name, source in sources.items():
         problems.extend(_check_matter(source, slots))
-        if len(trees) == len(files):
+        if name in trees:
             survey = _survey(environment, trees, files, names, source)
             problems.extend(item for item in survey.problems if item not in problems)
             loaded[name] = _template(task, source, slots, survey, texts, files)

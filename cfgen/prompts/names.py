@@ -181,14 +181,14 @@ def _file_name(node: nodes.Include | nodes.Import | nodes.FromImport, scope: Sco
     """The file that is meant, ``None`` (and a problem) if that cannot be told."""
     trees = scope.survey.trees
     target = node.template.value if isinstance(node.template, nodes.Const) else None
-    partials = [name for name in trees if name.startswith("_")]
+    partials = [name for name in scope.survey.places if name.startswith("_")]
     if isinstance(node, nodes.Include) and node.ignore_missing:
         message, hint = "`ignore missing` would leave out text in silence", "leave it out"
     elif not isinstance(target, str):
         message, hint = "the name of an included file has to be written out", "put it in quotes"
-    elif target in trees and target.startswith("_"):
-        return target
-    elif target in trees:
+    elif target in partials:
+        return target if target in trees else None  # a file that does not parse is reported
+    elif target in scope.survey.places:
         message = f"{target!r} is a template of its own"
         hint = "only files whose name starts with _ can be included or imported"
     else:

@@ -99,6 +99,7 @@ def bind(name: str, node: nodes.Node, scope: Scope) -> None:
             )
         )
     scope.names.add(name)
+    scope.modules.pop(name, None)
 
 
 def check_name(node: nodes.Name | nodes.NSRef, scope: Scope) -> None:
