@@ -148,9 +148,12 @@ def faker_names(count: int, locale: str = "en_US", seed: int = 0) -> Lexicon:
         hint = did_you_mean(locale, AVAILABLE_LOCALES)
         raise CfgenError(Problem("faker-locale", f"Faker has no locale {locale!r}", hint=hint))
     generator = Factory.create(locale, use_weighting=False)
-    if generator.provider("person").__lang__ != locale:
+    source = generator.provider("faker.providers.person").__lang__
+    if source != locale and not source.startswith(f"{locale}_"):
         message = f"Faker has no names of its own for the locale {locale!r}"
-        raise CfgenError(Problem("faker-locale", message, hint="choose another locale"))
+        raise CfgenError(
+            Problem("faker-locale", message, hint=f"it would take those of {source!r}")
+        )
     generator.seed_instance(seed)
     names: dict[str, None] = {}
     repeats = 0

@@ -24,6 +24,9 @@ _REFUSED: dict[type[nodes.Node], tuple[str, str]] = {
     nodes.ScopedEvalContextModifier: ("{% autoescape %}", "prompts are not HTML: leave it out"),
 }
 
+_LOCAL = frozenset({"loop", "caller", "varargs", "kwargs"})
+"""Names that Jinja makes only where the same file refers to them."""
+
 
 def survey_file(survey: Survey, file: str, names: Iterable[str], within: tuple[str, ...]) -> None:
     """Look through a file and everything it includes.
@@ -44,10 +47,8 @@ def _macros(scope: Scope) -> None:
     """Look through macros last: they run after everything around them is defined."""
     for macro in scope.later:
         inner = scope.inner("caller", "varargs", "kwargs")
-        for default in macro.defaults:
-            _visit(default, inner)
         bind_all(macro.args, inner)
-        _body(macro.body, inner)
+        _body([*macro.defaults, *macro.body], inner)
         _macros(inner)
 
 
@@ -114,10 +115,9 @@ def _nested(node: nodes.Node, scope: Scope) -> None:
         _block(node.body, scope)
     elif isinstance(node, nodes.CallBlock):
         _visit(node.call, scope)
-        _body(node.defaults, scope)
         inner = scope.inner()
         bind_all(node.args, inner)
-        _body(node.body, inner)
+        _body([*node.defaults, *node.body], inner)
         _macros(inner)
     else:
         _children(node, scope)
@@ -158,7 +158,7 @@ def _other_file(node: nodes.Include | nodes.Import | nodes.FromImport, scope: Sc
             Problem("template-include", f"files include each other: {route}", scope.where(node))
         )
     elif file is not None:
-        names = scope.names if node.with_context else scope.survey.environment.globals
+        names = scope.names - _LOCAL if node.with_context else scope.survey.environment.globals
         survey_file(scope.survey, file, names, scope.within)
     if isinstance(node, nodes.Include):
         return
