@@ -23,7 +23,7 @@ UNKNOWN = "unknown"
 VISIBILITY = ("none", "neither", "first_sees_second", "second_sees_first", "both")
 
 Pair = tuple[int, int]
-Sighting = tuple[int, int, bool]  # observer, observed, whether the one can see the other
+Sighting = tuple[int, int, int]  # observer, observed, 1 if the one can see the other, else 0
 
 model = CausalModel("belief_tracking", output="answer")
 
@@ -126,8 +126,8 @@ def visibility_id(
     if visibility == "none":
         return ()
     return (
-        (character_oi_2, character_oi_1, visibility in ("second_sees_first", "both")),
-        (character_oi_1, character_oi_2, visibility in ("first_sees_second", "both")),
+        (character_oi_2, character_oi_1, int(visibility in ("second_sees_first", "both"))),
+        (character_oi_1, character_oi_2, int(visibility in ("first_sees_second", "both"))),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,11 @@ from cfgen.errors import CfgenError, Problem
 Mechanism = Callable[..., Any]
 Step = tuple[str, Mechanism, tuple[str, ...]]
 """A variable, the function that computes it, and its parents."""
+
+
+Values = Mapping[str, Any]
+Runner = Callable[[Values, Values], Any]
+"""From known values and fixed values to what is computed from them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +33,17 @@ class Program:
     name: str
     graph: Graph
     steps: tuple[Step, ...]
-    _reruns: dict[frozenset[str], tuple[Step, ...]] = field(default_factory=dict, compare=False)
+    _runners: dict[frozenset[str], Runner] = field(default_factory=dict, compare=False)
 
-    def run(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Compute every variable from the inputs, which are trusted to be in their domains."""
-        values = {name: inputs[name] for name in self.graph.inputs}
-        return self._execute(self.steps, values)
+    def run(self, inputs: Values) -> dict[str, Any]:
+        """Compute every variable from the inputs, which are trusted to be in their domains.
 
-    def rerun(self, values: Mapping[str, Any], fixed: Mapping[str, Any]) -> dict[str, Any]:
+        Raises:
+            CfgenError: If a mechanism raises.
+        """
+        return self.rerun({name: inputs[name] for name in self.graph.inputs}, {})
+
+    def rerun(self, values: Values, fixed: Values) -> dict[str, Any]:
         """Set some variables and compute again what depends on them, and nothing else.
 
         Args:
@@ -44,30 +52,56 @@ class Program:
 
         Returns:
             The full assignment under the intervention.
+
+        Raises:
+            CfgenError: If a mechanism raises.
         """
-        return self._execute(self._affected(fixed), {**values, **fixed})
-
-    def _affected(self, fixed: Iterable[str]) -> tuple[Step, ...]:
         key = frozenset(fixed)
-        steps = self._reruns.get(key)
-        if steps is None:
-            moved = frozenset[str]().union(*(self.graph.descendants(name) for name in key)) - key
-            steps = tuple(step for step in self.steps if step[0] in moved)
-            self._reruns[key] = steps
-        return steps
+        runner = self._runners.get(key)
+        if runner is None:
+            runner = self._runners[key] = self._prepare(key, "")
+        return {**values, **fixed, **runner(values, fixed)}
 
-    def _execute(self, steps: Iterable[Step], values: dict[str, Any]) -> dict[str, Any]:
-        name = ""
-        parents: tuple[str, ...] = ()
-        try:
-            for name, mechanism, parents in steps:
+    def output_under(self, fixed: Iterable[str]) -> Runner:
+        """Prepare an intervention of which only the output is wanted.
+
+        Args:
+            fixed: The variables that will be set.
+
+        Returns:
+            A function (full assignment, variable -> value it is set to) -> output. It raises
+            :class:`CfgenError` if a mechanism raises.
+        """
+        return self._prepare(frozenset(fixed), self.graph.output)
+
+    def _prepare(self, fixed: frozenset[str], wanted: str) -> Runner:
+        steps = self._affected(fixed) if fixed else self.steps
+        runner = straight_line(steps, fixed, wanted)
+
+        def run(values: Values, given: Values) -> Any:
+            try:
+                return runner(values, given)
+            except Exception as error:
+                failed = error
+            self._explain(steps, {**values, **given})
+            raise failed  # only a mechanism that is not a function of its parents gets here
+
+        return run
+
+    def _affected(self, fixed: frozenset[str]) -> tuple[Step, ...]:
+        moved = frozenset[str]().union(*(self.graph.descendants(name) for name in fixed)) - fixed
+        return tuple(step for step in self.steps if step[0] in moved)
+
+    def _explain(self, steps: Sequence[Step], values: dict[str, Any]) -> None:
+        """Run again step by step to find out which mechanism failed, and for which values."""
+        for name, mechanism, parents in steps:
+            try:
                 values[name] = mechanism(*[values[parent] for parent in parents])
-        except Exception as error:
-            raise self._mechanism_failed(name, parents, values, error) from error
-        return values
+            except Exception as error:
+                raise self._mechanism_failed(name, parents, values, error) from error
 
     def _mechanism_failed(
-        self, name: str, parents: tuple[str, ...], values: Mapping[str, Any], error: Exception
+        self, name: str, parents: tuple[str, ...], values: Values, error: Exception
     ) -> CfgenError:
         mechanism = next(step[1] for step in self.steps if step[0] == name)
         given = ", ".join(f"{parent}={values[parent]!r}" for parent in parents)
@@ -84,6 +118,44 @@ class Program:
                 detail=shown,
             )
         )
+
+
+def straight_line(steps: Sequence[Step], fixed: frozenset[str], wanted: str) -> Runner:
+    """Write a function that makes the given steps one after the other, without a loop.
+
+    Every value is a local variable of the function, which makes a step three times as fast as
+    looking it up by name; datasets need some hundred steps per pair.
+
+    Args:
+        steps: What to compute, in causal order.
+        fixed: Names whose value is taken from the second argument instead of the first.
+        wanted: The one value to return; if empty, a dictionary of all that the steps compute.
+
+    Returns:
+        A function (known values, fixed values) -> what is wanted.
+    """
+    local: dict[str, str] = {}
+    lines = ["def run(known, fixed):"]
+    mechanisms: dict[str, Mechanism] = {}
+
+    def name_of(variable: str) -> str:
+        if variable not in local:
+            local[variable] = f"v{len(local)}"
+            source = "fixed" if variable in fixed else "known"
+            lines.append(f"    {local[variable]} = {source}[{variable!r}]")
+        return local[variable]
+
+    for number, (name, mechanism, parents) in enumerate(steps):
+        mechanisms[f"f{number}"] = mechanism
+        arguments = ", ".join([name_of(parent) for parent in parents])
+        local[name] = f"v{len(local)}"
+        lines.append(f"    {local[name]} = f{number}({arguments})")
+    everything = ", ".join(f"{name!r}: {local[name]}" for name, _, _ in steps)
+    lines.append(f"    return {name_of(wanted) if wanted else f'{{{everything}}}'}")
+    namespace: dict[str, Any] = dict(mechanisms)
+    exec("\n".join(lines), namespace)
+    runner: Runner = namespace["run"]
+    return runner
 
 
 def place_of(mechanism: Mechanism) -> str:

@@ -27,15 +27,18 @@ def predictor(program: Program, hypotheses: Iterable[Hypothesis]) -> Predictor:
         A function of the two full assignments that gives hypothesis -> output.
     """
     output = program.graph.output
-    plans = [(h.name, tuple(h.sources.items()), h.hold) for h in hypotheses]
+    plans = [
+        (h.name, tuple(h.sources.items()), h.hold, program.output_under((*h.sources, *h.hold)))
+        for h in hypotheses
+    ]
 
     def predict(original: Mapping[str, Any], counterfactual: Mapping[str, Any]) -> dict[str, Any]:
         predictions = {NONE: original[output], ALL: counterfactual[output]}
-        for name, sources, hold in plans:
+        for name, sources, hold, output_under in plans:
             fixed = {variable: counterfactual[source] for variable, source in sources}
             for variable in hold:
                 fixed[variable] = original[variable]
-            predictions[name] = program.rerun(original, fixed)[output]
+            predictions[name] = output_under(original, fixed)
         return predictions
 
     return predict

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cfgen.causal import Setting
 from cfgen.counterfactuals import (
     ALL,
     NONE,
@@ -62,7 +61,7 @@ def labeller(task: Task, design: Design) -> Labeller:
             prompt=render(template, inputs),
             answer=as_text(values[output]),
             answer_prefix=template.answer_prefix,
-            variables=Setting(values),
+            variables=values,
             slots=words,
         )
 

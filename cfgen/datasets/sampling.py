@@ -41,7 +41,7 @@ def candidates(
     """
     domains = restrict_domains(task.causal_model.domains, pools, allowed)
     label = labeller(task, design)
-    supports = {name: template.supports for name, template in task.templates.items()}
+    supports = {name: t.supports for name, t in task.templates.items() if t.supports}
     rng = random.Random()
     key = f"{task.name}\0{task.version}\0{design.name}\0{seed}\0{split}\0"
     index = 0
@@ -113,8 +113,8 @@ def check_decisive(stream: Iterator[Pair], design: Design) -> None:
 
 
 def _supported(supports: Mapping[str, Any], inputs: Mapping[str, Any]) -> bool:
-    name = inputs.get(TEMPLATE_INPUT, next(iter(supports)))
-    return all(inputs[key] in values for key, values in supports[name].items())
+    name = inputs.get(TEMPLATE_INPUT, next(iter(supports), None))
+    return all(inputs[key] in values for key, values in supports.get(name, {}).items())
 
 
 def _number(text: str) -> int:
