@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from cfgen.errors import CfgenError, Problem
+from cfgen.paths import display
+
+_REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 
 
 def check_repo(repo: str) -> None:
@@ -13,15 +17,10 @@ def check_repo(repo: str) -> None:
     Raises:
         CfgenError: If it is not ``owner/name`` (``bad-repo``).
     """
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils._validators import validate_repo_id
-
-    try:
-        validate_repo_id(repo)
-    except HFValidationError as error:
-        message = f"{repo!r} is not the name of a dataset on the Hub: {error}"
-        hint = "name it as owner/name"
-        raise CfgenError(Problem("bad-repo", message, hint=hint)) from error
+    if not _REPO.fullmatch(repo):
+        message = f"{repo!r} is not the name of a dataset on the Hub"
+        hint = "name it as in its address there: owner/name"
+        raise CfgenError(Problem("bad-repo", message, hint=hint))
 
 
 def push_to_hub(folder: Path, repo: str, *, private: bool = False) -> str:
@@ -41,23 +40,24 @@ def push_to_hub(folder: Path, repo: str, *, private: bool = False) -> str:
         CfgenError: If the Hub does not take it (``hub-upload``), or the name is wrong
             (``bad-repo``).
     """
-    from httpx import HTTPError
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     check_repo(repo)
+    # what the connection itself raises is among the bases of the Hub's own error
+    failures: tuple[type[Exception], ...] = (*HfHubHTTPError.__bases__, OSError, HFValidationError)
     hub = HfApi(library_name="cfgen")
     try:
         url = hub.create_repo(repo, repo_type="dataset", exist_ok=True, private=private)
         hub.upload_folder(
-            repo_id=url.repo_id,
+            repo_id=repo,
             repo_type="dataset",
             folder_path=folder,
             commit_message="Upload dataset",
         )
-    except (HfHubHTTPError, LocalTokenNotFoundError, HTTPError, OSError) as error:
+    except failures as error:
         reason = str(error).strip().partition("\n")[0]
-        message = f"the dataset is in {folder}, but the Hub did not take it as {repo}: {reason}"
+        message = f"the dataset is in {display(folder)}, but the Hub did not take it as {repo}"
         hint = "log in with `hf auth login`, check that you may write there, and run this again"
-        raise CfgenError(Problem("hub-upload", message, hint=hint)) from error
+        raise CfgenError(Problem("hub-upload", message, hint=hint, detail=reason)) from error
     return str(url)

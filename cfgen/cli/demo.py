@@ -1,0 +1,44 @@
+"""``cfgen demo``: the main job from one end to the other, explained on the way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cfgen.cli.console import messages, results, write_json
+from cfgen.cli.options import Json, Seed
+from cfgen.cli.progress import progress_shown
+from cfgen.cli.run import BATCH_SIZE, execute, make_plan
+
+
+def demo(
+    n: Annotated[
+        int | None, typer.Option("-n", help="Number of pairs; a few if not given.", min=1)
+    ] = None,
+    seed: Seed = 0,
+    model: Annotated[
+        str | None, typer.Option("--model", help="LM; the task's default one if not given.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the results.")] = Path(
+        "runs", "demo"
+    ),
+    json: Json = False,
+) -> None:
+    """Run the main job once: a causal model's hypotheses, tested on a real LM, and explained."""
+    from cfgen.report.demo import closing, introduction, load_story
+    from cfgen.report.run import run_view
+
+    story = load_story()
+    plan = make_plan(
+        story.task, n or story.pairs, design=story.design, seed=seed, model=model, out=out
+    )
+    console = messages() if json else results()
+    console.print(introduction(story, plan.pairs[0], list(plan.sites)))
+    with progress_shown(quiet=json) as report:
+        outcome = execute(plan, report, device="auto", dtype="float32", batch_size=BATCH_SIZE)
+    console.print(run_view(outcome, plan.pairs, plan.out))
+    console.print(closing(story))
+    if json:
+        write_json({**outcome.model_dump(mode="json"), "folder": str(plan.out.absolute())})

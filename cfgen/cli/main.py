@@ -1,0 +1,67 @@
+"""Entry point: all verbs, the version, and how the program ends."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cfgen import __version__
+from cfgen.cli.demo import demo
+from cfgen.cli.generate import generate
+from cfgen.cli.group import DEBUG, Verbs
+from cfgen.cli.models import models
+from cfgen.cli.options import example
+from cfgen.cli.predict import predict
+from cfgen.cli.preview import preview
+from cfgen.cli.run import run
+from cfgen.cli.show import show
+from cfgen.cli.tasks import tasks
+
+app = typer.Typer(
+    cls=Verbs,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=example("cfgen demo", "cfgen show {task}", "cfgen preview {task} -n 3"),
+)
+
+app.command(epilog=example("cfgen demo", "cfgen demo -n 8"))(demo)
+app.command(epilog=example("cfgen tasks"))(tasks)
+app.command(epilog=example("cfgen show {task}", "cfgen show {task} --graph mermaid"))(show)
+app.command(epilog=example("cfgen preview {task} -n 3 --seed 1"))(preview)
+app.command(
+    epilog=example("cfgen predict {task} --file pair.json", "cfgen predict {task} < pair.json")
+)(predict)
+app.command(epilog=example("cfgen generate {task} -n 1000 --out datasets/first"))(generate)
+app.command(
+    epilog=example("cfgen run {task} -n 16", "cfgen run {task} -n 64 --layers 15-29 --out runs/one")
+)(run)
+app.add_typer(models, name="models", epilog=example("cfgen models", "cfgen models pull NAME"))
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"cfgen {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    ctx: typer.Context,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks; may also stand after the verb.")
+    ] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Design counterfactuals, generate datasets, and test causal hypotheses about LMs."""
+    ctx.meta[DEBUG] = debug
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 ok, 1 findings, 2 a mistake in what was asked for."""
+    app(prog_name="cfgen")

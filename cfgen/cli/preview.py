@@ -1,0 +1,56 @@
+"""``cfgen preview``: a few pairs, as people read them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cfgen.cli.console import results, write_json
+from cfgen.cli.options import Design, Json, Seed, TaskName, Templates
+
+if TYPE_CHECKING:
+    from cfgen.counterfactuals import Pair
+    from cfgen.datasets import Recipe
+
+
+def preview(
+    task: TaskName,
+    n: Annotated[int, typer.Option("-n", help="Number of pairs.", min=1)] = 3,
+    design: Design = None,
+    seed: Seed = 0,
+    template: Templates = None,
+    json: Json = False,
+) -> None:
+    """Show a few pairs, with what every hypothesis predicts; the first that generate makes."""
+    from cfgen.datasets import recipe
+    from cfgen.report.pairs import pair_record, pair_view
+
+    pairs = first_pairs(recipe(task, n, design=design, seed=seed, templates=template or ()))
+    if json:
+        write_json([pair_record(pair) for pair in pairs])
+        return
+    console = results()
+    for pair in pairs:
+        console.print(pair_view(pair))
+
+
+def first_pairs(recipe: Recipe) -> list[Pair]:
+    """The first ``recipe.n`` pairs of the largest split, decisive or not.
+
+    Raises:
+        CfgenError: If so many pairs cannot be made.
+    """
+    from cfgen.datasets.sampling import candidates, distinct_pairs
+    from cfgen.datasets.splits import make_splits
+
+    split = make_splits(recipe.task, max(recipe.n, 1000))[0]
+    stream = candidates(
+        recipe.task,
+        recipe.design,
+        seed=recipe.seed,
+        split=split.name,
+        pools=split.pools,
+        allowed=recipe.task.template_domain(recipe.templates),
+    )
+    return list(distinct_pairs(stream, recipe.n, set()))

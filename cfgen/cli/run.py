@@ -1,0 +1,242 @@
+"""``cfgen run``: test hypotheses on an LM."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cfgen.cli.console import messages, results, write_json
+from cfgen.cli.layers import parse_layers
+from cfgen.cli.options import Design, Json, Seed, TaskName, Templates
+from cfgen.cli.progress import Progress, progress_shown
+from cfgen.errors import CfgenError, Problem
+from cfgen.paths import display
+
+if TYPE_CHECKING:
+    from cfgen.analysis.records import Results
+    from cfgen.counterfactuals import Design as DesignRecord
+    from cfgen.counterfactuals import Pair, Site
+    from cfgen.lm.load import LM
+    from cfgen.tasks import Task
+
+PAIRS = "pairs.parquet"
+BATCH_SIZE = 16
+"""Prompts that go through the LM at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that a run depends on, checked as far as that goes without the LM.
+
+    Attributes:
+        task: The task.
+        pairs: The pairs to run.
+        sites: Hypothesis -> where it is tested.
+        layers: Layers to sweep; None for all.
+        model: Name of the LM.
+        out: Folder for the results.
+        seed: What the pairs were drawn with.
+        split: Whose words they use.
+        templates: Template ids asked for; empty for the task's default.
+        chosen: Whether the user named the LM.
+    """
+
+    task: Task
+    pairs: Sequence[Pair]
+    sites: dict[str, Site]
+    layers: list[int] | None
+    model: str
+    out: Path
+    seed: int
+    split: str
+    templates: tuple[str, ...]
+    chosen: bool
+
+
+def run(
+    task: TaskName,
+    n: Annotated[int, typer.Option("-n", help="Number of pairs.", min=1)] = 64,
+    design: Design = None,
+    seed: Seed = 0,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            help="LM: a known name (cfgen models), ./folder, or owner/name[@revision] on the Hub; "
+            "the task's default one if not given.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for the results; runs/TASK-DESIGN-MODEL if not given."),
+    ] = None,
+    hypothesis: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--hypothesis", help="Repeat it for several; those of the design's contrast if none."
+        ),
+    ] = None,
+    layers: Annotated[
+        str | None, typer.Option("--layers", help="Such as 20-29 or 0,5,10-12; all if not given.")
+    ] = None,
+    split: Annotated[str, typer.Option("--split", help="Whose words the pairs use.")] = "test",
+    template: Templates = None,
+    device: Annotated[
+        str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")
+    ] = "auto",
+    dtype: Annotated[
+        str, typer.Option("--dtype", help="float32, bfloat16 or float16.")
+    ] = "float32",
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", help="Prompts that go through the LM at once.", min=1)
+    ] = BATCH_SIZE,
+    json: Json = False,
+) -> None:
+    """Test hypotheses: swap activations of an LM, and compare what it says with the predictions."""
+    from cfgen.report.run import run_introduction, run_view
+
+    plan = make_plan(
+        task,
+        n,
+        design=design,
+        seed=seed,
+        model=model,
+        out=out,
+        hypotheses=hypothesis or (),
+        layers=layers,
+        split=split,
+        templates=tuple(template or ()),
+    )
+    console = messages() if json else results()
+    console.print(run_introduction(plan.task, plan.pairs[0], plan.sites, n))
+    with progress_shown(quiet=json) as report:
+        outcome = execute(plan, report, device=device, dtype=dtype, batch_size=batch_size)
+    console.print(run_view(outcome, plan.pairs, plan.out))
+    if json:
+        write_json({**outcome.model_dump(mode="json"), "folder": str(plan.out.absolute())})
+
+
+def make_plan(
+    task: str,
+    n: int,
+    *,
+    design: str | None = None,
+    seed: int = 0,
+    model: str | None = None,
+    out: Path | None = None,
+    hypotheses: Sequence[str] = (),
+    layers: str | None = None,
+    split: str = "test",
+    templates: tuple[str, ...] = (),
+) -> Plan:
+    """Check what was asked for and draw the pairs; needs no torch.
+
+    Raises:
+        CfgenError: Something that was named does not exist, or so many pairs cannot be made.
+    """
+    from cfgen.datasets import draw_pairs, recipe
+
+    made = recipe(task, n, design=design, seed=seed, templates=templates)
+    sites = sites_of(made.task, made.design, hypotheses)
+    swept = parse_layers(layers) if layers is not None else None
+    named = model or made.task.default_model
+    folder = out or Path("runs", f"{made.task.name}-{made.design.name}-{_file_name(named)}")
+    return Plan(
+        task=made.task,
+        pairs=draw_pairs(made, split=split),
+        sites=sites,
+        layers=swept,
+        model=named,
+        out=folder,
+        seed=seed,
+        split=split,
+        templates=templates,
+        chosen=model is not None,
+    )
+
+
+def sites_of(task: Task, design: DesignRecord, names: Sequence[str]) -> dict[str, Site]:
+    """The hypotheses to test, and where: those named, or else those that the design tells apart.
+
+    Raises:
+        CfgenError: A hypothesis does not exist, or none is named and the design names none
+            either (``nothing-to-test``).
+    """
+    from cfgen.counterfactuals import ALL
+
+    listed = [*names] or [name for name in design.contrast if name != ALL]
+    if not listed:
+        message = f"design {design.name!r} names no hypotheses to tell apart"
+        hint = f"name some with --hypothesis: there is {', '.join(task.hypotheses)}"
+        raise CfgenError(Problem("nothing-to-test", message, design.where, hint))
+    return {name: task.hypothesis(name).site for name in listed}
+
+
+def execute(plan: Plan, report: Progress, *, device: str, dtype: str, batch_size: int) -> Results:
+    """Run a plan and write its results.
+
+    Args:
+        plan: What to run.
+        report: Called with progress.
+        device: As in :func:`cfgen.lm.load.load_lm`.
+        dtype: Likewise.
+        batch_size: Prompts per forward.
+
+    Returns:
+        What was written to ``results.json``.
+
+    Raises:
+        CfgenError: The LM can't be loaded, the folder can't be written, or a check failed.
+    """
+    import pyarrow.parquet as pq
+
+    report("loading libraries", 0, None)
+    from cfgen.analysis.experiment import run_experiment
+    from cfgen.analysis.results import check_folder, write_results
+    from cfgen.datasets.features import table_maker
+
+    check_folder(plan.out.absolute())
+    lm = _load(plan, device, dtype, report)
+    experiment = run_experiment(
+        lm, plan.pairs, plan.sites, layers=plan.layers, batch_size=batch_size, progress=report
+    )
+    table = table_maker(plan.task)(plan.pairs)
+    settings: dict[str, str | int | float | bool | None] = {
+        "task_version": plan.task.version,
+        "content_hash": plan.task.content_hash,
+        "split": plan.split,
+        "templates": ", ".join(plan.templates or (plan.task.default_template or "all",)),
+        "batch_size": batch_size,
+    }
+    return write_results(
+        experiment,
+        plan.out,
+        seed=plan.seed,
+        settings=settings,
+        also=lambda folder: pq.write_table(table, folder / PAIRS, compression="zstd"),
+    )
+
+
+def _load(plan: Plan, device: str, dtype: str, report: Progress) -> LM:
+    """Load the LM; where the user did not name it, an error says who did."""
+    from cfgen.lm.load import load_lm
+
+    try:
+        return load_lm(plan.model, device=device, dtype=dtype, progress=report)
+    except CfgenError as error:
+        if plan.chosen or all(problem.code != "lm-unknown" for problem in error.problems):
+            raise
+        message = f"task {plan.task.name!r} is run on {plan.model!r} by default, which is not there"
+        hint = "name another LM with --model; `cfgen models` lists those known by name"
+        where = display(plan.task.path)
+        raise CfgenError(Problem("no-default-model", message, where, hint)) from error
+
+
+def _file_name(model: str) -> str:
+    """The name of an LM as part of a folder's name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", model.rstrip("/").rpartition("/")[2]).strip("-.")

@@ -1,0 +1,1 @@
+"""Reports: tables and panels for a terminal. Nothing here imports torch."""

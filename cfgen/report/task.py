@@ -1,0 +1,219 @@
+"""Tasks: lists of them, and everything one consists of."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from cfgen.causal import Choice, Distinct, Domain
+from cfgen.counterfactuals import Design, Hypothesis
+from cfgen.paths import display
+from cfgen.report.style import grid, heading
+from cfgen.tasks import Task
+
+
+def task_list(found: Sequence[tuple[str, str, str]]) -> RenderableType:
+    """Name, description and place of every task."""
+    rows: list[Sequence[object]] = []
+    for name, description, place in found:
+        rows.append([Text(name, "bold"), Text(description).append(f"\n{place}", "dim")])
+    return grid(rows)
+
+
+def task_view(task: Task) -> RenderableType:
+    """Everything about a task, to be read from top to bottom."""
+    parts: list[RenderableType] = [
+        Text(task.name, "bold").append(f"  {task.description}", "default"),
+        Text(f"{display(task.path)}, version {task.version}; model {task.default_model}", "dim"),
+        heading("Inputs"),
+        grid(_input_rows(task), ("bold",)),
+        heading("Variables, each computed from those behind the arrow"),
+        grid(_variable_rows(task), ("bold",)),
+        heading("Designs (* is the default)"),
+        grid(_design_rows(task)),
+        heading("Hypotheses"),
+        grid(_hypothesis_rows(task)),
+        heading("Templates (* is the default)"),
+        grid(_template_rows(task)),
+    ]
+    return Group(*parts)
+
+
+def domain_text(domain: Domain) -> str:
+    """The values of an input, in words."""
+    if isinstance(domain, Distinct):
+        return f"{domain.size} different values, each {domain_text(domain.of)}"
+    if isinstance(domain, Choice):
+        shown = [str(value) for value in domain.values]
+        return f"one of {', '.join(shown)}" if len(shown) > 1 else shown[0]
+    pool, words = next(iter(domain.pools.items()))
+    return f"one of the {len(words)} words of {pool}: {', '.join(words[:3])}, ..."
+
+
+def _input_rows(task: Task) -> Iterable[tuple[str, Text]]:
+    model = task.causal_model
+    for name, domain in model.domains.items():
+        text = Text(domain_text(domain))
+        slots = model.slots[name]
+        if slots != (name,):
+            text.append(f"\nshown as {', '.join(slots)}", "dim")
+        if name in model.defaults:
+            text.append(f"\n{model.defaults[name]} if not given", "dim")
+        yield name, text
+
+
+def _variable_rows(task: Task) -> Iterable[tuple[str, Text]]:
+    graph = task.causal_model.graph()
+    docs = _docs(task)
+    for name in graph.order:
+        if name not in graph.inputs:
+            text = Text("<- ", "dim").append(", ".join(graph.parents[name]), "default")
+            if docs[name]:
+                text.append(f"\n{docs[name]}", "dim")
+            yield name, text
+
+
+def _docs(task: Task) -> dict[str, str]:
+    return {
+        name: inspect.cleandoc(mechanism.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
+        for name, mechanism, _ in task.causal_model.program.steps
+    }
+
+
+def _design_rows(task: Task) -> Iterable[tuple[Text, Text]]:
+    for design in task.designs.values():
+        text = Text(design.description)
+        if design.original:
+            text.append("\noriginal        ", "dim").append(_joined(design.original))
+        text.append("\ncounterfactual  ", "dim").append(_joined(design.counterfactual))
+        text.append("\ntells apart     ", "dim").append(_joined(("none", *design.contrast)))
+        yield _starred(design.name, task.default_design), text
+
+
+def _hypothesis_rows(task: Task) -> Iterable[tuple[Text, Text]]:
+    for hypothesis in task.hypotheses.values():
+        text = Text(hypothesis.description)
+        for title, value in _hypothesis_facts(hypothesis):
+            text.append(f"\n{title:<13}", "dim").append(value)
+        yield Text(hypothesis.name, "bold"), text
+
+
+def _hypothesis_facts(hypothesis: Hypothesis) -> Iterable[tuple[str, str]]:
+    yield (
+        "interchanges",
+        ", ".join(
+            name if name == source else f"{name} from {source}"
+            for name, source in hypothesis.sources.items()
+        ),
+    )
+    if hypothesis.hold:
+        yield "holds", ", ".join(hypothesis.hold)
+    site = hypothesis.site
+    yield "at", ", ".join(site.positions) + (" (swapped by word)" if site.align == "word" else "")
+    if site.frozen:
+        yield "frozen", ", ".join(site.frozen)
+    layers = "all layers up to L at once" if site.layers == "up_to" else "one layer at a time"
+    yield "in", f"{site.component}, {layers}"
+    if hypothesis.design:
+        yield "with design", hypothesis.design
+    if hypothesis.reference:
+        yield "reference", hypothesis.reference
+
+
+def _template_rows(task: Task) -> Iterable[tuple[Text, Text]]:
+    for template in task.templates.values():
+        text = Text(template.description)
+        for name, values in template.supports.items():
+            text.append(f"\nonly for {name}: {', '.join(map(str, values))}", "dim")
+        yield _starred(template.id, task.default_template), text
+
+
+def _starred(name: str, default: str | None) -> Text:
+    return Text(f"{name} *" if name == default else name, "bold")
+
+
+def _joined(items: Iterable[object]) -> str:
+    return ", ".join(map(str, items))
+
+
+def task_record(task: Task) -> dict[str, Any]:
+    """Everything about a task as plain values for JSON."""
+    model = task.causal_model
+    graph = model.graph()
+    docs = _docs(task)
+    return {
+        "name": task.name,
+        "description": task.description,
+        "path": str(task.path),
+        "version": task.version,
+        "content_hash": task.content_hash,
+        "default_design": task.default_design,
+        "default_model": task.default_model,
+        "default_template": task.default_template,
+        "inputs": [_input_record(task, name) for name in graph.inputs],
+        "variables": [
+            {"name": name, "parents": list(graph.parents[name]), "description": docs[name]}
+            for name in graph.order
+            if name not in graph.inputs
+        ],
+        "output": graph.output,
+        "graph": {"mermaid": graph.mermaid(), "dot": graph.dot()},
+        "designs": [_design_record(design) for design in task.designs.values()],
+        "hypotheses": [_hypothesis_record(each) for each in task.hypotheses.values()],
+        "templates": [
+            {
+                "id": template.id,
+                "description": template.description,
+                "shows": list(template.shows),
+                "supports": {name: list(values) for name, values in template.supports.items()},
+                "answer_prefix": template.answer_prefix,
+            }
+            for template in task.templates.values()
+        ],
+    }
+
+
+def _input_record(task: Task, name: str) -> dict[str, Any]:
+    model = task.causal_model
+    domain = model.domains[name]
+    return {
+        "name": name,
+        "domain": domain_text(domain),
+        "count": domain.count(),
+        "slots": list(model.slots[name]),
+        "required": name not in model.defaults,
+        "default": model.defaults.get(name),
+    }
+
+
+def _design_record(design: Design) -> dict[str, Any]:
+    return {
+        "name": design.name,
+        "description": design.description,
+        "original": [str(edit) for edit in design.original],
+        "counterfactual": [str(edit) for edit in design.counterfactual],
+        "contrast": list(design.contrast),
+    }
+
+
+def _hypothesis_record(hypothesis: Hypothesis) -> dict[str, Any]:
+    site = hypothesis.site
+    return {
+        "name": hypothesis.name,
+        "description": hypothesis.description,
+        "interchange": hypothesis.sources,
+        "hold": list(hypothesis.hold),
+        "site": {
+            "positions": list(site.positions),
+            "frozen": list(site.frozen),
+            "align": site.align,
+            "layers": site.layers,
+            "component": site.component,
+        },
+        "design": hypothesis.design,
+        "reference": hypothesis.reference,
+    }
