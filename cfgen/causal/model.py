@@ -87,6 +87,11 @@ class CausalModel:
         return {item.name: item.domain for item in self._inputs}
 
     @property
+    def defaults(self) -> dict[str, Any]:
+        """Input -> the value it has when nobody gives one, for inputs that have such a value."""
+        return {item.name: item.default for item in self._inputs if item.default is not REQUIRED}
+
+    @property
     def slots(self) -> dict[str, tuple[str, ...]]:
         """Input -> names under which templates show its elements (or itself, if a scalar)."""
         return {
