@@ -105,7 +105,19 @@ def _model(name: str, weights: Weights, dtype: torch.dtype) -> PreTrainedModel:
         detail = "\n".join(absent[:5])
         hint = f"get {display(weights.folder)} again from where it came from"
         raise CfgenError(Problem("lm-incomplete", message, hint=hint, detail=detail))
+    head = model.get_output_embeddings()
+    if head is not None:
+        head.register_forward_pre_hook(_contiguous)
     return model.to(dtype).eval().requires_grad_(False)
+
+
+def _contiguous(_module: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor]:
+    """Hand the head a copy of the few positions it is asked for.
+
+    On a slice, torch multiplies with one copy of the whole head per prompt: with 16 prompts of 64
+    tokens that made a forward of a 135M-parameter LM four times as slow on a CPU.
+    """
+    return (given[0].contiguous(),)
 
 
 def _merged(model: PreTrainedModel, folder: Path) -> tuple[PreTrainedModel, list[str]]:
