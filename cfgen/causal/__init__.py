@@ -1,16 +1,7 @@
 """Causal models: variables, mechanisms, domains, run, intervene, interchange."""
 
-from cfgen.causal.domains import (
-    Choice,
-    Distinct,
-    Domain,
-    Pools,
-    Words,
-    boolean,
-    choice,
-    distinct,
-    integers,
-)
+from cfgen.causal.declare import as_tuples, boolean, choice, distinct, integers
+from cfgen.causal.domains import Choice, Distinct, Domain, Pools, Words
 from cfgen.causal.graph import Graph
 from cfgen.causal.model import CausalModel
 from cfgen.causal.program import Program
@@ -26,6 +17,7 @@ __all__ = [
     "Program",
     "Setting",
     "Words",
+    "as_tuples",
     "boolean",
     "choice",
     "distinct",

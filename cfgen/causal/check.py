@@ -4,33 +4,15 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import keyword
+import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from cfgen.causal.domains import Domain
-from cfgen.causal.graph import Graph
+from cfgen.causal.graph import Graph, causal_order
+from cfgen.causal.inputs import Input
 from cfgen.causal.program import Mechanism, Program, place_of
 from cfgen.errors import CfgenError, Problem, did_you_mean
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """A declared input.
-
-    Attributes:
-        name: Its name.
-        domain: The values it may take.
-        each: Slot name of one element, for inputs whose values are tuples.
-        default: Value it has when nobody gives one; ``REQUIRED`` if it must be given.
-        where: ``file:line`` of the declaration.
-    """
-
-    name: str
-    domain: Domain
-    each: str
-    default: Any
-    where: str
 
 
 def build_program(
@@ -51,14 +33,21 @@ def build_program(
     Raises:
         CfgenError: With every problem of the definition.
     """
-    problems = _duplicates(inputs, mechanisms)
+    problems = [problem for item in inputs for problem in item.problems]
+    problems += [_not_a_function(m, where) for m in mechanisms if not _is_function(m)]
+    mechanisms = [m for m in mechanisms if _is_function(m)]
+    problems += _duplicates(inputs, mechanisms)
     places = {item.name: item.where for item in inputs}
     places |= {m.__name__: place_of(m) for m in mechanisms}
+    known = list(places)
     parents: dict[str, tuple[str, ...]] = {item.name: () for item in inputs}
+    meant = dict(parents)
     for mechanism in mechanisms:
-        problems += _signature_problems(mechanism, list(places))
-        parents[mechanism.__name__] = _parents(mechanism, list(places))
-    order, cycles = _causal_order(parents)
+        problems += _signature_problems(mechanism, known)
+        named = tuple(inspect.signature(mechanism).parameters)
+        parents[mechanism.__name__] = tuple(name for name in named if name in places)
+        meant[mechanism.__name__] = _meant(mechanism.__name__, named, known)
+    order, cycles = causal_order(parents)
     problems += [
         Problem(
             "cycle",
@@ -68,12 +57,9 @@ def build_program(
         )
         for cycle in cycles
     ]
-    children: dict[str, tuple[str, ...]] = {
-        parent: tuple(child for child in order if parent in parents[child]) for parent in order
-    }
-    graph = Graph(tuple(item.name for item in inputs), order, parents, children, output)
+    graph = _graph(inputs, order, parents, output)
     if output in places:
-        problems += _unreachable(graph, places)
+        problems += _unreachable(_graph(inputs, order, meant, output), places)
     else:
         problems.append(
             Problem(
@@ -106,27 +92,56 @@ def _duplicates(inputs: Sequence[Input], mechanisms: Sequence[Mechanism]) -> lis
                 )
             )
         first.setdefault(name, place)
-        if not name.isidentifier():
+        if not name.isidentifier() or keyword.iskeyword(name):
             problems.append(
                 Problem(
                     "bad-variable-name",
                     f"{name!r} cannot be the name of a variable",
                     where=place,
-                    hint="use a function with a name that is a Python identifier",
+                    hint="use letters, digits and underscores; a variable is a function made "
+                    "with def, and its name is the function's",
                 )
             )
     return problems
 
 
+def _is_function(mechanism: Any) -> bool:
+    return inspect.isfunction(inspect.unwrap(mechanism))
+
+
+def _not_a_function(mechanism: Any, where: str) -> Problem:
+    return Problem(
+        "not-a-function",
+        f"{mechanism!r} was declared as a variable, but it is not a function",
+        where=where,
+        hint="write @model.variable above a function made with def",
+    )
+
+
+def _annotation_problems(mechanism: Mechanism) -> list[Problem]:
+    try:
+        typing.get_type_hints(mechanism)
+    except Exception as error:
+        return [
+            Problem(
+                "bad-annotation",
+                f"variable {mechanism.__name__!r} has an annotation that cannot be read: {error}",
+                where=place_of(mechanism),
+                hint="import what it names, or drop it",
+            )
+        ]
+    return []
+
+
 def _signature_problems(mechanism: Mechanism, known: Sequence[str]) -> list[Problem]:
     name, place = mechanism.__name__, place_of(mechanism)
-    problems = []
+    problems = _annotation_problems(mechanism)
     for parameter in inspect.signature(mechanism).parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             problems.append(
                 Problem(
                     "variadic-parent",
-                    f"variable {name!r} takes *{parameter.name}, which names no parent",
+                    f"variable {name!r} takes {parameter}, which names no parent",
                     where=place,
                     hint="name each parent as a parameter of its own",
                 )
@@ -163,39 +178,31 @@ def _signature_problems(mechanism: Mechanism, known: Sequence[str]) -> list[Prob
     return problems
 
 
-def _parents(mechanism: Mechanism, known: Sequence[str]) -> tuple[str, ...]:
+def _meant(name: str, parents: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
     """Parents of a variable; a mistyped one counts as the name it is closest to.
 
     So that one slip is reported once, and not again as a variable that nothing depends on.
     """
-    close = (
-        [parameter] if parameter in known else difflib.get_close_matches(parameter, known, n=1)
-        for parameter in inspect.signature(mechanism).parameters
+    others = [option for option in known if option != name]
+    matches = (
+        [parent] if parent in known else difflib.get_close_matches(parent, others, n=1)
+        for parent in parents
     )
-    return tuple(match[0] for match in close if match)
+    return tuple(match[0] for match in matches if match)
 
 
-def _causal_order(
+def _graph(
+    inputs: Sequence[Input],
+    order: tuple[str, ...],
     parents: Mapping[str, tuple[str, ...]],
-) -> tuple[tuple[str, ...], list[list[str]]]:
-    """Names with parents before children, ties by order of declaration; and the cycles found."""
-    order: list[str] = []
-    cycles: list[list[str]] = []
-    path: list[str] = []
-
-    def visit(name: str) -> None:
-        if name in path:
-            cycles.append([*path[path.index(name) :], name][::-1])
-        elif name not in order:
-            path.append(name)
-            for parent in parents[name]:
-                visit(parent)
-            path.pop()
-            order.append(name)
-
-    for name in parents:
-        visit(name)
-    return tuple(order), cycles
+    output: str,
+) -> Graph:
+    children: dict[str, list[str]] = {name: [] for name in order}
+    for child in order:
+        for parent in dict.fromkeys(parents[child]):
+            children[parent].append(child)
+    named = tuple(item.name for item in inputs)
+    return Graph(named, order, parents, {p: tuple(cs) for p, cs in children.items()}, output)
 
 
 def _unreachable(graph: Graph, places: Mapping[str, str]) -> list[Problem]:

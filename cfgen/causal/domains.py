@@ -1,4 +1,7 @@
-"""Domains: the values an input may take; sampled with a given generator, enumerable, countable."""
+"""Domains: the values an input may take; sampled with a given generator, enumerable, countable.
+
+They are made with the functions of :mod:`cfgen.causal.declare`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import random
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import GenericAlias
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from cfgen.errors import CfgenError, Problem
 
@@ -16,6 +19,7 @@ Pools = Mapping[str, tuple[str, ...]]
 """Name of a lexicon -> the words that are drawn from it."""
 
 
+@runtime_checkable
 class Domain(Protocol):
     """What every domain can do. Domains are frozen records; nobody subclasses this."""
 
@@ -53,9 +57,9 @@ class Domain(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One of a few given values."""
+    """One of some given values, all different; ``range`` where these are many whole numbers."""
 
-    values: tuple[Any, ...]
+    values: tuple[Any, ...] | range
 
     def sample(self, rng: random.Random, avoid: Collection[Any] = ()) -> Any:
         return _draw(rng, self.values, 1, avoid)[0]
@@ -64,9 +68,13 @@ class Choice:
         return iter(self.values)
 
     def count(self) -> int:
-        return len(self.values)
+        return _size(self.values)
 
     def problem_with(self, value: Any) -> str | None:
+        if isinstance(self.values, range):
+            if type(value) is int and value in self.values:
+                return None
+            return f"must be a whole number from {self.values[0]} to {self.values[-1]}"
         if any(type(value) is type(known) and value == known for known in self.values):
             return None
         if len(self.values) > 12:
@@ -75,6 +83,8 @@ class Choice:
 
     @property
     def type(self) -> Any:
+        if isinstance(self.values, range):
+            return int
         kinds = {type(value) for value in self.values}
         return kinds.pop() if len(kinds) == 1 else object
 
@@ -176,58 +186,11 @@ class Distinct:
         return replace(self, of=self.of.restrict(pools))
 
 
-def integers(low: int, high: int) -> Choice:
-    """The whole numbers from ``low`` to ``high``, both included.
-
-    Raises:
-        CfgenError: If there is none.
-    """
-    if low > high:
-        raise CfgenError(
-            Problem("empty-domain", f"integers({low}, {high}) is empty", hint="swap the two bounds")
-        )
-    return Choice(tuple(range(low, high + 1)))
-
-
-def choice(values: Sequence[Any]) -> Choice:
-    """One of ``values``.
-
-    Raises:
-        CfgenError: If there is none, or one is named twice.
-    """
-    if not values:
-        raise CfgenError(
-            Problem("empty-domain", "choice([]) is empty", hint="name at least one value")
-        )
-    if len(set(values)) < len(values):
-        raise CfgenError(
-            Problem(
-                "repeated-value", f"choice({list(values)!r}) names a value twice", hint="drop one"
-            )
-        )
-    return Choice(tuple(values))
-
-
-def boolean() -> Choice:
-    """False or True."""
-    return Choice((False, True))
-
-
-def distinct(of: Choice | Words, size: int) -> Distinct:
-    """``size`` different values of the domain ``of``, as a tuple.
-
-    Raises:
-        CfgenError: If ``of`` has fewer than ``size`` values.
-    """
-    if size < 1 or of.count() < size:
-        raise CfgenError(
-            Problem(
-                "empty-domain",
-                f"{size} distinct values were asked of a domain that has {of.count()}",
-                hint="ask for fewer, or add values",
-            )
-        )
-    return Distinct(of, size)
+def _size(values: Sequence[Any]) -> int:
+    """Number of values, which may be more than ``len`` of a range can say."""
+    if isinstance(values, range) and values:
+        return int(values[-1] - values[0] + 1)
+    return len(values)
 
 
 def _draw(
@@ -238,18 +201,19 @@ def _draw(
     By rejection on raw bits, so that a generator's state gives the same draw on every Python
     version and platform.
     """
-    if len(values) < size + len(avoid):
+    count = _size(values)
+    if count < size + len(avoid):
         left = sum(value not in avoid for value in values)
         if left < size:
             raise CfgenError(
                 Problem(
                     "too-few-values",
-                    f"{size} new values are needed, but only {left} of {len(values)} are left "
+                    f"{size} new values are needed, but only {left} of {count} are left "
                     f"besides {', '.join(map(repr, avoid))}",
                     hint="add entries to the lexicon, or use a design that resamples less",
                 )
             )
-    count, bits = len(values), len(values).bit_length()
+    bits = count.bit_length()
     drawn: list[Any] = []
     while len(drawn) < size:
         index = rng.getrandbits(bits)

@@ -7,18 +7,21 @@ import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from cfgen.causal.check import Input, build_program
+from cfgen.causal.check import build_program
 from cfgen.causal.domains import Domain, Pools
 from cfgen.causal.graph import Graph
+from cfgen.causal.inputs import (
+    REQUIRED,
+    Input,
+    check_values,
+    complete_inputs,
+    declare_input,
+    every_input,
+)
 from cfgen.causal.program import Mechanism, Program
 from cfgen.causal.setting import Setting
+from cfgen.causal.sources import Source, read_sources
 from cfgen.errors import CfgenError, Problem, caller_place, did_you_mean
-
-REQUIRED: Any = object()
-"""Marks an input without a default value."""
-
-Source = Mapping[str, Any] | tuple[Mapping[str, Any], str]
-"""A counterfactual (inputs or a setting), or a counterfactual and the variable to take from it."""
 
 F = typing.TypeVar("F", bound=Callable[..., Any])
 
@@ -54,8 +57,7 @@ class CausalModel:
                 ``box_1``, ``box_2``; the input's name without its last "s" if not given.
             default: Value used by :meth:`run` when the input is not given.
         """
-        singular = each or (name[:-1] if name.endswith("s") else name)
-        self._inputs.append(Input(name, domain, singular, default, caller_place(1)))
+        self._inputs.append(declare_input(name, domain, each, default, caller_place(1)))
         self._program = None
 
     def variable(self, mechanism: F) -> F:
@@ -80,6 +82,12 @@ class CausalModel:
     def graph(self) -> Graph:
         """Parents, children and causal order of every variable."""
         return self.program.graph
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Everything declared, inputs first, whether or not the definition is sound."""
+        made = [getattr(mechanism, "__name__", "") for mechanism in self._mechanisms]
+        return tuple(dict.fromkeys([*(item.name for item in self._inputs), *made]))
 
     @property
     def domains(self) -> dict[str, Domain]:
@@ -129,50 +137,22 @@ class CausalModel:
             CfgenError: With every unknown, missing or impossible input.
         """
         _ = self.program
-        names = [item.name for item in self._inputs]
-        problems = [
-            Problem(
-                "unknown-input",
-                f"causal model {self.name!r} has no input {name!r}",
-                hint=did_you_mean(name, names),
-            )
-            for name in inputs
-            if name not in names
-        ]
-        full: dict[str, Any] = {}
-        for item in self._inputs:
-            value = inputs.get(item.name, item.default)
-            value = tuple(value) if isinstance(value, list) else value
-            if value is REQUIRED:
-                problems.append(
-                    Problem(
-                        "missing-input",
-                        f"input {item.name!r} of causal model {self.name!r} is not given",
-                        hint=f"give a value for {item.name!r}",
-                    )
-                )
-            elif wrong := item.domain.problem_with(value):
-                problems.append(
-                    Problem("bad-input", f"input {item.name!r} is {value!r}, but it {wrong}")
-                )
-            full[item.name] = value
-        if problems:
-            raise CfgenError(problems)
-        return full
+        return complete_inputs(self.name, self._inputs, inputs)
 
     def intervene(self, inputs: Mapping[str, Any], values: Mapping[str, Any]) -> Setting:
         """Run with some variables set by hand.
 
         Args:
             inputs: Inputs, or a setting (whose own interventions stay in force).
-            values: Variable -> the value it is set to.
+            values: Variable -> the value it is set to; an input's must be in its domain.
 
         Raises:
-            CfgenError: For names that the model does not have, or if a mechanism raises.
+            CfgenError: For names that the model does not have, impossible inputs, or if a
+                mechanism raises.
         """
         self._check_names(values)
         base, fixed = self._base(inputs)
-        fixed |= values
+        fixed |= {**values, **check_values(self._inputs, values)}
         return Setting(self.program.rerun(base, fixed), frozenset(fixed))
 
     def interchange(
@@ -190,11 +170,8 @@ class CausalModel:
             CfgenError: For unknown names, for a variable both interchanged and held, or if a
                 mechanism raises.
         """
-        held = tuple(hold)
-        pairs = {
-            name: source if isinstance(source, tuple) else (source, name)
-            for name, source in sources.items()
-        }
+        held = (hold,) if isinstance(hold, str) else tuple(hold)
+        pairs = read_sources(sources)
         self._check_names([*pairs, *held, *(taken for _, taken in pairs.values())])
         both = [name for name in held if name in pairs]
         if both:
@@ -207,14 +184,10 @@ class CausalModel:
             )
         base, fixed = self._base(original)
         fixed |= {name: base[name] for name in held}
-        settings: dict[int, Mapping[str, Any]] = {}
+        settings: dict[int, dict[str, Any]] = {}
         for name, (counterfactual, taken) in pairs.items():
             if id(counterfactual) not in settings:
-                settings[id(counterfactual)] = (
-                    counterfactual
-                    if isinstance(counterfactual, Setting)
-                    else self.run(counterfactual)
-                )
+                settings[id(counterfactual)], _ = self._base(counterfactual)
             fixed[name] = settings[id(counterfactual)][taken]
         return Setting(self.program.rerun(base, fixed), frozenset(fixed))
 
@@ -225,6 +198,7 @@ class CausalModel:
             rng: Source of randomness; equal states give equal inputs.
             pools: Lexicon -> the words to draw from instead of all of it.
         """
+        _ = self.program
         return {
             name: (domain.restrict(pools) if pools else domain).sample(rng)
             for name, domain in self.domains.items()
@@ -232,6 +206,7 @@ class CausalModel:
 
     def count(self) -> int:
         """Number of different inputs, computed without making them."""
+        _ = self.program
         total = 1
         for domain in self.domains.values():
             total *= domain.count()
@@ -255,20 +230,15 @@ class CausalModel:
                     hint="raise limit=, or give the inputs smaller domains",
                 )
             )
-        return self._enumerate(list(self.domains.items()))
-
-    def _enumerate(self, rest: list[tuple[str, Domain]]) -> Iterator[dict[str, Any]]:
-        if not rest:
-            yield {}
-            return
-        (name, domain), *others = rest
-        for value in domain:
-            for tail in self._enumerate(others):
-                yield {name: value, **tail}
+        return every_input(list(self.domains.items()))
 
     def _base(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Values under which interventions are made, and those already in force."""
         if isinstance(given, Setting):
+            if {*given} != {*self.program.graph.order}:
+                message = f"the setting is not one of causal model {self.name!r}"
+                hint = f"give inputs, or a setting that {self.name!r} has made"
+                raise CfgenError(Problem("foreign-setting", message, hint=hint))
             return dict(given), {name: given[name] for name in given.intervened}
         return dict(self.run(given)), {}
 

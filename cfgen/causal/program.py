@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -82,9 +83,8 @@ class Program:
             try:
                 return runner(values, given)
             except Exception as error:
-                failed = error
-            self._explain(steps, {**values, **given})
-            raise failed  # only a mechanism that is not a function of its parents gets here
+                self._explain(steps, {**values, **given})
+                raise self._unsteady(error) from error
 
         return run
 
@@ -99,6 +99,18 @@ class Program:
                 values[name] = mechanism(*[values[parent] for parent in parents])
             except Exception as error:
                 raise self._mechanism_failed(name, parents, values, error) from error
+
+    def _unsteady(self, error: Exception) -> CfgenError:
+        shown = "".join(traceback.format_exception(error))
+        return CfgenError(
+            Problem(
+                "unsteady-mechanism",
+                f"a mechanism of causal model {self.name!r} failed, but not when it was run again "
+                "for the same values",
+                hint="let every mechanism depend on its parents alone: no randomness, no state",
+                detail=shown,
+            )
+        )
 
     def _mechanism_failed(
         self, name: str, parents: tuple[str, ...], values: Values, error: Exception
@@ -160,5 +172,5 @@ def straight_line(steps: Sequence[Step], fixed: frozenset[str], wanted: str) -> 
 
 def place_of(mechanism: Mechanism) -> str:
     """``file:line`` of a function's definition."""
-    code = mechanism.__code__
+    code = inspect.unwrap(mechanism).__code__
     return f"{code.co_filename}:{code.co_firstlineno}"
