@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,26 +34,28 @@ class Design:
     where: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "counterfactual", tuple(self.counterfactual))
-        object.__setattr__(self, "original", tuple(self.original))
-        contrast: Iterable[str] = self.contrast
-        object.__setattr__(self, "contrast", tuple(contrast))
+        for name in ("counterfactual", "original", "contrast"):
+            given = getattr(self, name)
+            alone = isinstance(given, (str, Edit))
+            object.__setattr__(self, name, (given,) if alone else tuple(given))
         object.__setattr__(self, "where", self.where or caller_place(2))
 
     def words_needed(self, domains: Mapping[str, Domain]) -> dict[str, int]:
-        """Lexicon -> how many of its words one pair can use at most.
+        """Lexicon -> how many of its words there must be for a pair to be drawn.
 
-        Inputs that draw from one lexicon are counted as if they shared no word; that is what a
-        pair may need, and a split's share of a lexicon must not be smaller.
+        A value drawn disjointly shares no word with the value it replaces, so both are counted.
+        Inputs that draw from one lexicon may share words and are counted by the largest need.
         """
+        redrawn = {
+            edit.input
+            for edit in (*self.original, *self.counterfactual)
+            if edit.op == "resample" and edit.disjoint
+        }
         needed: dict[str, int] = {}
         for name, domain in domains.items():
-            fresh = sum(
-                edit.op == "resample" and edit.disjoint and edit.input == name
-                for edit in self.counterfactual
-            )
+            words = (domain.arity or 1) * (2 if name in redrawn else 1)
             for pool in domain.pools:
-                needed[pool] = max(needed.get(pool, 0), (domain.arity or 1) * (1 + fresh))
+                needed[pool] = max(needed.get(pool, 0), words)
         return needed
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cfgen.causal import Choice, Distinct, Domain
+from cfgen.causal import Choice, Distinct, Domain, as_tuples
 from cfgen.errors import Problem, caller_place, did_you_mean
 
 
@@ -70,8 +70,8 @@ def flip(name: str) -> Edit:
 
 
 def set(name: str, value: Any) -> Edit:
-    """Give the input a fixed value."""
-    return Edit("set", name, value=value, where=caller_place(1))
+    """Give the input a fixed value; a list stands for a tuple."""
+    return Edit("set", name, value=as_tuples(value), where=caller_place(1))
 
 
 def copy(name: str, *, of: str) -> Edit:
@@ -113,7 +113,7 @@ def _resample(edit: Edit, inputs: Mapping[str, Any], domain: Domain, rng: random
     if not edit.disjoint:
         return domain.sample(rng)
     old = inputs[edit.input]
-    return domain.sample(rng, avoid=old if isinstance(old, tuple) else (old,))
+    return domain.sample(rng, avoid=(old,) if domain.arity is None else old)
 
 
 def _flip(edit: Edit, inputs: Mapping[str, Any], domain: Domain, rng: random.Random) -> Any:
@@ -129,6 +129,15 @@ _OPERATIONS: Mapping[str, Operation] = {
     "set": lambda edit, inputs, domain, rng: edit.value,
     "copy": lambda edit, inputs, domain, rng: inputs[edit.source],
 }
+
+
+def _same_values(one: Domain, other: Domain) -> bool:
+    """Whether two domains have the same values, of the same types."""
+    if isinstance(one, Distinct) and isinstance(other, Distinct):
+        return one.size == other.size and _same_values(one.of, other.of)
+    if isinstance(one, Distinct) or isinstance(other, Distinct) or one.count() != other.count():
+        return False
+    return one == other or {(type(v), v) for v in one} == {(type(v), v) for v in other}
 
 
 def problems_with(edit: Edit, domains: Mapping[str, Domain]) -> list[Problem]:
@@ -153,7 +162,7 @@ def problems_with(edit: Edit, domains: Mapping[str, Domain]) -> list[Problem]:
         wrong = "it does not have exactly two values to flip between"
     elif edit.op == "set" and (reason := domain.problem_with(edit.value)):
         wrong = f"the value {reason}"
-    elif edit.op == "copy" and {*domain} != {*domains[edit.source]}:
+    elif edit.op == "copy" and not _same_values(domain, domains[edit.source]):
         wrong = f"its values are not those of {edit.source!r}"
     if not wrong:
         return []

@@ -14,6 +14,10 @@ ALL = "all"
 """The trivial rival under which everything is copied: the counterfactual's answer is predicted."""
 
 
+Align = Literal["slot", "word"]
+Layers = Literal["each", "up_to"]
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """Where in the LM the variables of a hypothesis are said to live.
@@ -29,8 +33,8 @@ class Site:
 
     positions: tuple[str, ...] = ("last",)
     frozen: tuple[str, ...] = ()
-    align: Literal["slot", "word"] = "slot"
-    layers: Literal["each", "up_to"] = "each"
+    align: Align = "slot"
+    layers: Layers = "each"
     component: str = "resid_post"
 
     def __post_init__(self) -> None:

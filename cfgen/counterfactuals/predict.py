@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -47,4 +48,4 @@ def predictor(program: Program, hypotheses: Iterable[Hypothesis]) -> Predictor:
 def is_decisive(predictions: Mapping[str, Any], contrast: Iterable[str]) -> bool:
     """Whether ``none`` and the hypotheses of the contrast all predict different outputs."""
     outputs = [predictions[NONE], *(predictions[name] for name in contrast)]
-    return len(outputs) > 1 and len({*outputs}) == len(outputs)
+    return len(outputs) > 1 and all(a != b for a, b in itertools.combinations(outputs, 2))
