@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 PROJECT_FOLDERS = ("causal_models", "templates", "data")
+
+_named: ContextVar[tuple[Path, ...]] = ContextVar("named", default=())
 
 
 def builtin_root() -> Path:
@@ -24,6 +28,19 @@ def builtin_root() -> Path:
     return installed if installed.is_dir() else package.parent
 
 
+@contextmanager
+def searching(*roots: Path) -> Iterator[None]:
+    """While this lasts, search these project folders before the current one.
+
+    So that a task file that is run meanwhile finds its words in the folders that the user named.
+    """
+    token = _named.set((*roots, *_named.get()))
+    try:
+        yield
+    finally:
+        _named.reset(token)
+
+
 def project_roots(*first: Path) -> tuple[Path, ...]:
     """Folders to search, in order, without repeats.
 
@@ -31,12 +48,20 @@ def project_roots(*first: Path) -> tuple[Path, ...]:
         *first: Folders to put in front, such as the one a task file was loaded from.
 
     Returns:
-        ``first``, then the current folder if it is a project, then the built-ins.
+        ``first``, then what :func:`searching` names, then the current folder if it is a project,
+        and the built-ins, always last: a user's own files come before them.
     """
-    here = Path.cwd()
+    here, builtin = Path.cwd(), builtin_root()
     standing = [here] if any((here / name).is_dir() for name in PROJECT_FOLDERS) else []
-    roots = [path.resolve() for path in (*first, *standing, builtin_root())]
-    return tuple(dict.fromkeys(roots))
+    roots = dict.fromkeys(path.resolve() for path in (*first, *_named.get(), *standing))
+    roots.pop(builtin, None)
+    return (*roots, builtin)
+
+
+def project_of(task_file: Path) -> tuple[Path, ...]:
+    """The project that a task file belongs to: the folder around its ``causal_models/``, if any."""
+    folder = task_file.resolve().parent
+    return (folder.parent,) if folder.name == "causal_models" else ()
 
 
 def find_all(relative: str, *first: Path) -> Iterator[Path]:

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from cfgen.causal import Choice, Words
 from cfgen.errors import CfgenError, Problem, caller_place
-from cfgen.paths import display, find_all, project_roots
+from cfgen.paths import display, find_all, project_of, project_roots
 from cfgen.prompts.lexicons import faker_names, load_lexicon
 
 
 def lexicon(name: str) -> Words:
     """One word of ``data/lexicons/<name>.txt`` (or ``.tsv``).
 
-    Looked for in the current project, then in the project of the calling task file, then among
+    Looked for in the project of the calling task file, then in the current one, and last among
     the built-ins.
 
     Raises:
@@ -65,5 +65,4 @@ def templates(task: str) -> Choice:
 
 def _calling_project() -> tuple[Path, ...]:
     """Project folder of the task file that called a function of this module."""
-    file = Path(caller_place(2).rpartition(":")[0])
-    return (file.parent.parent,) if file.parent.name == "causal_models" else ()
+    return project_of(Path(caller_place(2).rpartition(":")[0]))

@@ -1,0 +1,212 @@
+"""Checks of a task's definition: the names it uses, its designs and its hypotheses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from cfgen.causal import CausalModel
+from cfgen.counterfactuals import ALL, NONE, Design, Hypothesis
+from cfgen.counterfactuals.edits import Edit, problems_with
+from cfgen.counterfactuals.hypotheses import Align, Layers
+from cfgen.errors import CfgenError, Problem, did_you_mean
+from cfgen.prompts import Template, parse_position
+from cfgen.tasks.records import TEMPLATE_INPUT, TaskDefinition, unknown_names
+
+
+def form_problems(definition: TaskDefinition) -> list[Problem]:
+    """Say which parts of a definition are not what they have to be."""
+    expected: list[tuple[str, Any, type]] = [
+        ("causal_model", definition.causal_model, CausalModel),
+        ("version", definition.version, str),
+        ("default_design", definition.default_design, str),
+        ("default_model", definition.default_model, str),
+    ]
+    for name, given, kind in (
+        ("designs", definition.designs, Design),
+        ("hypotheses", definition.hypotheses, Hypothesis),
+    ):
+        listed = given if isinstance(given, (list, tuple)) else [given]
+        expected += [(name, item, kind) for item in listed]
+        if listed is not given:
+            expected.append((name, given, list))
+    for design in definition.designs if isinstance(definition.designs, (list, tuple)) else ():
+        if isinstance(design, Design):
+            edits = (*design.original, *design.counterfactual)
+            expected += [(f"design {design.name!r}", edit, Edit) for edit in edits]
+    return [
+        Problem(
+            "bad-definition",
+            f"{name}: {_short(value)} is not a {kind.__name__}",
+            where=definition.where,
+            hint=f"give a list of {kind.__name__}"
+            if kind in (Design, Hypothesis)
+            else f"give a {kind.__name__}",
+        )
+        for name, value, kind in expected
+        if not isinstance(value, kind)
+    ]
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"a {type(value).__name__}"
+
+
+def definition_problems(
+    definition: TaskDefinition, path: Path, templates: Mapping[str, Template] | None
+) -> list[Problem]:
+    """Say what is wrong with a definition, apart from its causal model and its templates.
+
+    Args:
+        definition: What the author wrote.
+        path: The task file.
+        templates: The task's templates; None if they could not be loaded.
+    """
+    model, place = definition.causal_model, definition.where
+    designs = [design.name for design in definition.designs]
+    problems = [
+        *_repeated("design", [(d.name, d.where) for d in definition.designs]),
+        *_repeated("hypothesis", [(h.name, h.where) for h in definition.hypotheses]),
+        *unknown_names("design", [(definition.default_design, place)], designs),
+    ]
+    if model.name != path.stem:
+        problems.append(
+            Problem(
+                "task-name",
+                f"the causal model is called {model.name!r}, but the file {path.name!r}",
+                where=place,
+                hint="give both the same name",
+            )
+        )
+    if templates is not None:
+        problems += _template_problems(definition, templates)
+    for hypothesis in definition.hypotheses:
+        problems += _hypothesis_problems(hypothesis, model, designs)
+    contrasts = [h.name for h in definition.hypotheses] + [ALL]
+    for design in definition.designs:
+        for edit in (*design.original, *design.counterfactual):
+            problems += problems_with(edit, model.domains)
+        named = [(name, design.where) for name in design.contrast]
+        problems += unknown_names("hypothesis", named, contrasts)
+    return problems
+
+
+def _template_problems(
+    definition: TaskDefinition, templates: Mapping[str, Template]
+) -> list[Problem]:
+    model, place = definition.causal_model, definition.where
+    named = [definition.default_template] if definition.default_template else []
+    if TEMPLATE_INPUT in model.domains:
+        named += [str(value) for value in model.domains[TEMPLATE_INPUT]]
+    problems = unknown_names(
+        "template", [(name, place) for name in dict.fromkeys(named)], templates
+    )
+    if TEMPLATE_INPUT not in model.domains and len(templates) > 1:
+        problems.append(
+            Problem(
+                "no-template-input",
+                f"there are {len(templates)} templates, but no input says which one is used",
+                where=place,
+                hint=f'declare model.input("template", templates("{model.name}"))',
+            )
+        )
+    return problems
+
+
+def _hypothesis_problems(
+    hypothesis: Hypothesis, model: CausalModel, designs: Sequence[str]
+) -> list[Problem]:
+    place, sources = hypothesis.where, hypothesis.sources
+    named = [(name, place) for name in dict.fromkeys((*sources, *sources.values()))]
+    named += [(name, place) for name in hypothesis.hold]
+    problems = unknown_names("variable", named, model.names)
+    if hypothesis.design:
+        problems += unknown_names("design", [(hypothesis.design, place)], designs)
+    problems += _site_problems(hypothesis)
+    if not sources:
+        problems.append(
+            Problem(
+                "nothing-interchanged",
+                f"hypothesis {hypothesis.name!r} interchanges no variable",
+                where=place,
+                hint="name at least one in interchange=[...]",
+            )
+        )
+    targets = [pair[0] for pair in hypothesis.interchange]
+    for name in dict.fromkeys(targets):
+        if name in hypothesis.hold:
+            problems.append(
+                Problem(
+                    "held-and-interchanged",
+                    f"hypothesis {hypothesis.name!r} both holds and interchanges {name!r}",
+                    where=place,
+                    hint="drop the name from one of the two",
+                )
+            )
+        if targets.count(name) > 1:
+            problems.append(
+                Problem(
+                    "interchanged-twice",
+                    f"hypothesis {hypothesis.name!r} interchanges {name!r} twice",
+                    where=place,
+                    hint="a variable takes its value from one place: drop the others",
+                )
+            )
+    return problems
+
+
+def _site_problems(hypothesis: Hypothesis) -> list[Problem]:
+    """Say what is wrong with a site, as far as that can be told without an LM."""
+    site, problems = hypothesis.site, []
+    for key, value, options in (
+        ("align", site.align, get_args(Align)),
+        ("layers", site.layers, get_args(Layers)),
+    ):
+        if value not in options:
+            problems.append(
+                Problem(
+                    "bad-site",
+                    f"hypothesis {hypothesis.name!r} has a site with {key}={value!r}",
+                    where=hypothesis.where,
+                    hint=did_you_mean(str(value), options),
+                )
+            )
+    for position in (*site.positions, *site.frozen):
+        try:
+            parse_position(position)
+        except CfgenError as error:
+            problems += [
+                Problem(
+                    "bad-site",
+                    f"hypothesis {hypothesis.name!r}: {problem.message}",
+                    where=hypothesis.where,
+                    hint=problem.hint,
+                )
+                for problem in error.problems
+            ]
+    return problems
+
+
+def _repeated(what: str, named: Iterable[tuple[str, str]]) -> list[Problem]:
+    reserved = {NONE, ALL} if what == "hypothesis" else set[str]()
+    seen: dict[str, str] = {}
+    problems = []
+    for name, place in named:
+        wrong = ""
+        if name in reserved:
+            wrong = "cannot be declared: the name is reserved"
+        elif name in seen:
+            wrong = f"is declared twice, first at {seen[name]}"
+        if wrong:
+            problems.append(
+                Problem(
+                    "repeated-name",
+                    f"{what} {name!r} {wrong}",
+                    where=place,
+                    hint="give it another name",
+                )
+            )
+        seen.setdefault(name, place)
+    return problems

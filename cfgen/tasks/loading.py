@@ -1,0 +1,163 @@
+"""Finding and loading tasks; all that is wrong with one is reported together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import traceback
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+from cfgen.causal import CausalModel
+from cfgen.errors import CfgenError, Problem, did_you_mean
+from cfgen.paths import display, find_all, project_of, project_roots, searching
+from cfgen.prompts import Template, load_templates
+from cfgen.tasks.checks import definition_problems, form_problems
+from cfgen.tasks.records import Task, TaskDefinition
+
+
+def list_tasks(*roots: Path) -> dict[str, Path]:
+    """Find every task.
+
+    Args:
+        *roots: Project folders to search before the current one and the built-ins.
+
+    Returns:
+        Task name -> its file, in alphabetical order.
+    """
+    found: dict[str, Path] = {}
+    for folder in find_all("causal_models", *roots):
+        for path in sorted(folder.glob("*.py")):
+            if not path.name.startswith("_"):
+                found.setdefault(path.stem, path)
+    return dict(sorted(found.items()))
+
+
+def load_task(name: str | os.PathLike[str], *roots: Path) -> Task:
+    """Load a task by name, or by the path of its file.
+
+    Its templates and lexicons are looked for in its own project (the folder that holds the
+    ``causal_models/`` it lies in), then where tasks are looked for; the built-ins come last.
+
+    Args:
+        name: ``my_task``, or a path that ends in ``.py``.
+        *roots: Project folders to search before the current one and the built-ins.
+
+    Returns:
+        The task, with its templates.
+
+    Raises:
+        CfgenError: If there is no such task, or for every problem found in it.
+    """
+    path = _find(os.fspath(name), *roots)
+    with searching(*roots):
+        module = _import_file(path)
+        definition = getattr(module, "task", None)
+        if not isinstance(definition, TaskDefinition):
+            raise CfgenError(
+                Problem(
+                    "no-task-definition",
+                    "the file does not define a task",
+                    where=display(path),
+                    hint="end it with: task = TaskDefinition(causal_model=..., ...)",
+                )
+            )
+        return _assemble(definition, module, path)
+
+
+def _find(name: str, *roots: Path) -> Path:
+    """The file of a task."""
+    tasks = list_tasks(*roots)
+    if name.endswith(".py"):
+        path = Path(name).resolve()
+        if path.is_file():
+            return path
+        message = f"there is no file {name}"
+        hint = f"check the path, or name a task ({did_you_mean(path.stem, tasks)})"
+        raise CfgenError(Problem("no-such-task", message, hint=hint))
+    if name not in tasks:
+        searched = ", ".join(display(root) for root in project_roots(*roots))
+        message = f"there is no task {name!r} (looked in {searched})"
+        raise CfgenError(Problem("no-such-task", message, hint=did_you_mean(name, tasks)))
+    return tasks[name]
+
+
+def _assemble(definition: TaskDefinition, module: ModuleType, path: Path) -> Task:
+    problems = form_problems(definition)
+    if problems:  # nothing else can be looked at
+        raise CfgenError(problems)
+    model = definition.causal_model
+    templates: Mapping[str, Template] | None = None
+    try:
+        _ = model.program
+    except CfgenError as error:
+        problems += error.problems
+    try:
+        templates = load_templates(path.stem, model.slots, *project_of(path))
+    except CfgenError as error:
+        problems += error.problems
+    problems += definition_problems(definition, path, templates)
+    if problems or templates is None:
+        raise CfgenError(problems)
+    return Task(
+        name=model.name,
+        description=(module.__doc__ or "").strip().partition("\n")[0],
+        causal_model=model,
+        designs={design.name: design for design in definition.designs},
+        hypotheses={hypothesis.name: hypothesis for hypothesis in definition.hypotheses},
+        templates=templates,
+        version=definition.version,
+        default_design=definition.default_design,
+        default_model=definition.default_model,
+        default_template=definition.default_template,
+        path=path,
+        content_hash=_content_hash(model, path, templates),
+    )
+
+
+def _import_file(path: Path) -> ModuleType:
+    """Run a task file as a module of its own, as it is now: no stored bytecode is used."""
+    module = ModuleType(f"cfgen_task_{path.stem}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module
+    try:
+        exec(compile(path.read_bytes(), str(path), "exec", dont_inherit=True), module.__dict__)
+    except CfgenError as error:
+        place = _place_in(path, error)
+        problems = [replace(p, where=p.where or place) for p in error.problems]
+        raise CfgenError(problems) from error
+    except (Exception, SystemExit) as error:
+        shown = "".join(traceback.format_exception(error))
+        raise CfgenError(
+            Problem(
+                "task-file-failed",
+                f"the task file does not run: {type(error).__name__}: {error}",
+                where=_place_in(path, error),
+                hint="mend the file; its own error follows",
+                detail=shown,
+            )
+        ) from error
+    return module
+
+
+def _place_in(path: Path, error: BaseException) -> str:
+    """``file:line`` of a task file at which an error arose."""
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        line = error.lineno
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+        line = next((f.lineno for f in reversed(frames) if f.filename == str(path)), None)
+    return f"{display(path)}:{line}" if line else display(path)
+
+
+def _content_hash(model: CausalModel, path: Path, templates: Mapping[str, Template]) -> str:
+    """SHA-256 of what a pair depends on: the task file, the wording, and the words."""
+    source = hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
+    wording = {name: template.digest for name, template in templates.items()}
+    words = {name: list(domain.pools.values()) for name, domain in model.domains.items()}
+    content = json.dumps([source, wording, words], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(content.encode()).hexdigest()

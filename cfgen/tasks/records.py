@@ -1,0 +1,152 @@
+"""The records of a task: what its author writes, and what loading makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from cfgen.causal import CausalModel, Choice, Domain
+from cfgen.counterfactuals import Design, Hypothesis
+from cfgen.errors import CfgenError, Problem, caller_place, did_you_mean
+from cfgen.prompts import Template
+
+TEMPLATE_INPUT = "template"
+"""The input that says which template a prompt is rendered with."""
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDefinition:
+    """What the author of a task writes. A task file ends with ``task = TaskDefinition(...)``.
+
+    Attributes:
+        causal_model: The symbolic model. Its name is the name of the task and of the file. It has
+            an input ``template`` if there are several templates.
+        designs: Ways to make pairs.
+        hypotheses: What to predict for.
+        version: Changed by the author whenever the task's meaning changes; part of every seed.
+        default_design: Design used when none is named.
+        default_model: LM used when none is named.
+        default_template: Template used when none is named; None for all of them.
+        where: ``file:line`` of the declaration.
+    """
+
+    causal_model: CausalModel
+    designs: Sequence[Design]
+    hypotheses: Sequence[Hypothesis]
+    version: str
+    default_design: str
+    default_model: str
+    default_template: str | None = None
+    where: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "where", self.where or caller_place(2))
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A loaded, checked task.
+
+    Attributes:
+        name: Its name.
+        description: First line of the task file's docstring.
+        causal_model: The symbolic model.
+        designs: Name -> design.
+        hypotheses: Name -> hypothesis.
+        templates: Id -> template.
+        version: Version given by the author.
+        default_design: Design used when none is named.
+        default_model: LM used when none is named.
+        default_template: Template used when none is named; None for all of them.
+        path: The task file.
+        content_hash: SHA-256 over task file, templates and lexicons.
+    """
+
+    name: str
+    description: str
+    causal_model: CausalModel
+    designs: Mapping[str, Design]
+    hypotheses: Mapping[str, Hypothesis]
+    templates: Mapping[str, Template]
+    version: str
+    default_design: str
+    default_model: str
+    default_template: str | None
+    path: Path
+    content_hash: str
+
+    def design(self, name: str | None = None) -> Design:
+        """The design of that name, or the default one.
+
+        Raises:
+            CfgenError: If there is no such design.
+        """
+        return _get("design", self.designs, name or self.default_design, self.name)
+
+    def hypothesis(self, name: str) -> Hypothesis:
+        """The hypothesis of that name.
+
+        Raises:
+            CfgenError: If there is no such hypothesis.
+        """
+        return _get("hypothesis", self.hypotheses, name, self.name)
+
+    def template_domain(self, names: Sequence[str] = ()) -> dict[str, Domain]:
+        """Restriction of the input ``template`` to some templates.
+
+        Args:
+            names: Template ids; ``all`` for every one; none for the task's default.
+
+        Returns:
+            ``{"template": domain}``, or nothing where every template may be drawn.
+
+        Raises:
+            CfgenError: If there is no such template.
+        """
+        if not names and self.default_template:
+            names = (self.default_template,)
+        problems = unknown_names("template", ((n, "") for n in names if n != "all"), self.templates)
+        if problems:
+            raise CfgenError(problems)
+        if not names or "all" in names:
+            return {}
+        return {TEMPLATE_INPUT: Choice(tuple(dict.fromkeys(names)))}
+
+
+def unknown_names(
+    what: str, named: Iterable[tuple[str, str]], known: Iterable[str]
+) -> list[Problem]:
+    """A problem for each name that does not exist.
+
+    Args:
+        what: What the names stand for.
+        named: Names, each with the place that it is written in.
+        known: The names that there are.
+    """
+    options = list(known)
+    return [
+        Problem(
+            "unknown-name",
+            f"there is no {what} {name!r}",
+            where=place,
+            hint=did_you_mean(name, options),
+        )
+        for name, place in named
+        if name not in options
+    ]
+
+
+def _get(what: str, options: Mapping[str, Record], name: str, task: str) -> Record:
+    if name not in options:
+        raise CfgenError(
+            Problem(
+                "unknown-name",
+                f"task {task!r} has no {what} {name!r}",
+                hint=did_you_mean(name, options),
+            )
+        )
+    return options[name]
