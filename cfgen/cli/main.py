@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from typing import Annotated
 
 import typer
@@ -64,4 +66,10 @@ def common(
 
 def main() -> None:
     """Run the command line. Exit codes: 0 ok, 1 findings, 2 a mistake in what was asked for."""
+    signal.signal(signal.SIGTERM, _end)
     app(prog_name="cfgen")
+
+
+def _end(number: int, frame: object) -> None:
+    """End as by an exception, so that what was half written is removed."""
+    sys.exit(128 + number)

@@ -15,13 +15,13 @@ from cfgen.cli.layers import parse_layers
 from cfgen.cli.options import Design, Json, Seed, TaskName, Templates
 from cfgen.cli.progress import Progress, progress_shown
 from cfgen.errors import CfgenError, Problem
+from cfgen.folders import check_replaceable
 from cfgen.paths import display
 
 if TYPE_CHECKING:
     from cfgen.analysis.records import Results
     from cfgen.counterfactuals import Design as DesignRecord
     from cfgen.counterfactuals import Pair, Site
-    from cfgen.lm.load import LM
     from cfgen.tasks import Task
 
 PAIRS = "pairs.parquet"
@@ -195,13 +195,16 @@ def execute(plan: Plan, report: Progress, *, device: str, dtype: str, batch_size
     """
     import pyarrow.parquet as pq
 
+    check_replaceable(plan.out, marker="results.json")
+    _find(plan, report)
     report("loading libraries", 0, None)
     from cfgen.analysis.experiment import run_experiment
     from cfgen.analysis.results import check_folder, write_results
     from cfgen.datasets.features import table_maker
+    from cfgen.lm.load import load_lm
 
     check_folder(plan.out.absolute())
-    lm = _load(plan, device, dtype, report)
+    lm = load_lm(plan.model, device=device, dtype=dtype, progress=report)
     experiment = run_experiment(
         lm, plan.pairs, plan.sites, layers=plan.layers, batch_size=batch_size, progress=report
     )
@@ -222,12 +225,12 @@ def execute(plan: Plan, report: Progress, *, device: str, dtype: str, batch_size
     )
 
 
-def _load(plan: Plan, device: str, dtype: str, report: Progress) -> LM:
-    """Load the LM; where the user did not name it, an error says who did."""
-    from cfgen.lm.load import load_lm
+def _find(plan: Plan, report: Progress) -> None:
+    """Fetch the LM if need be; where the user did not name it, an error says who did."""
+    from cfgen.lm.find import find_weights
 
     try:
-        return load_lm(plan.model, device=device, dtype=dtype, progress=report)
+        find_weights(plan.model, progress=report)
     except CfgenError as error:
         if plan.chosen or all(problem.code != "lm-unknown" for problem in error.problems):
             raise

@@ -14,6 +14,10 @@ from cfgen.report.style import lined
 if TYPE_CHECKING:
     from cfgen.analysis.iia import Cell
 
+COLUMNS = 3
+"""Hypotheses next to each other in one table; with ``none`` they fit into 80 columns."""
+NAME_WIDTH = 16
+"""Width at which the name of a hypothesis is broken, after an underscore."""
 COMPONENTS = {"resid_post": "residual stream after the block"}
 """What the components are called in a sentence."""
 
@@ -29,7 +33,10 @@ def layer_tables(cells: Iterable[Cell]) -> RenderableType:
     parts: list[RenderableType] = []
     for (component, position), here in sites.items():
         what = COMPONENTS.get(component, component)
-        parts += [Text(f"at {position}: {what}", "bold"), Text(), _table(here), Text()]
+        parts += [Text(f"at {position}: {what}", "bold"), Text()]
+        names = [name for name in dict.fromkeys(c.hypothesis for c in here) if name != NONE]
+        for first in range(0, len(names), COLUMNS):
+            parts += [_table(here, [*names[first : first + COLUMNS], NONE]), Text()]
     return Group(*parts)
 
 
@@ -38,26 +45,37 @@ def best_cell(cells: Iterable[Cell], hypothesis: str) -> Cell:
     return max((c for c in cells if c.hypothesis == hypothesis), key=lambda c: c.iia)
 
 
-def _table(cells: Sequence[Cell]) -> RenderableType:
-    names = dict.fromkeys(cell.hypothesis for cell in cells)
+def _table(cells: Sequence[Cell], names: Sequence[str]) -> RenderableType:
     found = {(cell.hypothesis, cell.layer): cell for cell in cells}
-    best = {name: best_cell(cells, name) for name in names}
-    headers = [Text("layer")]
-    rows = []
-    for layer in sorted({cell.layer for cell in cells}):
-        row = [Text(str(layer))]
-        for name in names:
-            cell = found[name, layer]
-            row.append(_entry(cell, marked=name != NONE and cell is best[name]))
-        rows.append(row)
-    for name in names:
-        title = f"{name}\n(nothing happened)" if name == NONE else name
-        headers.append(Text(f"{title}\nn = {best[name].n}"))
-    return lined([(header.plain, "right") for header in headers], rows)
+    best = {name: best_cell(cells, name) for name in names if (name, cells[0].layer) in found}
+    rows = [
+        [
+            Text(str(layer)),
+            *(
+                _entry(found[name, layer], marked=name != NONE and layer == best[name].layer)
+                for name in best
+            ),
+        ]
+        for layer in sorted({cell.layer for cell in cells})
+    ]
+    titles = [f"{_broken(name)}\nn = {cell.n}" for name, cell in best.items()]
+    return lined([("layer", "right"), *((title, "right") for title in titles)], rows)
+
+
+def _broken(name: str) -> str:
+    """A name over several lines, broken after underscores where it is too long for one."""
+    if name == NONE:
+        return f"{NONE}: nothing\nhappened"
+    lines = [""]
+    for part in name.replace("_", "_\0").split("\0"):
+        if lines[-1] and len(lines[-1]) + len(part) > NAME_WIDTH:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
 
 
 def _entry(cell: Cell, *, marked: bool) -> Text:
     style = "bold green" if marked else "" if cell.low > 0.5 else "dim"
-    text = Text("> " if marked else "", style)
+    text = Text(">" if marked else "", style)
     text.append(f"{cell.iia:.2f}", style)
     return text.append(f" {cell.low:.2f}-{cell.high:.2f}", style or "dim")

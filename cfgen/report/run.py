@@ -99,8 +99,8 @@ def _rate(share: Share) -> str:
 
 def _how_to_read(results: Results) -> Text:
     return Text(
-        f"Each entry: IIA, then its {results.confidence:.0%} Wilson interval. "
-        "> marks the best layer of a hypothesis.",
+        "Each entry: interchange intervention accuracy (IIA), then its "
+        f"{results.confidence:.0%} Wilson interval. > marks the best layer of a hypothesis.",
         "dim",
     )
 
@@ -130,8 +130,8 @@ def _verdict(cells: Sequence[Cell], name: str) -> str:
     said = f"{name}: {where}, IIA {_cell(best)}, n {best.n}"
     level = [cell for cell in rivals if cell.high >= best.low]
     if level:
-        named = " and ".join(f"{cell.hypothesis} has {_cell(cell)}" for cell in level)
-        return f"{said}. No more than that: {named} there, and the intervals overlap."
+        named = " and ".join(f"{cell.hypothesis} {_cell(cell)}" for cell in level)
+        return f"{said}. Not told apart from {named} there: the intervals overlap."
     named = ", ".join(f"{cell.hypothesis} {_cell(cell)}" for cell in rivals)
     return f"{said}; the others there: {named}."
 

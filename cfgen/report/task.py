@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
 from cfgen.causal import Choice, Distinct, Domain
@@ -34,9 +35,9 @@ def task_view(task: Task) -> RenderableType:
         heading("Variables, each computed from those behind the arrow"),
         grid(_variable_rows(task), ("bold",)),
         heading("Designs (* is the default)"),
-        grid(_design_rows(task)),
+        *_design_parts(task),
         heading("Hypotheses"),
-        grid(_hypothesis_rows(task)),
+        *_hypothesis_parts(task),
         heading("Templates (* is the default)"),
         grid(_template_rows(task)),
     ]
@@ -84,22 +85,24 @@ def _docs(task: Task) -> dict[str, str]:
     }
 
 
-def _design_rows(task: Task) -> Iterable[tuple[Text, Text]]:
+def _design_parts(task: Task) -> Iterable[RenderableType]:
     for design in task.designs.values():
-        text = Text(design.description)
-        if design.original:
-            text.append("\noriginal        ", "dim").append(_joined(design.original))
-        text.append("\ncounterfactual  ", "dim").append(_joined(design.counterfactual))
-        text.append("\ntells apart     ", "dim").append(_joined(("none", *design.contrast)))
-        yield _starred(design.name, task.default_design), text
+        facts = [("original", _joined(design.original))] if design.original else []
+        facts += [("counterfactual", _joined(design.counterfactual))]
+        facts += [("tells apart", _joined(("none", *design.contrast)))] if design.contrast else []
+        yield _item(_starred(design.name, task.default_design), design.description, facts)
 
 
-def _hypothesis_rows(task: Task) -> Iterable[tuple[Text, Text]]:
+def _hypothesis_parts(task: Task) -> Iterable[RenderableType]:
     for hypothesis in task.hypotheses.values():
-        text = Text(hypothesis.description)
-        for title, value in _hypothesis_facts(hypothesis):
-            text.append(f"\n{title:<13}", "dim").append(value)
-        yield Text(hypothesis.name, "bold"), text
+        title = Text(hypothesis.name, "bold")
+        yield _item(title, hypothesis.description, _hypothesis_facts(hypothesis))
+
+
+def _item(title: Text, description: str, facts: Iterable[tuple[str, str]]) -> RenderableType:
+    """A title with a description and facts indented below."""
+    table = grid([(Text(name, "dim"), value) for name, value in facts])
+    return Group(title, Padding(Group(Text(description), table), (0, 0, 0, 4)))
 
 
 def _hypothesis_facts(hypothesis: Hypothesis) -> Iterable[tuple[str, str]]:
