@@ -163,7 +163,7 @@ def _survey(
     places = {name: display(path) for name, path in files.items()}
     survey = Survey(environment, trees, places, names, frozenset(source.matter.shows))
     survey_file(survey, source.path.name, survey.visible(), ())
-    for name in survey.shown & set(names.values()) - survey.used:
+    for name in sorted(survey.shown & set(names.values()) - survey.used):
         where = f"{display(source.path)}:{source.lines['shows']}"
         message = f"the template says it shows {name!r}, but never refers to it"
         hint = "remove it from `shows`, or show it"

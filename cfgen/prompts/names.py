@@ -15,6 +15,7 @@ from cfgen.prompts.survey import (
     check_function,
     check_member,
     check_name,
+    check_phrase,
     exports,
 )
 
@@ -111,6 +112,7 @@ def _nested(node: nodes.Node, scope: Scope) -> None:
         _body(node.body, inner)
         _macros(inner)
     elif isinstance(node, nodes.FilterBlock):
+        check_phrase(node, scope)
         _visit(node.filter, scope)
         _block(node.body, scope)
     elif isinstance(node, nodes.CallBlock):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from cfgen.prompts.text import Kind, Text, plain
 
@@ -27,6 +27,7 @@ class Slot:
         changes: What is done to the value before it is shown, in order.
     """
 
+    kind: ClassVar[Kind] = "value"
     input: str
     index: int | None
     name: str

@@ -120,6 +120,8 @@ def _learn(template: Template, engine: _Engine, inputs: Mapping[str, Any]) -> Se
     """Find the segments for these values and remember them."""
     check_inputs(template, inputs)
     plan = engine.plan
+    if len(plan.known) >= MAX_KEYS:
+        return None
 
     def run(watch: Watch) -> str | Opaque:
         def wrap(source: str, index: int | None, name: str, value: Any) -> Any:
@@ -134,7 +136,7 @@ def _learn(template: Template, engine: _Engine, inputs: Mapping[str, Any]) -> Se
         looked_at = len(plan.keyed)
         segments = find_segments(plan, run)
     key = plan.key(engine.names, inputs)
-    if key is not None and len(plan.known) < MAX_KEYS:
+    if key is not None:
         plan.known[key] = segments
     return segments
 

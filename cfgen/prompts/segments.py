@@ -8,9 +8,9 @@ made for each of their values instead.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import accumulate
 from typing import Any
 
@@ -21,7 +21,10 @@ from cfgen.prompts.text import MAX_LENGTH, Kind
 MAX_KEYS = 4096
 """Lists kept per template; beyond, prompts are rendered the plain way."""
 
-_new_span = tuple.__new__
+Place = tuple[int, int]
+"""Number of a piece, and characters from its start."""
+
+_span = partial(tuple.__new__, Span)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +32,22 @@ class Segments:
     """What a template yields for given values of the inputs it looks at.
 
     Attributes:
-        literals: Pieces of the text, empty where a value goes.
-        holes: For every value: its piece, its input, its element and what is done to it.
-        spans: For every span: name, mention, first piece, piece after the last one.
+        pieces: Literal text and, at every second place, nothing where a value goes.
+        holes: For every value, its input and its element.
+        changes: Numbers of the holes whose values are changed, and how.
+        names: Name of every span.
+        mentions: Mention of every span.
+        starts: Where every span starts.
+        ends: Where it ends.
     """
 
-    literals: tuple[str, ...]
-    holes: tuple[tuple[int, str, int | None, tuple[Change, ...]], ...]
-    spans: tuple[tuple[str, int, int, int], ...]
+    pieces: tuple[str, ...]
+    holes: tuple[tuple[str, int | None], ...]
+    changes: tuple[tuple[int, tuple[Change, ...]], ...]
+    names: tuple[str, ...]
+    mentions: tuple[int, ...]
+    starts: tuple[Place, ...]
+    ends: tuple[Place, ...]
 
     def fill(self, inputs: Mapping[str, Any]) -> Prompt | None:
         """Put values in.
@@ -47,27 +58,27 @@ class Segments:
         Returns:
             The prompt; ``None`` if there is anything to complain about, which the plain way does.
         """
-        pieces = list(self.literals)
-        for place, name, index, changes in self.holes:
-            word = inputs[name] if index is None else inputs[name][index]
-            for change in changes:
-                word = change(word)
-            if not word:
-                return None
-            pieces[place] = word
+        words = [
+            inputs[name] if index is None else inputs[name][index] for name, index in self.holes
+        ]
+        try:
+            for number, changes in self.changes:
+                for change in changes:
+                    words[number] = change(words[number])
+        except Exception:  # whatever it is, the plain way says it better
+            return None
+        if not all(words):
+            return None
+        pieces = list(self.pieces)
+        pieces[1::2] = words
         text = "".join(pieces)
         if text[0].isspace() or text[-1].isspace() or len(text) > MAX_LENGTH:
             return None
         at = list(accumulate(map(len, pieces), initial=0))
-        return Prompt(
-            text,
-            tuple(
-                [
-                    _new_span(Span, (name, mention, at[first], at[after]))
-                    for name, mention, first, after in self.spans
-                ]
-            ),
-        )
+        starts = [at[piece] + offset for piece, offset in self.starts]
+        ends = [at[piece] + offset for piece, offset in self.ends]
+        spans = zip(self.names, self.mentions, starts, ends, strict=True)
+        return Prompt(text, tuple(map(_span, spans)))
 
 
 @dataclass(slots=True)
@@ -149,29 +160,40 @@ def find_segments(plan: Plan, run: Callable[[Watch], str | Opaque]) -> Segments 
 
 def _segments(parts: Sequence[Part]) -> Segments | None:
     """Lay out parts; ``None`` if the plain way has something to complain about."""
-    pieces: list[str] = []
-    holes: list[tuple[int, str, int | None, tuple[Change, ...]]] = []
-    spans: list[list[Any]] = []
+    pieces = [""]  # literal, hole, literal, ..., hole, literal
+    holes: list[Slot] = []
+    names: list[str] = []
+    mentions: list[int] = []
+    starts: list[Place] = []
+    ends: list[Place] = []
     unclosed: list[int] = []
     kinds: dict[str, Kind] = {}
-    mentions: Counter[str] = Counter()
     for part in parts:
+        here = (len(pieces) - 1, len(pieces[-1]))
         if isinstance(part, str):
-            pieces.append(part)
+            pieces[-1] += part
         elif isinstance(part, Close):
-            spans[unclosed.pop()][3] = len(pieces)
+            ends[unclosed.pop()] = here
         else:
-            kind: Kind = "value" if isinstance(part, Slot) else part.kind
-            if kinds.setdefault(part.name, kind) != kind:
+            if kinds.setdefault(part.name, part.kind) != part.kind:
                 return None
-            spans.append([part.name, mentions[part.name], len(pieces), len(pieces) + 1])
-            mentions[part.name] += 1
+            mentions.append(names.count(part.name))
+            names.append(part.name)
+            starts.append(here)
+            ends.append((len(pieces) + 1, 0))
             if isinstance(part, Slot):
-                holes.append((len(pieces), part.input, part.index, part.changes))
-                pieces.append("")
+                holes.append(part)
+                pieces += ("", "")
             else:
-                unclosed.append(len(spans) - 1)
-    if not pieces or any(first == after for _, _, first, after in spans):
+                unclosed.append(len(ends) - 1)
+    if pieces == [""] or any(start == end for start, end in zip(starts, ends, strict=True)):
         return None
-    laid_out = tuple((name, mention, first, after) for name, mention, first, after in spans)
-    return Segments(tuple(pieces), tuple(holes), laid_out)
+    return Segments(
+        pieces=tuple(pieces),
+        holes=tuple((slot.input, slot.index) for slot in holes),
+        changes=tuple((n, slot.changes) for n, slot in enumerate(holes) if slot.changes),
+        names=tuple(names),
+        mentions=tuple(mentions),
+        starts=tuple(starts),
+        ends=tuple(ends),
+    )

@@ -145,6 +145,17 @@ def check_member(node: nodes.Getattr, scope: Scope) -> None:
         scope.report(Problem("template-undeclared", message, scope.where(node), hint))
 
 
+def check_phrase(node: nodes.FilterBlock, scope: Scope) -> None:
+    """``{% span name %}``: is the name free? The name of an input that is only shown so is."""
+    if node.filter.name != SPAN_FILTER:
+        return
+    name = node.filter.args[0].as_const()
+    if name == "last" or scope.survey.inputs.get(name, name) != name:
+        taken = "the last token" if name == "last" else "a value"
+        message = f"a phrase cannot be named {name!r}, which is the name of {taken}"
+        scope.report(Problem("span-name", message, scope.where(node), "choose another name"))
+
+
 def check_function(node: nodes.Filter | nodes.Test, scope: Scope) -> None:
     """A filter or test that is used: is there such a thing?"""
     environment = scope.survey.environment

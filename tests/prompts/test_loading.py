@@ -12,7 +12,7 @@ from cfgen.prompts import Template, load_templates, render
 Load = Callable[..., Template]
 Write = Callable[..., Path]
 SLOTS = {"items": ("item_1", "item_2"), "word": ("word",), "asked": ("asked",)}
-USED = "{% if items and word and asked is defined %}{% endif %}"
+USED = "{% if [items, word, asked] is defined %}{% endif %}"
 
 
 def problems(load: Load, body: str, **options: Any) -> list[tuple[str, str, str]]:
@@ -49,6 +49,8 @@ def problems(load: Load, body: str, **options: Any) -> list[tuple[str, str, str]
             "_l.jinja:1",
             "",
         ),
+        ("{% span item_1 %}x{% endspan %}", "span-name", "t.jinja:6", "another name"),
+        ("{% span last %}x{% endspan %}", "span-name", "t.jinja:6", "another name"),
         ("{% extends '_a.jinja' %}", "template-tag", "t.jinja:6", "include"),
         ("{% block b %}{% endblock %}", "template-tag", "t.jinja:6", "include"),
         ("{% autoescape true %}{% endautoescape %}", "template-tag", "t.jinja:6", "HTML"),

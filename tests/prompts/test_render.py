@@ -13,7 +13,7 @@ from cfgen.prompts.render import render_plain
 
 Load = Callable[..., Template]
 INPUTS: dict[str, Any] = {"items": ("bob", "Carla"), "word": "tea", "asked": 1}
-USED = "{% if items and word and asked is defined %}{% endif %}"  # so that any body shows all
+USED = "{% if [items, word, asked] is defined %}{% endif %}"  # so that any body shows all
 
 
 @pytest.fixture(params=[render, render_plain])
@@ -217,6 +217,7 @@ def test_types_that_are_equal_are_told_apart(load: Load) -> None:
         ("{% for i in range(99999) %}{{ word }}{% endfor %}", "prompt-too-long", None, "100,000"),
         ("{{ 'ab' * 99999 }}", "prompt-too-long", 6, "100,000"),
         ("{{ 1 / 0 }}", "template-failed", 6, "ZeroDivisionError"),
+        ("{{ word | truncate(1) }}", "template-failed", 6, "AssertionError"),
         ("{{ word.__class__ }}", "template-undefined", 6, "__class__"),
     ],
 )
