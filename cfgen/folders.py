@@ -1,8 +1,12 @@
-"""Output folders that appear complete or not at all."""
+"""Output folders that appear complete or not at all, and never replace anybody's own files.
+
+A folder that cfgen wrote has a *record*, a JSON file whose ``files`` lists everything in it. It may
+be written anew as long as it holds nothing else.
+"""
 
 from __future__ import annotations
 
-import os
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -14,13 +18,12 @@ from cfgen.paths import display
 
 
 @contextmanager
-def new_folder(folder: Path, *, marker: str) -> Iterator[Path]:
-    """Give a temporary folder to write to, and put it in place when all went well.
+def new_folder(folder: Path, *, record: str) -> Iterator[Path]:
+    """Give a fresh folder to write to, and put it in place when all went well.
 
     Args:
-        folder: Where the result shall be. An earlier result there is replaced.
-        marker: Name of a file by which an earlier result is known; a non-empty folder without it
-            is never touched.
+        folder: Where the result shall be; an earlier result there is replaced as a whole.
+        record: Name of the JSON file that the caller writes, with :func:`files_in` as ``files``.
 
     Yields:
         A fresh folder beside the final one.
@@ -29,51 +32,66 @@ def new_folder(folder: Path, *, marker: str) -> Iterator[Path]:
         CfgenError: If the folder holds something else, or cannot be written.
     """
     folder = folder.absolute()
-    check_replaceable(folder, marker)
+    check_replaceable(folder, record)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     except OSError as error:
         raise _cannot_write(folder, error) from error
     try:
+        fresh = beside / "new"
+        fresh.mkdir()
         yield fresh
-        _put_in_place(fresh, folder)
+        if folder.exists():
+            folder.rename(beside / "old")
+        fresh.rename(folder)
     except OSError as error:
+        if (beside / "old").exists() and not folder.exists():
+            (beside / "old").rename(folder)
         raise _cannot_write(folder, error) from error
     finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(beside, ignore_errors=True)
 
 
-def check_replaceable(folder: Path, marker: str) -> None:
-    """Check that a folder is free, or holds an earlier result that may be replaced.
+def files_in(folder: Path, *more: str) -> tuple[str, ...]:
+    """Every file below a folder, relative to it, and further names; in alphabetical order."""
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    return tuple(sorted(found.union(more)))
+
+
+def check_replaceable(folder: Path, record: str) -> None:
+    """Check that a folder is free, or holds nothing but an earlier result; best before long work.
+
+    Args:
+        folder: Where a result is to go.
+        record: Name of the JSON file that lists what an earlier result wrote.
 
     Raises:
         CfgenError: If it holds something else.
     """
-    if folder.exists() and not folder.is_dir():
-        wrong = "is a file"
-    elif folder.is_dir() and any(folder.iterdir()) and not (folder / marker).is_file():
-        wrong = f"holds other files (there is no {marker} in it)"
-    else:
+    if not folder.exists():
         return
+    if not folder.is_dir():
+        wrong = "is a file"
+    else:
+        extra = [name for name in files_in(folder) if name not in _written_before(folder, record)]
+        if not extra:
+            return
+        wrong = f"holds other files: {', '.join(extra[:5])}"
     raise CfgenError(
         Problem(
             "folder-in-use",
             f"cannot write to {display(folder)}: it {wrong}",
-            hint="name a new or empty folder with --out",
+            hint="name a new or empty folder with --out, or move these files away",
         )
     )
 
 
-def _put_in_place(fresh: Path, folder: Path) -> None:
-    umask = os.umask(0)
-    os.umask(umask)
-    fresh.chmod(0o777 & ~umask)  # mkdtemp makes it private
-    old = fresh.with_name(fresh.name + "-old")
-    if folder.exists():
-        folder.rename(old)
-    fresh.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+def _written_before(folder: Path, record: str) -> set[str]:
+    try:
+        return set(map(str, json.loads((folder / record).read_text(encoding="utf-8"))["files"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return set()
 
 
 def _cannot_write(folder: Path, error: OSError) -> CfgenError:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -14,8 +11,7 @@ import pyarrow.parquet as pq
 
 from cfgen.analysis.experiment import Experiment
 from cfgen.analysis.records import Plain, Results, as_results
-from cfgen.errors import CfgenError, Problem
-from cfgen.paths import display
+from cfgen.folders import files_in, new_folder
 
 OUTPUTS = "outputs.parquet"
 RESULTS = "results.json"
@@ -54,56 +50,18 @@ def write_results(
         What was written into ``results.json``.
 
     Raises:
-        CfgenError: The folder holds something else (``folder-not-empty``), or writing failed
-            (``cannot-write-results``).
+        CfgenError: The folder holds something else (``folder-in-use``), or writing failed
+            (``cannot-write``).
     """
-    target = Path(folder).absolute()
-    check_folder(target)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    except OSError as error:
-        raise CfgenError(_cannot_write(target, error)) from error
-    try:
-        new = beside / "new"
-        new.mkdir()
+    with new_folder(Path(folder), record=RESULTS) as new:
         pq.write_table(_table(experiment), new / OUTPUTS, compression="zstd")
         if also is not None:
             also(new)
-        names = sorted({*_files(new), RESULTS})
+        names = list(files_in(new, RESULTS))
         results = as_results(experiment, seed, settings or {}, names)
         text = results.model_dump_json(indent=2) + "\n"
-        (new / RESULTS).write_text(text, encoding="utf-8")
-        if target.exists():
-            target.rename(beside / "old")
-        new.rename(target)
-    except OSError as error:
-        if (beside / "old").exists() and not target.exists():
-            (beside / "old").rename(target)
-        raise CfgenError(_cannot_write(target, error)) from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        (new / RESULTS).write_text(text, encoding="utf-8", newline="\n")
     return results
-
-
-def check_folder(folder: Path) -> None:
-    """Check that results may be written to a folder, best before a long run.
-
-    Args:
-        folder: Where results are to go.
-
-    Raises:
-        CfgenError: It holds something that is not an earlier result (``folder-not-empty``).
-    """
-    if not folder.exists():
-        return
-    inside = _files(folder) if folder.is_dir() else {folder.name}
-    extra = inside - _written_before(folder)
-    if extra:
-        named = ", ".join(sorted(extra)[:5])
-        message = f"{display(folder)} holds something that is not an earlier result: {named}"
-        hint = "choose a new folder, or move these files away"
-        raise CfgenError(Problem("folder-not-empty", message, hint=hint))
 
 
 def _table(experiment: Experiment) -> pa.Table:
@@ -111,23 +69,3 @@ def _table(experiment: Experiment) -> pa.Table:
     columns = [[getattr(output, name) for output in outputs] for name in SCHEMA.names]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
     return pa.Table.from_arrays(arrays, schema=SCHEMA)
-
-
-def _files(folder: Path) -> set[str]:
-    """Everything in a folder that is not a folder, relative to it."""
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
-
-
-def _written_before(folder: Path) -> set[str]:
-    """What an earlier result in this folder says it wrote."""
-    try:
-        files = json.loads((folder / RESULTS).read_text(encoding="utf-8"))["files"]
-        return {str(name) for name in files}
-    except (OSError, ValueError, TypeError, KeyError):
-        return set()
-
-
-def _cannot_write(target: Path, error: OSError) -> Problem:
-    message = f"can't write to {display(target)}: {error.strerror or error}"
-    hint = "choose another folder, or make room on the disk"
-    return Problem("cannot-write-results", message, hint=hint)

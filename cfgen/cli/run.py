@@ -195,15 +195,14 @@ def execute(plan: Plan, report: Progress, *, device: str, dtype: str, batch_size
     """
     import pyarrow.parquet as pq
 
-    check_replaceable(plan.out, marker="results.json")
+    check_replaceable(plan.out, record="results.json")
     _find(plan, report)
     report("loading libraries", 0, None)
     from cfgen.analysis.experiment import run_experiment
-    from cfgen.analysis.results import check_folder, write_results
+    from cfgen.analysis.results import write_results
     from cfgen.datasets.features import table_maker
     from cfgen.lm.load import load_lm
 
-    check_folder(plan.out.absolute())
     lm = load_lm(plan.model, device=device, dtype=dtype, progress=report)
     experiment = run_experiment(
         lm, plan.pairs, plan.sites, layers=plan.layers, batch_size=batch_size, progress=report

@@ -34,6 +34,7 @@ class Manifest(BaseModel):
         rows: Number of pairs over all splits.
         splits: What each split contains.
         libraries: Versions that the bytes depend on.
+        files: Everything that was written.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -50,6 +51,7 @@ class Manifest(BaseModel):
     rows: int
     splits: dict[str, SplitSummary]
     libraries: dict[str, str]
+    files: tuple[str, ...]
 
 
 def make_manifest(
@@ -59,6 +61,7 @@ def make_manifest(
     seed: int,
     templates: Sequence[str],
     splits: Mapping[str, SplitSummary],
+    files: Sequence[str],
 ) -> Manifest:
     """Put together the manifest of a dataset."""
     return Manifest(
@@ -77,6 +80,7 @@ def make_manifest(
             "python": platform.python_version(),
             **{name: version(name) for name in _LIBRARIES},
         },
+        files=tuple(files),
     )
 
 

@@ -20,7 +20,7 @@ from cfgen.datasets.sampling import candidates, check_decisive, distinct_pairs
 from cfgen.datasets.splits import FRACTIONS, Split, make_splits
 from cfgen.datasets.summary import SplitSummary, Tally
 from cfgen.errors import CfgenError, Problem, did_you_mean
-from cfgen.folders import new_folder
+from cfgen.folders import files_in, new_folder
 from cfgen.tasks import Task, load_task
 
 BATCH = 2000
@@ -149,7 +149,7 @@ def write_dataset(
     Raises:
         CfgenError: If so many pairs cannot be made, or the folder holds something else.
     """
-    with new_folder(folder, marker="manifest.json") as fresh:
+    with new_folder(folder, record="manifest.json") as fresh:
         (fresh / "data").mkdir()
         summaries: dict[str, SplitSummary] = {}
         example: Pair | None = None
@@ -171,8 +171,9 @@ def write_dataset(
             assert writer is not None  # a split has rows
             writer.close()
             summaries[split.name] = tally.summary(split)
+        files = files_in(fresh, "manifest.json", "README.md")
         manifest = make_manifest(
-            recipe.task, recipe.design, recipe.n, recipe.seed, recipe.templates, summaries
+            recipe.task, recipe.design, recipe.n, recipe.seed, recipe.templates, summaries, files
         )
         (fresh / "manifest.json").write_text(
             manifest.model_dump_json(indent=2) + "\n", encoding="utf-8", newline="\n"
