@@ -178,9 +178,7 @@ def test_frozen_positions_keep_the_originals_activations(family_lm, make):
     assert len(after) == 4
     moved = [a for a, _ in swap.moves]
     for layer in range(4):
-        torch.testing.assert_close(
-            after[layer][0, list(swap.held)], own[layer][0, list(swap.held)]
-        )
+        torch.testing.assert_close(after[layer][0, list(swap.held)], own[layer][0, list(swap.held)])
         assert not torch.allclose(after[layer][0, moved], own[layer][0, moved], atol=1e-2)
 
 
@@ -213,7 +211,9 @@ def test_a_word_swap_takes_the_value_from_the_slot_with_that_word(tiny_lm, make)
 
 def test_the_order_of_a_batch_makes_no_difference(tiny_lm, make):
     lm = tiny_lm
-    swaps = list(align(encode_pairs(lm.tokenizer, make.pairs(7)), Site(("drink_2",))).swaps.values())
+    swaps = list(
+        align(encode_pairs(lm.tokenizer, make.pairs(7)), Site(("drink_2",))).swaps.values()
+    )
     order = random.Random(0).sample(range(7), 7)
     first = dict(sweep(lm, prepare(lm, swaps), range(4), False))
     second = dict(sweep(lm, prepare(lm, [swaps[i] for i in order]), range(4), False))
@@ -250,6 +250,8 @@ def test_an_edit_that_fires_twice_is_an_error(tiny_lm, make, monkeypatch):
     swaps = list(align(encode_pairs(lm.tokenizer, make.pairs(2)), Site()).swaps.values())
     prepared = prepare(lm, swaps)
     inner = reference._forward
-    monkeypatch.setattr(reference, "_forward", lambda lm, batch: (inner(lm, batch), inner(lm, batch))[1])
+    monkeypatch.setattr(
+        reference, "_forward", lambda lm, batch: (inner(lm, batch), inner(lm, batch))[1]
+    )
     with pytest.raises(CfgenError, match=r"layer 2: 2 times.*edit-did-not-fire"):
         run(lm, prepared.batch, prepared.edits(2, False))

@@ -19,7 +19,9 @@ def test_blocks_that_return_tuples_give_the_same(build_tiny_lm, make):
     norm = other.model.model.norm
     plain = norm.forward
     norm.forward = lambda hidden: plain(hidden[0])
-    swaps = list(align(encode_pairs(lm.tokenizer, make.pairs(3)), Site(("drink_1",))).swaps.values())
+    swaps = list(
+        align(encode_pairs(lm.tokenizer, make.pairs(3)), Site(("drink_1",))).swaps.values()
+    )
     expected = dict(sweep(lm, prepare(lm, swaps), range(4), False))
     got = dict(sweep(other, prepare(other, swaps), range(4), False))
     for layer in range(4):

@@ -35,9 +35,20 @@ FAMILIES = {
     "qwen2": LLAMA_LIKE,
     "gemma2": {**LLAMA_LIKE, "head_dim": 8},
     "gpt2": {"n_embd": 16, "n_layer": 3, "n_head": 2},
-    "gpt_neox": {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2},
-    "opt": {"hidden_size": 16, "ffn_dim": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "word_embed_proj_dim": 16},
-}  # fmt: skip
+    "gpt_neox": {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 2,
+    },
+    "opt": {
+        "hidden_size": 16,
+        "ffn_dim": 16,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 2,
+        "word_embed_proj_dim": 16,
+    },
+}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -72,7 +83,11 @@ def test_an_unknown_architecture_lists_what_is_supported():
 def test_an_encoder_decoder_is_refused_even_if_the_path_fits():
     from transformers import BartConfig, BartForConditionalGeneration
 
-    sizes = {f"{part}_{what}": 1 for part in ("encoder", "decoder") for what in ("layers", "attention_heads")}
+    sizes = {
+        f"{part}_{what}": 1
+        for part in ("encoder", "decoder")
+        for what in ("layers", "attention_heads")
+    }
     config = BartConfig(vocab_size=16, d_model=8, encoder_ffn_dim=8, decoder_ffn_dim=8, **sizes)
     model = BartForConditionalGeneration(config)
     assert isinstance(model.model.decoder.layers, nn.ModuleList)

@@ -15,8 +15,18 @@ from cfgen.prompts import Prompt, Span
 
 
 def side(text, answer=None, prefix=" ", **spans):
-    found = [Span(name, 0, text.index(word), text.index(word) + len(word)) for name, word in spans.items()]
-    return Side({}, Prompt(text, tuple(sorted(found, key=lambda s: (s.start, -s.end)))), answer, prefix, {}, {})
+    found = [
+        Span(name, 0, text.index(word), text.index(word) + len(word))
+        for name, word in spans.items()
+    ]
+    return Side(
+        {},
+        Prompt(text, tuple(sorted(found, key=lambda s: (s.start, -s.end)))),
+        answer,
+        prefix,
+        {},
+        {},
+    )
 
 
 def pair(original, counterfactual=None, **predictions):
@@ -66,7 +76,9 @@ def test_tokens_of_a_span_cover_it_and_no_token_more_than_needed(tokenizer, befo
     assert tokenizer.decode([encoded.ids[token] for token in found.tokens]).strip() == word
     rest = [encoded.ids[token] for token in range(len(encoded)) if token not in found.tokens]
     assert len(tokenizer.decode(rest)) <= len(text) - len(word)
-    assert tokenizer.decode([encoded.ids[t] for t in range(first)]).rstrip() == text[:start].rstrip()
+    assert (
+        tokenizer.decode([encoded.ids[t] for t in range(first)]).rstrip() == text[:start].rstrip()
+    )
 
 
 @settings(max_examples=100, deadline=None)
@@ -122,7 +134,9 @@ def test_special_tokens_in_front_stay_and_those_at_the_end_go(tiny_lm):
 
 def test_answers_are_tokenised_behind_their_own_prompt(tiny_lm):
     original, counterfactual = side("Ann has the", "tea"), side("Ben asks:", "milk", prefix="")
-    encoded = encode_pairs(tiny_lm.tokenizer, [pair(original, counterfactual, x="juice", y=None)])[0]
+    encoded = encode_pairs(tiny_lm.tokenizer, [pair(original, counterfactual, x="juice", y=None)])[
+        0
+    ]
     decode = tiny_lm.tokenizer.decode
     assert {name: decode([token]) for name, token in encoded.answers.items()} == {
         "tea": " tea",
@@ -134,14 +148,19 @@ def test_answers_are_tokenised_behind_their_own_prompt(tiny_lm):
 
 
 def test_a_side_without_an_answer(tiny_lm):
-    encoded = encode_pairs(tiny_lm.tokenizer, [pair(side("Ann has the"), side("Ben has the", "tea"))])[0]
+    encoded = encode_pairs(
+        tiny_lm.tokenizer, [pair(side("Ann has the"), side("Ben has the", "tea"))]
+    )[0]
     assert encoded.original_answer is None
     assert encoded.counterfactual_answer is not None
 
 
 def test_many_pairs_stay_in_order(tiny_lm):
     names = ["Ann", "Ben", "Cid"] * 400
-    pairs = [dataclasses.replace(pair(side(f"{name} has the", "tea")), index=i) for i, name in enumerate(names)]
+    pairs = [
+        dataclasses.replace(pair(side(f"{name} has the", "tea")), index=i)
+        for i, name in enumerate(names)
+    ]
     encoded = encode_pairs(tiny_lm.tokenizer, pairs)
     assert [each.pair.index for each in encoded] == list(range(1200))
     assert [tiny_lm.tokenizer.decode([each.original.ids[0]]) for each in encoded] == names
@@ -149,7 +168,9 @@ def test_many_pairs_stay_in_order(tiny_lm):
 
 def test_a_tokenizer_that_joins_prompt_and_answer_is_an_error():
     tokenizer = bpe(["abab abab"] * 9, False, True, size=300)
-    with pytest.raises(CfgenError, match=r"'ab a' and the answer 'bab'.*answer-joins-prompt") as caught:
+    with pytest.raises(
+        CfgenError, match=r"'ab a' and the answer 'bab'.*answer-joins-prompt"
+    ) as caught:
         encode_pairs(tokenizer, [pair(side("ab a", "bab", prefix=""))] * 3)
     assert len(caught.value.problems) == 1
 

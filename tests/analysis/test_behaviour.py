@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from cfgen.analysis.behaviour import NO_ANSWER, behave, observe
+from cfgen.analysis.stats import rate
+from cfgen.errors import CfgenError
+from cfgen.lm.tokens import encode_pairs
+
+
+def graded(lm, make, answers, designs=None):
+    """Pairs with these answers (original's, counterfactual's), tokenised."""
+    pairs = []
+    for index, (first, second) in enumerate(answers):
+        sides = [
+            dataclasses.replace(
+                make.story(("Ann", "Ben"), ("mug", "jar"), ("tea", "milk"), 0),
+                answer=answer,
+                answer_prefix=" ",
+            )
+            for answer in (first, second)
+        ]
+        pair = make.pair(*sides, index)
+        pairs.append(dataclasses.replace(pair, design=designs[index] if designs else "d"))
+    return encode_pairs(lm.tokenizer, pairs)
+
+
+def tokens(lm, said):
+    ids = lm.tokenizer.get_vocab()
+    return [(ids[f" {first}"], ids[f" {second}"]) for first, second in said]
+
+
+def test_counts(tiny_lm, make):
+    answers = [("tea", "milk"), ("tea", "milk"), ("milk", "tea"), ("tea", "milk"), ("tea", None)]
+    said = [("tea", "milk"), ("tea", "juice"), ("juice", "tea"), ("juice", "juice"), ("tea", "box")]
+    encoded = graded(tiny_lm, make, answers, ["a", "a", "b", "b", "b"])
+    found = behave(encoded, tokens(tiny_lm, said), tiny_lm.tokenizer)
+    assert found.kept == (0, 4)
+    assert found.dropped == {
+        "counterfactual answered wrongly": 1,
+        "original and counterfactual answered wrongly": 1,
+        "original answered wrongly": 1,
+    }
+    assert found.clean_original == rate(3, 5)
+    assert found.clean_counterfactual == rate(2, 4)
+    assert found.clean == rate(5, 9)
+    assert found.keep == rate(2, 5)
+    assert found.keep_by_design == {"a": rate(1, 2), "b": rate(1, 3)}
+    assert found.keep_by_answer == {"milk": rate(0, 1), "tea": rate(2, 4)}
+
+
+def test_sides_without_answers_are_not_filtered_on(tiny_lm, make):
+    encoded = graded(tiny_lm, make, [(None, None), (None, "tea")])
+    found = behave(encoded, tokens(tiny_lm, [("mug", "jar"), ("mug", "jar")]), tiny_lm.tokenizer)
+    assert found.kept == (0,)
+    assert found.clean_original is None
+    assert found.clean == found.clean_counterfactual == rate(0, 1)
+    assert found.keep_by_answer == {NO_ANSWER: rate(1, 2)}
+
+
+def test_no_pair_kept_says_what_the_lm_says_instead(tiny_lm, make):
+    encoded = graded(tiny_lm, make, [("tea", "milk")] * 5)
+    with pytest.raises(CfgenError) as caught:
+        behave(encoded, tokens(tiny_lm, [("juice", "milk")] * 5), tiny_lm.tokenizer)
+    (problem,) = caught.value.problems
+    assert problem.code == "no-pair-kept"
+    assert "expected 'tea', the LM says ' juice'" in problem.detail
+    assert "of 5 pairs" in problem.message
+
+
+def test_observe_gives_what_each_prompt_gives_alone(tiny_lm, make):
+    import torch
+
+    encoded = encode_pairs(tiny_lm.tokenizer, make.pairs(9))
+    calls = []
+    said = observe(tiny_lm, encoded, 4, lambda *given: calls.append(given))
+    for pair, both in zip(encoded, said, strict=True):
+        for prompt, token in zip((pair.original, pair.counterfactual), both, strict=True):
+            logits = tiny_lm.model(torch.tensor([prompt.ids])).logits[0, -1]
+            assert int(logits.argmax()) == token
+    assert len({token for both in said for token in both}) > 1
+    assert calls[-1] == ("clean runs", 18, 18)

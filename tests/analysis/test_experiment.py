@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from cfgen.analysis import experiment as module
+from cfgen.analysis.experiment import run_experiment
+from cfgen.analysis.stats import rate
+from cfgen.counterfactuals import Site
+from cfgen.errors import CfgenError
+
+WORDS = (
+    "Ann Ben Cid Dora mug jar pot box tea milk juice water fills the with Then What does think is "
+    "in Answer Story"
+)
+
+
+@pytest.fixture(scope="module")
+def lm(build_tiny_lm):
+    return build_tiny_lm(WORDS)
+
+
+@pytest.fixture(scope="module")
+def pairs(lm, make, answer):
+    found = answer(lm, make.pairs(24, seed=3))
+    assert len(found) >= 12
+    return found[:12]
+
+
+def with_third(pairs, answers):
+    return [
+        dataclasses.replace(
+            pair,
+            predictions={**pair.predictions, "x": third},
+            kinds={**pair.kinds, "x": "third"},
+        )
+        for pair, third in zip(pairs, answers, strict=True)
+    ]
+
+
+def by_hand(lm, pair, layer):
+    """What the LM says after the last token's residual was swapped, with nothing of ours."""
+    ids = [lm.tokenizer(s.prompt.text)["input_ids"] for s in (pair.original, pair.counterfactual)]
+    block = lm.model.model.layers[layer]
+    kept = []
+    hook = block.register_forward_hook(lambda m, a, o: kept.append(o[0, -1].clone()))
+    lm.model(torch.tensor([ids[1]]))
+    hook.remove()
+
+    def swap(_module, _arguments, output):
+        output[0, -1] = kept[0]
+
+    hook = block.register_forward_hook(swap)
+    token = int(lm.model(torch.tensor([ids[0]])).logits[0, -1].argmax())
+    hook.remove()
+    return token
+
+
+def test_outputs_and_cells_equal_a_count_by_hand(lm, pairs):
+    # The third answer of each pair: what the LM says at layer 1 if that is neither side's answer.
+    said = [
+        [lm.tokenizer.decode([by_hand(lm, pair, layer)]) for pair in pairs] for layer in range(4)
+    ]
+    thirds = [
+        None
+        if text in (pair.original.answer, pair.counterfactual.answer) or text == "<unk>"
+        else text
+        for pair, text in zip(pairs, said[1], strict=True)
+    ]
+    assert 0 < sum(third is not None for third in thirds) < 12
+    pairs = with_third(pairs, thirds)
+    steps = []
+    found = run_experiment(
+        lm,
+        pairs,
+        {"all": Site(), "x": Site()},
+        batch_size=5,
+        progress=lambda *step: steps.append(step),
+    )
+    assert [(o.pair_id, o.layer, o.said) for o in found.outputs] == [
+        (pair.id, layer, said[layer][row]) for layer in range(4) for row, pair in enumerate(pairs)
+    ]
+    for output, (pair, third) in zip(
+        found.outputs, list(zip(pairs, thirds, strict=True)) * 4, strict=True
+    ):
+        expected = {pair.original.answer: "original", pair.counterfactual.answer: "counterfactual"}
+        assert output.kind == expected.get(
+            output.said, "third" if output.said == third else "other"
+        )
+    assert {output.kind for output in found.outputs} >= {"counterfactual", "third", "other"}
+    cells = {(cell.hypothesis, cell.layer): cell for cell in found.cells}
+    assert sorted(cells) == sorted(
+        (name, layer) for name in ("all", "none", "x") for layer in range(4)
+    )
+    for layer in range(4):
+        for name, wanted in (
+            ("all", [pair.counterfactual.answer for pair in pairs]),
+            ("none", [pair.original.answer for pair in pairs]),
+            ("x", thirds),
+        ):
+            hits = [a == b for a, b in zip(said[layer], wanted, strict=True) if b is not None]
+            expected = rate(sum(hits), len(hits))
+            cell = cells[name, layer]
+            assert (cell.n, cell.iia, cell.low, cell.high) == (
+                expected.n, expected.value, expected.low, expected.high,
+            )  # fmt: skip
+            assert (cell.component, cell.position) == ("resid_post", "last")
+    assert cells["all", 3].iia == 1.0
+    assert cells["x", 1].iia == 1.0
+    assert steps[-1] == ("swaps at last", 48, 48)
+    assert found.n == 12
+    assert found.behaviour.keep == rate(12, 12)
+
+
+def test_all_checks_are_reported_with_cases(lm, pairs):
+    site = Site(("drink_1", "name_2[0]"), frozen=("last",), layers="up_to")
+    found = run_experiment(lm, pairs, {"all": site}, layers=[0, 2], batch_size=5)
+    cases = {check.name: (check.position, check.cases) for check in found.checks}
+    label = site.label
+    answers = {a for pair in pairs for a in (pair.original.answer, pair.counterfactual.answer)}
+    assert cases == {
+        "first tokens differ": ("", len(answers)),
+        "spans show their slots": (
+            "",
+            sum(
+                span.name in ("drink_1", "name_2")
+                for pair in pairs
+                for side in (pair.original, pair.counterfactual)
+                for span in side.prompt.spans
+            ),
+        ),
+        "self-swap changes nothing": (label, 4 * 2),
+        "padded gives unpadded": (label, 2 * 4),
+        "tokens are the slot": (label, 12 * (2 + 2 + 1)),
+        "every edit fired once": (label, 3 * ((1 + 4) + (3 + 4))),
+    }
+
+
+def test_hypotheses_at_one_site_share_a_sweep(lm, pairs, monkeypatch):
+    swept = []
+    real = module._run_site
+    monkeypatch.setattr(
+        module, "_run_site", lambda *given: swept.append(given[1].site) or real(*given)
+    )
+    sites = {"all": Site(), "none": Site(), "x": Site(("drink_2",))}
+    found = run_experiment(lm, with_third(pairs, ["tea"] * 12), sites, layers=[3])
+    assert swept == [Site(), Site(("drink_2",))]
+    places = [(cell.hypothesis, cell.position) for cell in found.cells]
+    assert places == [("all", "last"), ("none", "last"), ("x", "drink_2"), ("none", "drink_2")]
+    assert len(found.outputs) == 2 * 12
+
+
+def test_drops_are_counted_and_lower_n(lm, pairs, make):
+    wrong = dataclasses.replace(
+        pairs[0], original=dataclasses.replace(pairs[0].original, answer=" Story")
+    )
+    other = make.pair(
+        pairs[1].original,
+        dataclasses.replace(pairs[1].counterfactual, prompt=make.prompt("Ann")),
+        99,
+    )
+    other = dataclasses.replace(
+        other, counterfactual=dataclasses.replace(other.counterfactual, answer=None)
+    )
+    other = dataclasses.replace(other, predictions={"none": other.original.answer, "all": None})
+    given = [wrong, other, *pairs[2:]]
+    found = run_experiment(lm, given, {"all": Site(("drink_1",))}, layers=[0])
+    assert found.behaviour.dropped == {"original answered wrongly": 1}
+    assert found.behaviour.keep == rate(11, 12)
+    assert found.unaligned == {"drink_1": {"the prompt has no span named 'drink_1'": 1}}
+    assert [cell.n for cell in found.cells] == [10, 10]
+    assert [output.pair_id for output in found.outputs] == [pair.id for pair in pairs[2:]]
+    last = run_experiment(lm, given, {"all": Site()}, layers=[0])
+    assert [(cell.hypothesis, cell.n) for cell in last.cells] == [("all", 10), ("none", 11)]
+
+
+def test_no_kept_pair_aligned(lm, pairs, make):
+    short = dataclasses.replace(pairs[0].counterfactual, prompt=make.prompt("Ann"), answer=None)
+    kept = make.pair(pairs[0].original, short)
+    wrong = dataclasses.replace(
+        pairs[1], original=dataclasses.replace(pairs[1].original, answer=" Story")
+    )
+    with pytest.raises(CfgenError, match="no-kept-pair-aligned"):
+        run_experiment(lm, [kept, wrong], {"all": Site(("drink_1",))})
+
+
+def test_what_is_given_is_checked_at_once(lm, pairs):
+    with pytest.raises(CfgenError) as caught:
+        run_experiment(lm, [], {}, batch_size=0)
+    codes = [problem.code for problem in caught.value.problems]
+    assert codes == ["no-pairs", "no-hypotheses", "bad-batch-size"]
+    with pytest.raises(CfgenError, match=r"did you mean 'none'"):
+        run_experiment(lm, pairs, {"nne": Site()})
+    with pytest.raises(CfgenError, match="no-predictions"):
+        run_experiment(lm, with_third(pairs, [None] * 12), {"x": Site()}, layers=[0])
+    with pytest.raises(CfgenError, match="unknown-component"):
+        run_experiment(lm, pairs, {"all": Site(component="mlp")})
+    with pytest.raises(CfgenError, match="no-such-layer"):
+        run_experiment(lm, pairs, {"all": Site()}, layers=[7])
+
+
+def test_a_prompt_beyond_the_context_is_an_error(build_tiny_lm, pairs):
+    small = build_tiny_lm(WORDS, max_position_embeddings=8)
+    with pytest.raises(CfgenError, match=r"at most 8.*prompt-too-long"):
+        run_experiment(small, pairs, {"all": Site()})
+
+
+def test_answers_that_collide_stop_the_run(build_tiny_lm, pairs):
+    lm = build_tiny_lm(WORDS + " tea-pot tea-cup")
+    with pytest.raises(CfgenError, match="answers-share-first-token"):
+        run_experiment(lm, with_third(pairs, ["tea-pot", "tea-cup"] * 6), {"x": Site()})
+
+
+def test_a_failing_check_stops_the_run(lm, pairs, monkeypatch):
+    from cfgen.interventions import reference
+
+    real = reference._writer
+
+    def wrong(edit, fired, index):
+        return real(dataclasses.replace(edit, columns=edit.columns - 1), fired, index)
+
+    monkeypatch.setattr(reference, "_writer", wrong)
+    with pytest.raises(CfgenError, match="self-swap-changes-output"):
+        run_experiment(lm, pairs, {"all": Site()})
