@@ -83,8 +83,10 @@ class Program:
             try:
                 return runner(values, given)
             except Exception as error:
-                self._explain(steps, {**values, **given})
-                raise self._unsteady(error) from error
+                failed = error
+            # Outside of the handler, so that what is raised shows one traceback and not two.
+            self._explain(steps, {**values, **given})
+            raise self._unsteady(failed) from failed
 
         return run
 

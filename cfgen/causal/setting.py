@@ -25,7 +25,8 @@ class Setting(Mapping[str, Any]):
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError("a Setting cannot be changed; call intervene() for a new one")
 
-    __delattr__ = __setattr__  # type: ignore[assignment]
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError("a Setting cannot be changed; call intervene() for a new one")
 
     def __getitem__(self, name: str) -> Any:
         return self._values[name]  # type: ignore[attr-defined]
