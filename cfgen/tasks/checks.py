@@ -38,11 +38,11 @@ def form_problems(definition: TaskDefinition) -> list[Problem]:
     return [
         Problem(
             "bad-definition",
-            f"{name}: {_short(value)} is not a {kind.__name__}",
+            f"{name}: expected {kind.__name__}, not {_short(value)}",
             where=definition.where,
-            hint=f"give a list of {kind.__name__}"
-            if kind in (Design, Hypothesis)
-            else f"give a {kind.__name__}",
+            hint=f"write {name}=[...]"
+            if kind is list
+            else f"put something of type {kind.__name__} here",
         )
         for name, value, kind in expected
         if not isinstance(value, kind)
