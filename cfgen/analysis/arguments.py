@@ -59,13 +59,13 @@ def check_predictions(names: Iterable[str], pairs: Sequence[EncodedPair]) -> Non
 
 
 def check_lengths(lm: LM, encoded: Sequence[EncodedPair]) -> None:
-    """Raise a CfgenError (``prompt-too-long``) for prompts beyond the LM's context."""
+    """Raise a CfgenError (``prompt-beyond-context``) for prompts beyond the LM's context."""
     limit = getattr(lm.model.config, "max_position_embeddings", None)
     longest = max(max(len(pair.original), len(pair.counterfactual)) for pair in encoded)
     if limit is not None and longest > limit:
         message = f"a prompt has {longest} tokens, but the LM takes at most {limit}"
         hint = "use a shorter template, or an LM with a longer context"
-        raise CfgenError(Problem("prompt-too-long", message, hint=hint))
+        raise CfgenError(Problem("prompt-beyond-context", message, hint=hint))
 
 
 def none_kept_aligned(label: str, lost: Mapping[str, int]) -> Problem:

@@ -203,7 +203,7 @@ def test_what_is_given_is_checked_at_once(lm, pairs):
 
 def test_a_prompt_beyond_the_context_is_an_error(build_tiny_lm, pairs):
     small = build_tiny_lm(WORDS, max_position_embeddings=8)
-    with pytest.raises(CfgenError, match=r"at most 8.*prompt-too-long"):
+    with pytest.raises(CfgenError, match=r"at most 8.*prompt-beyond-context"):
         run_experiment(small, pairs, {"all": Site()})
 
 
