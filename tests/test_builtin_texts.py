@@ -22,7 +22,7 @@ CAN_OBSERVE = {  # visibility: whether the second sees the first, whether the fi
     "second_sees_first": (True, False),
     "both": (True, True),
 }
-LEXICONS = {"characters": 100, "containers": 30, "drinks": 30, "objects": 24, "places": 24}
+LEXICONS = {"characters": 100, "containers": 30, "drinks": 30, "objects": 72, "places": 55}
 MORE_THAN_ONE_TOKEN = {"Carla"}
 
 BOB_AND_CARLA: dict[str, Any] = {

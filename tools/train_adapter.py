@@ -1,11 +1,14 @@
 """Train the LoRA adapter that teaches a small pretrained LM to answer belief questions.
 
+Four steps, of which each needs the ones before it: train; evaluate on held-out words; swap the last
+token's activations at every layer; write the card from what came out.
+
 Stories come from the task's own causal model and templates, with the words of the ``train`` split
 alone, so that no name, container or drink of the held-out splits is ever seen. One seed, a fixed
 number of steps; the same machine gives the same adapter.
 
-    python tools/train_adapter.py          # train, then evaluate, then write data/models/
-    python tools/train_adapter.py --help
+    python tools/train_adapter.py                       # all of it, into data/models/
+    python tools/train_adapter.py --steps layers card   # some of it
 """
 
 from __future__ import annotations
@@ -14,18 +17,20 @@ import argparse
 import json
 import random
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from adapter_card import write_card
 from peft import LoraConfig, get_peft_model
 from transformers import get_cosine_schedule_with_warmup
 
-from cfgen import load_lm, load_task
+from cfgen import load_lm, load_task, run_experiment
 from cfgen.causal import Pools
-from cfgen.datasets.splits import FRACTIONS, make_splits
+from cfgen.datasets import FRACTIONS, draw_pairs, make_splits, recipe
 from cfgen.lm.load import LM
 from cfgen.prompts import render
 from cfgen.tasks import Task
@@ -35,6 +40,8 @@ BASE = "smollm2-135m"
 RANK, ALPHA, TARGETS = 16, 32, ["q_proj", "k_proj", "v_proj", "o_proj"]
 BATCH, RATE, WARMUP = 16, 1e-3, 20
 QUESTIONS = ("matched", "unmatched")
+STEPS = ("train", "evaluate", "layers", "card")
+OUT = Path(__file__).resolve().parent.parent / "data" / "models" / "smollm2-belief"
 
 
 @dataclass(frozen=True)
@@ -164,31 +171,63 @@ def evaluate(lm: LM, task: Task, pools: Pools, *, n: int, seed: int) -> list[dic
     return results
 
 
+def layer_table(lm: LM, task: Task, *, n: int, seed: int) -> dict[str, Any]:
+    """Interchange at the last token, every layer, decisive pairs of the default design."""
+    made = recipe(task, n, seed=seed)
+    sites = {name: task.hypothesis(name).site for name in made.design.contrast}
+    found = run_experiment(lm, draw_pairs(made), sites)
+    said = Counter((output.layer, output.kind) for output in found.outputs)
+    return {
+        "design": made.design.name,
+        "n": found.n,
+        "kept": len(found.behaviour.kept),
+        "cells": [asdict(cell) for cell in found.cells],
+        "other": {layer: said[layer, "other"] for layer in found.layers},
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", nargs="+", choices=STEPS, default=STEPS)
+    parser.add_argument("--updates", type=int, default=400, help="batches to train on")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--cells", type=int, default=100, help="held-out questions per cell")
-    parser.add_argument("--out", type=Path, default=Path("data/models/smollm2-belief"))
-    parser.add_argument("--only-evaluate", action="store_true")
+    parser.add_argument("--questions", type=int, default=100, help="held-out questions per cell")
+    parser.add_argument("--pairs", type=int, default=64, help="pairs of the layer table")
     options = parser.parse_args()
     task = load_task(TASK)
     pools = {split.name: split.pools for split in make_splits(task, 1000, FRACTIONS)}
-    if not options.only_evaluate:
+    if "train" in options.steps:
         base = load_lm(BASE, device="cpu", dtype="bfloat16")
-        model, curve = train(base, task, pools["train"], steps=options.steps, seed=options.seed)
-        model.save_pretrained(options.out)
-        (options.out / "README.md").unlink(missing_ok=True)
-        write(options.out / "training.json", {"task": task.content_hash, "curve": curve})
-    adapted = load_lm(options.out.name, device="cpu")  # named by data/models/<name>.yaml
-    held_out = {pool: (*pools["validation"][pool], *words) for pool, words in pools["test"].items()}
-    cells = evaluate(adapted, task, held_out, n=options.cells, seed=options.seed + 1)
-    words = {pool: len(found) for pool, found in held_out.items()}
-    write(options.out / "evaluation.json", {"words": words, "cells": cells})
+        model, curve = train(base, task, pools["train"], steps=options.updates, seed=options.seed)
+        model.save_pretrained(OUT)
+        tidy(OUT)
+        write("training.json", {"seed": options.seed, "batch": BATCH, "curve": curve})
+    if "evaluate" in options.steps:
+        held_out = {
+            pool: (*pools["validation"][pool], *words) for pool, words in pools["test"].items()
+        }
+        adapted = load_lm(OUT.name, device="cpu")
+        cells = evaluate(adapted, task, held_out, n=options.questions, seed=options.seed + 1)
+        words = {pool: len(found) for pool, found in held_out.items()}
+        write("evaluation.json", {"words": words, "cells": cells})
+    if "layers" in options.steps:
+        adapted = load_lm(OUT.name, device="cpu")
+        write("layers.json", layer_table(adapted, task, n=options.pairs, seed=options.seed))
+    if "card" in options.steps:
+        write_card(OUT)
 
 
-def write(path: Path, content: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+def tidy(folder: Path) -> None:
+    """Name the base instead of the folder it was loaded from; drop the card that peft makes."""
+    (folder / "README.md").unlink(missing_ok=True)
+    (folder / "adapter_model.safetensors").chmod(0o644)
+    config = json.loads((folder / "adapter_config.json").read_text())
+    config |= {"base_model_name_or_path": BASE, "target_modules": sorted(TARGETS)}
+    write("adapter_config.json", config)
+
+
+def write(name: str, content: Mapping[str, Any]) -> None:
+    (OUT / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
