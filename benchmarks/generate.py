@@ -1,6 +1,7 @@
 """Labelled pairs per second on one core, with spans, all variables and all predictions.
 
     python benchmarks/generate.py [--n 20000] [--tasks belief_tracking ioi] [--out FILE.json]
+    python benchmarks/generate.py --memory 1000000      # peak memory of one large dataset
 
 Times are CPU seconds of this process, so that a busy machine matters less. Three stages: the rows
 as records, the rows as Arrow columns, and the finished folder (Parquet, manifest and card).
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import resource
 import tempfile
 import time
 from collections.abc import Callable
@@ -50,6 +52,15 @@ def _folder(made: Any) -> None:
         write_dataset(made, Path(folder) / "out")
 
 
+def peak_memory(task: str, n: int) -> None:
+    """Write a large dataset and print the most memory this process ever had."""
+    start = time.process_time()
+    _folder(recipe(task, n, templates=["all"]))
+    seconds = time.process_time() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # Linux counts in KiB
+    print(f"{task}: {n:,} rows, {n / seconds:,.0f} rows/s, peak {peak:.2f} GiB")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -57,8 +68,12 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=20_000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--tasks", nargs="+", default=["belief_tracking", "ioi"])
+    parser.add_argument("--memory", type=int, metavar="N")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    if options.memory:
+        peak_memory(options.tasks[0], options.memory)
+        return
     rows = [measure(task, options.n, options.repeats) for task in options.tasks]
     print("| task | variables | hypotheses | n | records/s | columns/s | folder/s |")
     print("|---|---|---|---|---|---|---|")
