@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -85,14 +86,25 @@ def make_manifest(
 
 
 def write_card(path: Path, task: Task, design: Design, manifest: Manifest, example: Pair) -> None:
-    """Write the dataset card, with front matter that the Hugging Face Hub understands."""
+    """Write the dataset card, with front matter that the Hugging Face Hub understands.
+
+    The configuration's description names the content, because ``datasets`` keeps what it has read
+    in a cache by the folder's last name and the configuration: without it, a dataset written over
+    an earlier one, or to a folder of the same name, would be read as the earlier one.
+    """
     files = [{"split": name, "path": f"data/{name}-*.parquet"} for name in manifest.splits]
     header = {
         "pretty_name": f"{task.name}: {design.name}",
         "language": ["en"],
         "tags": ["interpretability", "counterfactual", "causal-model", "cfgen"],
         "size_categories": [_size(manifest.rows)],
-        "configs": [{"config_name": "default", "data_files": files}],
+        "configs": [
+            {
+                "config_name": "default",
+                "data_files": files,
+                "description": f"content {_content(path.parent)}",
+            }
+        ],
     }
     front = yaml.safe_dump(header, sort_keys=False, allow_unicode=True)
     sections = [
@@ -123,6 +135,15 @@ characters, end exclusive) |
 happened, `all`: everything was copied |
 | `kinds` | whether that prediction is the original's answer, the counterfactual's, or a third |
 | `decisive` | whether `none` and the hypotheses of the contrast all predict different outputs |"""
+
+
+def _content(folder: Path) -> str:
+    """Hash of the Parquet files, 64 bits in hexadecimal."""
+    digest = hashlib.sha256()
+    for file in sorted((folder / "data").glob("*.parquet")):
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()[:16]
 
 
 def _size(rows: int) -> str:
