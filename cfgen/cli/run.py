@@ -137,7 +137,8 @@ def make_plan(
     """Check what was asked for and draw the pairs; needs no torch.
 
     Raises:
-        CfgenError: Something that was named does not exist, or so many pairs cannot be made.
+        CfgenError: Something that was named does not exist, the folder is in use, or so many
+            pairs cannot be made.
     """
     from cfgen.datasets import draw_pairs, recipe
 
@@ -146,6 +147,7 @@ def make_plan(
     swept = parse_layers(layers) if layers is not None else None
     named = model or made.task.default_model
     folder = out or Path("runs", f"{made.task.name}-{made.design.name}-{_file_name(named)}")
+    check_replaceable(folder, record="results.json")
     return Plan(
         task=made.task,
         pairs=draw_pairs(made, split=split),
@@ -195,7 +197,6 @@ def execute(plan: Plan, report: Progress, *, device: str, dtype: str, batch_size
     """
     import pyarrow.parquet as pq
 
-    check_replaceable(plan.out, record="results.json")
     _find(plan, report)
     report("loading libraries", 0, None)
     from cfgen.analysis.experiment import run_experiment

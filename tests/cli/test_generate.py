@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from datasets import load_dataset
+
+from cfgen.cli.generate import shares
+from cfgen.errors import CfgenError
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Cli
+
+
+@pytest.mark.parametrize("name", ["belief_tracking", "ioi"])
+def test_folder_and_json(cli: Cli, name: str, tmp_path: Path) -> None:
+    out = tmp_path / "made"
+    ended = cli("generate", name, "-n", 50, "--out", out, "--jsonl", "--json")
+    assert ended.code == 0
+    assert ended.json["rows"] == 50
+    assert ended.json["folder"] == str(out)
+    rows = {split: found.num_rows for split, found in load_dataset(str(out)).items()}
+    assert rows == {"train": 40, "validation": 5, "test": 5}
+    assert {split: s["rows"] for split, s in ended.json["splits"].items()} == rows
+    lines = (out / "jsonl" / "test.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 5
+    assert json.loads((out / "manifest.json").read_text())["rows"] == 50
+
+
+def test_text_reports_what_was_made(cli: Cli, tmp_path: Path) -> None:
+    out = tmp_path / "made"
+    args = ["generate", "ioi", "-n", 30, "--out", out, "--splits", "1/0/1", "--seed", 2]
+    shown = cli(*args, "--design", "fresh_names").out
+    assert "30 pairs of task ioi, design fresh_names" in shown
+    split = next(line.split() for line in shown.splitlines() if line.startswith("train"))
+    assert split[1:3] == ["15", "15"]
+    kinds = {line.split()[0]: line.split()[-3:] for line in shown.splitlines() if "1.000" in line}
+    assert kinds["output_position"] == ["-", "-", "1.000"]
+    assert kinds["output_token"] == ["-", "1.000", "-"]
+    assert "30 of 30 pairs (1.000) are decisive" in shown
+    assert "validation" not in shown
+    assert "load_dataset(" in shown
+
+
+def test_the_same_seed_gives_the_same_bytes(cli: Cli, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        assert cli("generate", "ioi", "-n", 20, "--out", tmp_path / name).code == 0
+    files = sorted(path.name for path in (tmp_path / "a" / "data").iterdir())
+    assert files
+    for file in files:
+        one, other = ((tmp_path / name / "data" / file).read_bytes() for name in ("a", "b"))
+        assert one == other
+
+
+def test_a_folder_in_use_is_left_alone(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    cli("generate", "ioi", "-n", 10, "--out", tmp_path).failed("[folder-in-use]", "--out")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        (["-n", 0], ["'-n'"]),
+        (["--splits", "80/20"], ["[bad-shares]", "80/10/10"]),
+        (["--design", "fresh"], ["did you mean 'fresh_names'?"]),
+        (["--template", "then"], ["did you mean 'then_went'?"]),
+        (["--push-to-hub", "alone"], ["[bad-repo]", "owner/name"]),
+    ],
+)
+def test_mistakes_write_nothing(
+    cli: Cli, tmp_path: Path, options: list[object], parts: list[str]
+) -> None:
+    cli("generate", "ioi", "--out", tmp_path / "made", *options).failed(*parts)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        (["-n", 500, "--splits", "1/0/0"], ["[too-few-pairs]", "ask for fewer"]),
+        (["-n", 9, "--design", "still"], ["[never-decisive]", "causal_models/toy.py:", "contrast"]),
+    ],
+)
+def test_impossible_datasets_write_nothing(
+    cli: Cli, project: Path, options: list[object], parts: list[str]
+) -> None:
+    ended = cli("generate", "toy", "--out", "made", *options)
+    assert (ended.code, ended.out) == (2, "")
+    for part in parts:
+        assert part in ended.err
+    assert {path.name for path in project.iterdir()} == {"causal_models", "templates", "data"}
+
+
+def test_a_lexicon_too_small_for_the_splits(cli: Cli, project: Path) -> None:
+    (project / "data" / "lexicons" / "toys.txt").write_text("ball\nbear\nboat\n")
+    ended = cli("generate", "toy", "-n", 9, "--out", "made")
+    assert ended.code == 2
+    assert "[lexicon-too-small]" in ended.err
+    assert not (project / "made").exists()
+
+
+def test_push_to_hub(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[Path, str, bool]] = []
+
+    def push(folder: Path, repo: str, *, private: bool) -> str:
+        sent.append((folder, repo, private))
+        return f"https://hub/{repo}"
+
+    monkeypatch.setattr("cfgen.datasets.hub.push_to_hub", push)
+    out = tmp_path / "made"
+    args = ["generate", "ioi", "-n", 10, "--out", out, "--push-to-hub", "me/pairs"]
+    assert cli(*args, "--private", "--json").json["url"] == "https://hub/me/pairs"
+    assert "Uploaded: https://hub/me/pairs" in cli(*args).out
+    assert sent == [(out, "me/pairs", True), (out, "me/pairs", False)]
+
+
+def test_shares() -> None:
+    assert shares("80/10/10") == {"train": 80, "validation": 10, "test": 10}
+    assert shares("0.5/0/.5") == {"train": 0.5, "validation": 0, "test": 0.5}
+
+
+@pytest.mark.parametrize("text", ["", "1", "1/2", "1/2/3/4", "a/b/c", "0/0/0", "-1/1/1", "nan/1/1"])
+def test_wrong_shares(text: str) -> None:
+    with pytest.raises(CfgenError, match="bad-shares"):
+        shares(text)

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.parquet as pq
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cfgen.analysis.experiment import Experiment
+    from cfgen.counterfactuals import Pair, Site
+    from tests.cli.conftest import Cli
+
+
+def made_up(
+    lm: Any,
+    pairs: Sequence[Pair],
+    hypotheses: Mapping[str, Site],
+    *,
+    layers: Sequence[int] | None = None,
+    batch_size: int = 0,
+    progress: Any = None,
+) -> Experiment:
+    """Stands for ``run_experiment``: position right in half of layer 3, token always in layer 4."""
+    from cfgen.analysis.behaviour import Behaviour
+    from cfgen.analysis.experiment import Experiment
+    from cfgen.analysis.iia import Cell, Output
+    from cfgen.analysis.stats import rate
+    from cfgen.interventions.checks import Check
+
+    n = len(pairs)
+    swept = tuple(layers or range(5))
+    hits = {("output_position", 3): n // 2, ("output_token", 4): n, ("none", 0): n}
+    cells = []
+    for name in (*hypotheses, "none"):
+        for layer in swept:
+            found = rate(hits.get((name, layer), 0), n)
+            where = ("resid_post", layer, "last")
+            cells.append(Cell(name, *where, n, found.value, found.low, found.high))
+    progress("swaps at last", 1, 1)
+    return Experiment(
+        model="made-up",
+        revision="sha256:0",
+        device="cpu",
+        dtype="float32",
+        task=pairs[0].task,
+        design=pairs[0].design,
+        n=n,
+        sites=dict(hypotheses),
+        layers=swept,
+        behaviour=Behaviour(
+            kept=tuple(range(n)),
+            dropped={"original answered wrongly": 1},
+            clean=rate(2 * n, 2 * n),
+            clean_original=rate(n, n),
+            clean_counterfactual=rate(n, n),
+            keep=rate(n, n),
+            keep_by_design={pairs[0].design: rate(n, n)},
+            keep_by_answer={},
+        ),
+        unaligned={},
+        outputs=(Output(pairs[0].id, "resid_post", 0, "last", " x", "other"),),
+        cells=tuple(cells),
+        checks=(
+            Check("self-swap changes nothing", "last", 4, "swaps"),
+            Check("self-swap changes nothing", "first", 5, "swaps"),
+        ),
+    )
+
+
+@pytest.fixture
+def no_lm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is loaded and nothing computed."""
+    importlib.import_module("cfgen.lm.load")  # before what it imports is replaced
+    monkeypatch.setattr("cfgen.lm.find.find_weights", lambda name, progress: None)
+    monkeypatch.setattr("cfgen.lm.load.load_lm", lambda name, **options: None)
+    monkeypatch.setattr("cfgen.analysis.experiment.run_experiment", made_up)
+
+
+@pytest.mark.usefixtures("no_lm")
+def test_text_says_what_came_out(cli: Cli, tmp_path: Path) -> None:
+    ended = cli("run", "ioi", "-n", 8, "--out", tmp_path / "out")
+    assert ended.code == 0
+    shown = " ".join(ended.out.split())
+    assert "clean accuracy 1.00 [0.81, 1.00] (n = 16 prompts)" in shown
+    assert "keep rate 1.00 [0.68, 1.00] (n = 8 pairs)" in shown
+    assert "dropped 1: original answered wrongly" in shown
+    assert "self-swap changes nothing 9 swaps" in shown
+    assert (
+        "output_token: best at layer 4 of 5 tried, IIA 1.00 [0.68, 1.00], n 8; "
+        "the others there: output_position 0.00 [0.00, 0.32], none 0.00 [0.00, 0.32]. "
+        "On every pair it predicts the same as copying everything (all)."
+    ) in shown
+    assert (
+        "output_position: best at layer 3 of 5 tried, IIA 0.50 [0.22, 0.78], n 8. Not told apart "
+        "from output_token 0.00 [0.00, 0.32] and none 0.00 [0.00, 0.32] there"
+    ) in shown
+    rows = {line.split()[0]: line.split()[1:] for line in ended.out.splitlines() if line.split()}
+    assert rows["3"] == [">0.50", "0.22-0.78", "0.00", "0.00-0.32", "0.00", "0.00-0.32"]
+    assert rows["4"] == ["0.00", "0.00-0.32", ">1.00", "0.68-1.00", "0.00", "0.00-0.32"]
+    assert max(map(len, ended.out.splitlines())) <= 80
+    assert "swaps at last" in ended.err
+
+
+@pytest.mark.usefixtures("no_lm")
+def test_json_and_files(cli: Cli, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    ended = cli("run", "ioi", "-n", 6, "--seed", 3, "--out", out, "--layers", "2-4", "--json")
+    assert ended.json["folder"] == str(out)
+    assert ended.json["clean_accuracy"] == 1.0
+    written = json.loads((out / "results.json").read_text())
+    assert written == {key: value for key, value in ended.json.items() if key != "folder"}
+    assert written["files"] == ["outputs.parquet", "pairs.parquet", "results.json"]
+    assert written["settings"]["split"] == "test"
+    assert {cell["layer"] for cell in written["cells"]} == {2, 3, 4}
+    pairs = pq.read_table(out / "pairs.parquet").to_pylist()
+    assert len(pairs) == 6
+    assert all(pair["decisive"] for pair in pairs)
+    again = cli("run", "ioi", "-n", 6, "--seed", 3, "--out", out, "--json")
+    assert again.code == 0
+    assert pq.read_table(out / "pairs.parquet").to_pylist() == pairs
+
+
+@pytest.mark.usefixtures("no_lm")
+def test_defaults(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = cli("run", "ioi", "-n", 4, "--model", "owner/Some LM@v1", "--json").json
+    assert list(found["sites"]) == ["output_position", "output_token"]
+    assert (tmp_path / "runs" / "ioi-fresh_names-Some-LM-v1" / "results.json").is_file()
+    one = cli("run", "ioi", "-n", 4, "--hypothesis", "output_token", "--out", "one", "--json").json
+    assert list(one["sites"]) == ["output_token"]
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        (["-n", 0], ["'-n'"]),
+        (["--layers", "5-3"], ["[bad-layers]"]),
+        (["--hypothesis", "output_tokens"], ["did you mean 'output_token'?"]),
+        (["--design", "fresh"], ["did you mean 'fresh_names'?"]),
+        (["--split", "tests"], ["did you mean 'test'?"]),
+        (["--template", "then"], ["did you mean 'then_went'?"]),
+        (["--batch-size", 0], ["'--batch-size'"]),
+    ],
+)
+def test_mistakes_are_found_before_anything_runs(
+    cli: Cli, options: list[object], parts: list[str]
+) -> None:
+    cli("run", "ioi", *options).failed(*parts)
+
+
+def test_a_folder_in_use(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    cli("run", "ioi", "-n", 4, "--out", tmp_path).failed("[folder-in-use]")
+
+
+def test_an_lm_that_is_not_there(cli: Cli, tmp_path: Path) -> None:
+    ended = cli("run", "ioi", "-n", 4, "--model", "nix", "--out", tmp_path / "out")
+    assert ended.code == 2
+    assert "there is no known LM 'nix'" in ended.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_default_lm_that_is_not_there(cli: Cli, project: Path) -> None:
+    options = ["-n", 2, "--hypothesis", "whole"]
+    ended = cli("run", "toy", *options)
+    assert ended.code == 2
+    assert "causal_models/toy.py: task 'toy' is run on 'no-such-lm' by default" in ended.err
+    assert "[no-default-model]" in ended.err
+
+
+def test_a_design_without_a_contrast_needs_hypotheses(cli: Cli, project: Path) -> None:
+    cli("run", "toy", "-n", 2).failed("[nothing-to-test]", "--hypothesis", "whole")
+
+
+def test_more_pairs_than_there_are(cli: Cli, project: Path) -> None:
+    options = ["-n", 50, "--hypothesis", "whole"]
+    cli("run", "toy", *options).failed("[too-few-pairs]")
+
+
+def test_an_lm_that_cannot_do_the_task(cli: Cli, tiny_folder: Path, tmp_path: Path) -> None:
+    ended = cli("run", "ioi", "-n", 2, "--model", tiny_folder, "--out", tmp_path / "out")
+    assert ended.code == 2
+    assert "Traceback" not in ended.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_the_real_lm_finds_the_token_late(cli: Cli, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    found = cli("run", "ioi", "-n", 8, "--layers", "20-29", "--out", out, "--json").json
+    cells = {(cell["hypothesis"], cell["layer"]): cell["iia"] for cell in found["cells"]}
+    assert found["clean_accuracy"] >= 0.9
+    assert cells["output_token", 29] >= 0.9
+    assert cells["output_token", 20] <= 0.2
+    assert cells["none", 29] == 0
+    outputs = pq.read_table(out / "outputs.parquet").to_pylist()
+    assert len(outputs) == found["kept"] * 10
+    said = {row["pair_id"]: row["said"].strip() for row in outputs if row["layer"] == 29}
+    pairs = {row["id"]: row for row in pq.read_table(out / "pairs.parquet").to_pylist()}
+    right = [pairs[key]["predictions"]["output_token"] == word for key, word in said.items()]
+    assert sum(right) / len(right) == cells["output_token", 29]

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cfgen.datasets import write_dataset
+from cfgen.datasets.generate import recipe
+from cfgen.report.dataset import dataset_view
+
+if TYPE_CHECKING:
+    from tests.report.conftest import Draw
+
+
+def test_the_numbers_are_those_of_the_rows(draw: Draw, tmp_path: Path) -> None:
+    from datasets import load_dataset
+
+    folder = tmp_path / "made"
+    manifest = write_dataset(recipe("belief_tracking", 60, design="unmatched", seed=1), folder)
+    shown = draw(dataset_view(manifest, folder), width=120)
+    lines = {line.split()[0]: line.split() for line in shown.splitlines() if line.strip()}
+    rows = [row for split in load_dataset(str(folder)).values() for row in split]
+    for name in rows[0]["kinds"]:
+        for column, kind in zip((-3, -2, -1), ("original", "counterfactual", "third"), strict=True):
+            share = sum(row["kinds"][name] == kind for row in rows) / 60
+            assert lines[name][column] == (f"{share:.3f}" if share else "-"), (name, kind)
+    decisive = sum(row["decisive"] for row in rows)
+    assert f"{decisive} of 60 pairs ({decisive / 60:.3f}) are decisive" in shown
+    answers = [row["original"]["answer"] for row in rows]
+    top = max(answers.count(answer) for answer in answers)
+    assert f"{len(set(answers))} different ones" in shown
+    assert f"right for {top / 60:.3f} of the pairs" in shown
+    assert lines["train"][1:3] == ["48", str(sum(r["decisive"] for r in rows[:48]))]
+    assert max(map(len, draw(dataset_view(manifest, folder)).splitlines())) <= 80

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cfgen.analysis.iia import Cell
+from cfgen.report.layers import best_cell, layer_tables
+
+if TYPE_CHECKING:
+    from tests.report.conftest import Draw
+
+
+def cell(name: str, layer: int, iia: float, position: str = "last") -> Cell:
+    return Cell(name, "resid_post", layer, position, 64, iia, max(0, iia - 0.1), min(1, iia + 0.1))
+
+
+def row(shown: str, layer: int) -> list[str]:
+    return next(line.split() for line in shown.splitlines() if line.split()[:1] == [str(layer)])
+
+
+def test_a_row_per_layer_and_the_best_marked(draw: Draw) -> None:
+    cells = [cell("one", 4, 0.25), cell("one", 10, 0.75), cell("none", 4, 0.5), cell("none", 10, 0)]
+    shown = draw(layer_tables(cells))
+    assert "at last: residual stream after the block" in shown
+    assert row(shown, 4)[1:] == ["0.25", "0.15-0.35", "0.50", "0.40-0.60"]
+    assert row(shown, 10)[1:] == [">0.75", "0.65-0.85", "0.00", "0.00-0.10"]
+    assert shown.index("\n    4 ") < shown.index("\n   10 ")
+    assert shown.count("n = 64") == 2
+
+
+def test_a_table_for_every_site(draw: Draw) -> None:
+    cells = [cell("one", 0, 0.1), cell("two", 0, 0.2, "x[0]"), cell("none", 0, 0.3, "x[0]")]
+    first, _, second = draw(layer_tables(cells)).partition("at x[0]")
+    assert "one" in first
+    assert "two" not in first
+    assert "two" in second
+
+
+def test_many_long_names_fit_into_80_columns(draw: Draw) -> None:
+    names = [f"the_{word}_of_a_rather_long_hypothesis" for word in ["one", "two", "three", "four"]]
+    cells = [cell(name, 29, 0.5) for name in (*names, "none")]
+    shown = draw(layer_tables(cells))
+    assert max(map(len, shown.splitlines())) <= 80
+    assert shown.count(">0.50 0.40-0.60") == 4
+    assert shown.count("none: nothing") == 2
+
+
+def test_the_earliest_of_equal_layers_is_the_best() -> None:
+    cells = [cell("one", 3, 0.5), cell("one", 4, 0.5), cell("two", 5, 1.0)]
+    assert best_cell(cells, "one").layer == 3
+
+
+def test_a_site_without_a_control(draw: Draw) -> None:
+    assert row(draw(layer_tables([cell("one", 7, 0.5)])), 7)[1:] == [">0.50", "0.40-0.60"]
