@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
     from cfgen.lm.load import LM
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # no test may ask a hub
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does; see its main()
 
 TINY_WORDS = (
     "Ann Ben Cid Dora mug jar pot box tea milk juice water yes no unknown The the a an and then "
