@@ -65,6 +65,7 @@ def observe(
     prompts = [side for pair in encoded for side in (pair.original, pair.counterfactual)]
     said = [0] * len(prompts)
     done = 0
+    progress("clean runs", 0, len(prompts))
     for indices in by_length(prompts, batch_size):
         logits = run(lm, make_batch(lm, [prompts[index] for index in indices]))
         for index, token in zip(indices, logits.argmax(-1).tolist(), strict=True):

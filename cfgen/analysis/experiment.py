@@ -167,6 +167,7 @@ def _run_site(
     report(f"checks at {label}", 2, 2)
     said = {layer: [0] * len(kept) for layer in layers}
     decoded = fired = done = 0
+    report(f"swaps at {label}", 0, len(swaps) * len(layers))
     for indices in by_length([swap.original for swap in swaps], batch_size):
         batch = [swaps[index] for index in indices]
         prepared = prepare(lm, batch)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
@@ -25,7 +25,7 @@ COMPONENTS = {"resid_post": "residual stream after the block"}
 def layer_tables(cells: Iterable[Cell]) -> RenderableType:
     """One table for every site: a row per layer, a column per hypothesis and one for ``none``.
 
-    Every entry is an IIA with its 95 % interval; the best layer of a hypothesis is marked.
+    Every entry is an IIA with its 95 % interval; the best layers of a hypothesis are marked.
     """
     sites: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
@@ -52,7 +52,9 @@ def _table(cells: Sequence[Cell], names: Sequence[str]) -> RenderableType:
         [
             Text(str(layer)),
             *(
-                _entry(found[name, layer], marked=name != NONE and layer == best[name].layer)
+                _entry(
+                    found[name, layer], marked=name != NONE and _is_best(found[name, layer], best)
+                )
                 for name in best
             ),
         ]
@@ -60,6 +62,10 @@ def _table(cells: Sequence[Cell], names: Sequence[str]) -> RenderableType:
     ]
     titles = [f"{_broken(name)}\nn = {cell.n}" for name, cell in best.items()]
     return lined([("layer", "right"), *((title, "right") for title in titles)], rows)
+
+
+def _is_best(cell: Cell, best: Mapping[str, Cell]) -> bool:
+    return cell.iia == best[cell.hypothesis].iia > 0
 
 
 def _broken(name: str) -> str:

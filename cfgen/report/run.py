@@ -100,7 +100,7 @@ def _rate(share: Share) -> str:
 def _how_to_read(results: Results) -> Text:
     return Text(
         "Each entry: interchange intervention accuracy (IIA), then its "
-        f"{results.confidence:.0%} Wilson interval. > marks the best layer of a hypothesis.",
+        f"{results.confidence:.0%} Wilson interval. > marks the best layers of a hypothesis.",
         "dim",
     )
 
@@ -115,25 +115,35 @@ def sentences(results: Results, pairs: Sequence[Pair]) -> list[str]:
 
 def _verdict(cells: Sequence[Cell], name: str) -> str:
     best = best_cell(cells, name)
-    layers = len({cell.layer for cell in cells})
+    tried = len({cell.layer for cell in cells})
     if best.iia == 0:
-        tried = f"any of the {layers} layers" if layers > 1 else f"layer {best.layer}"
-        return f"{name}: the LM never says what it predicts, in {tried}; n {best.n}."
-    rivals = [
-        cell
-        for cell in cells
-        if (cell.layer, cell.component, cell.position)
-        == (best.layer, best.component, best.position)
-        and cell.hypothesis != name
-    ]
-    where = f"best at layer {best.layer}" + (f" of {layers} tried" if layers > 1 else "")
+        where = f"any of the {tried} layers" if tried > 1 else f"layer {best.layer}"
+        return f"{name}: the LM never says what it predicts, in {where}; n {best.n}."
+    equal = [cell.layer for cell in cells if cell.hypothesis == name and cell.iia == best.iia]
+    where = f"best at {_layers(equal)}" + (f" of {tried} tried" if tried > 1 else "")
     said = f"{name}: {where}, IIA {_cell(best)}, n {best.n}"
-    level = [cell for cell in rivals if cell.high >= best.low]
-    if level:
-        named = " and ".join(f"{cell.hypothesis} {_cell(cell)}" for cell in level)
+    there = [cell for cell in cells if cell.layer in equal and cell.position == best.position]
+    others = dict.fromkeys(cell.hypothesis for cell in there if cell.hypothesis != name)
+    rivals = [best_cell(there, other) for other in others]
+    overlapping = [cell for cell in rivals if cell.high >= best.low]
+    if overlapping:
+        named = " and ".join(f"{cell.hypothesis} {_cell(cell)}" for cell in overlapping)
         return f"{said}. Not told apart from {named} there: the intervals overlap."
     named = ", ".join(f"{cell.hypothesis} {_cell(cell)}" for cell in rivals)
-    return f"{said}; the others there: {named}."
+    return f"{said}; there the others reach {named}."
+
+
+def _layers(numbers: Iterable[int]) -> str:
+    """Layers as ``layer 4``, ``layers 3, 20-22``."""
+    runs: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    shown = [f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
+    plural = "s" if len(runs) > 1 or len(runs[0]) > 1 else ""
+    return f"layer{plural} {', '.join(shown)}"
 
 
 def _coincidence(pairs: Sequence[Pair], name: str, tested: Iterable[str]) -> str:

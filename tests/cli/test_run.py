@@ -92,7 +92,7 @@ def test_text_says_what_came_out(cli: Cli, tmp_path: Path) -> None:
     assert "self-swap changes nothing 9 swaps" in shown
     assert (
         "output_token: best at layer 4 of 5 tried, IIA 1.00 [0.68, 1.00], n 8; "
-        "the others there: output_position 0.00 [0.00, 0.32], none 0.00 [0.00, 0.32]. "
+        "there the others reach output_position 0.00 [0.00, 0.32], none 0.00 [0.00, 0.32]. "
         "On every pair it predicts the same as copying everything (all)."
     ) in shown
     assert (

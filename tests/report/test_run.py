@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cfgen.analysis.iia import Cell
+from cfgen.analysis.stats import rate
+from cfgen.counterfactuals import Pair
+from cfgen.datasets import draw_pairs, recipe
+from cfgen.report.run import sentences
+
+N = 20
+
+
+@pytest.fixture(scope="module")
+def pairs() -> list[Pair]:
+    return draw_pairs(recipe("ioi", 5))
+
+
+def results(**hits: list[int]) -> Any:
+    """Hypothesis -> how many of 20 pairs it was right for, layer by layer."""
+    cells = []
+    for name, counts in hits.items():
+        for layer, count in enumerate(counts):
+            found = rate(count, N)
+            where = ("resid_post", layer, "last")
+            cells.append(Cell(name, *where, N, found.value, found.low, found.high))
+    return SimpleNamespace(cells=cells, sites=[name for name in hits if name != "none"])
+
+
+def test_a_plateau_is_named_with_what_the_others_reach_on_it(pairs: list[Pair]) -> None:
+    seen = results(output_position=[0, 20, 20, 0, 20], none=[20, 0, 2, 0, 1])
+    assert sentences(seen, pairs) == [
+        "output_position: best at layers 1-2, 4 of 5 tried, IIA 1.00 [0.84, 1.00], n 20; there "
+        "the others reach none 0.10 [0.03, 0.30]."
+    ]
+
+
+def test_intervals_that_overlap_are_said_to_overlap(pairs: list[Pair]) -> None:
+    seen = results(output_position=[9], output_token=[1], none=[8])
+    first, second = sentences(seen, pairs)
+    assert first == (
+        "output_position: best at layer 0, IIA 0.45 [0.26, 0.66], n 20. Not told apart from "
+        "none 0.40 [0.22, 0.61] there: the intervals overlap."
+    )
+    assert "output_position 0.45 [0.26, 0.66] and none" in second
+
+
+def test_a_hypothesis_that_is_never_right(pairs: list[Pair]) -> None:
+    seen = results(output_position=[0, 0], none=[20, 20])
+    assert sentences(seen, pairs) == [
+        "output_position: the LM never says what it predicts, in any of the 2 layers; n 20."
+    ]
+
+
+def test_what_coincides_on_every_pair_is_named(pairs: list[Pair]) -> None:
+    (said,) = sentences(results(output_token=[20], none=[0]), pairs)
+    assert said.endswith("On every pair it predicts the same as copying everything (all).")
