@@ -9,8 +9,8 @@ import typer
 
 from cfgen.cli.console import messages, results, write_json
 from cfgen.cli.options import Json, Seed
+from cfgen.cli.plan import BATCH_SIZE, execute, make_plan
 from cfgen.cli.progress import progress_shown
-from cfgen.cli.run import BATCH_SIZE, execute, make_plan
 
 
 def demo(

@@ -17,7 +17,11 @@ TaskName = Annotated[
 ]
 Json = Annotated[
     bool,
-    typer.Option("--json", help="Print JSON on standard output, everything else beside it."),
+    typer.Option(
+        "--json",
+        help="Print JSON on standard output, everything else on standard error.",
+        show_default=False,
+    ),
 ]
 Design = Annotated[
     str | None,

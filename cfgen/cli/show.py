@@ -27,7 +27,8 @@ def show(
     json: Json = False,
 ) -> None:
     """Show a task: its variables and graph, designs, hypotheses and templates."""
-    from cfgen.report.task import task_record, task_view
+    from cfgen.report.task import task_view
+    from cfgen.report.task_record import task_record
     from cfgen.tasks import load_task
 
     loaded = load_task(task)

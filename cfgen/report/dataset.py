@@ -93,7 +93,8 @@ def _answers(manifest: Manifest) -> Text:
     shown = ", ".join(f"{answer} {count:,}" for answer, count in counts.most_common(COMMONEST))
     share = counts.most_common(1)[0][1] / manifest.rows
     more = ", ..." if len(counts) > COMMONEST else ""
+    different = f"{len(counts)} different ones" if len(counts) > 1 else "only one"
     return Text(
-        f"{len(counts)} different ones: {shown}{more}. Always giving the commonest would be right "
+        f"{different}: {shown}{more}. Always giving the commonest would be right "
         f"for {share:.3f} of the pairs."
     )

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
 from cfgen.causal import Choice, Distinct, Domain
-from cfgen.counterfactuals import Design, Hypothesis
+from cfgen.counterfactuals import Hypothesis
 from cfgen.paths import display
 from cfgen.report.style import grid, heading
 from cfgen.tasks import Task
@@ -69,7 +68,7 @@ def _input_rows(task: Task) -> Iterable[tuple[str, Text]]:
 
 def _variable_rows(task: Task) -> Iterable[tuple[str, Text]]:
     graph = task.causal_model.graph()
-    docs = _docs(task)
+    docs = variable_docs(task)
     for name in graph.order:
         if name not in graph.inputs:
             text = Text("<- ", "dim").append(", ".join(graph.parents[name]), "default")
@@ -78,7 +77,8 @@ def _variable_rows(task: Task) -> Iterable[tuple[str, Text]]:
             yield name, text
 
 
-def _docs(task: Task) -> dict[str, str]:
+def variable_docs(task: Task) -> dict[str, str]:
+    """Variable -> first paragraph of its mechanism's docstring."""
     return {
         name: inspect.cleandoc(mechanism.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
         for name, mechanism, _ in task.causal_model.program.steps
@@ -141,82 +141,3 @@ def _starred(name: str, default: str | None) -> Text:
 
 def _joined(items: Iterable[object]) -> str:
     return ", ".join(map(str, items))
-
-
-def task_record(task: Task) -> dict[str, Any]:
-    """Everything about a task as plain values for JSON."""
-    model = task.causal_model
-    graph = model.graph()
-    docs = _docs(task)
-    return {
-        "name": task.name,
-        "description": task.description,
-        "path": str(task.path),
-        "version": task.version,
-        "content_hash": task.content_hash,
-        "default_design": task.default_design,
-        "default_model": task.default_model,
-        "default_template": task.default_template,
-        "inputs": [_input_record(task, name) for name in graph.inputs],
-        "variables": [
-            {"name": name, "parents": list(graph.parents[name]), "description": docs[name]}
-            for name in graph.order
-            if name not in graph.inputs
-        ],
-        "output": graph.output,
-        "graph": {"mermaid": graph.mermaid(), "dot": graph.dot()},
-        "designs": [_design_record(design) for design in task.designs.values()],
-        "hypotheses": [_hypothesis_record(each) for each in task.hypotheses.values()],
-        "templates": [
-            {
-                "id": template.id,
-                "description": template.description,
-                "shows": list(template.shows),
-                "supports": {name: list(values) for name, values in template.supports.items()},
-                "answer_prefix": template.answer_prefix,
-            }
-            for template in task.templates.values()
-        ],
-    }
-
-
-def _input_record(task: Task, name: str) -> dict[str, Any]:
-    model = task.causal_model
-    domain = model.domains[name]
-    return {
-        "name": name,
-        "domain": domain_text(domain),
-        "count": domain.count(),
-        "slots": list(model.slots[name]),
-        "required": name not in model.defaults,
-        "default": model.defaults.get(name),
-    }
-
-
-def _design_record(design: Design) -> dict[str, Any]:
-    return {
-        "name": design.name,
-        "description": design.description,
-        "original": [str(edit) for edit in design.original],
-        "counterfactual": [str(edit) for edit in design.counterfactual],
-        "contrast": list(design.contrast),
-    }
-
-
-def _hypothesis_record(hypothesis: Hypothesis) -> dict[str, Any]:
-    site = hypothesis.site
-    return {
-        "name": hypothesis.name,
-        "description": hypothesis.description,
-        "interchange": hypothesis.sources,
-        "hold": list(hypothesis.hold),
-        "site": {
-            "positions": list(site.positions),
-            "frozen": list(site.frozen),
-            "align": site.align,
-            "layers": site.layers,
-            "component": site.component,
-        },
-        "design": hypothesis.design,
-        "reference": hypothesis.reference,
-    }
