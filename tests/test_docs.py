@@ -1,0 +1,66 @@
+"""Pages of reference say what the code does: formats and dependencies."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from cfgen.analysis.records import Results
+from cfgen.analysis.results import SCHEMA
+from cfgen.datasets import Manifest, schema_of
+from cfgen.datasets.summary import SplitSummary
+from cfgen.lm.entries import AdapterEntry, BaseEntry
+from cfgen.prompts.source import FrontMatter
+from cfgen.tasks import load_task
+
+DOCS = Path(__file__).parents[1] / "docs"
+PYPROJECT = DOCS.parent / "pyproject.toml"
+DATASET = schema_of(load_task("belief_tracking"))
+GIVEN = {"name", "file"}
+"""Fields that a record gets from where its file lies."""
+
+
+def tables() -> list[list[str]]:
+    """The first column of every table of docs/formats.md, without its title."""
+    found: list[list[str]] = []
+    for line in (DOCS / "formats.md").read_text(encoding="utf-8").splitlines():
+        cell = re.match(r"\| `([^`]+)` \|", line)
+        if re.match(r"\|[-|]+$", line):
+            found.append([])
+        elif cell:
+            found[-1].append(cell[1])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("what", "names"),
+    [
+        ("a template's front matter", list(FrontMatter.model_fields)),
+        ("a base", [name for name in BaseEntry.model_fields if name not in GIVEN]),
+        ("an adapter", [name for name in AdapterEntry.model_fields if name not in GIVEN]),
+        ("a dataset", DATASET.names),
+        ("one side of a pair", [field.name for field in DATASET.field("original").type]),
+        ("manifest.json", list(Manifest.model_fields)),
+        ("a split in manifest.json", list(SplitSummary.model_fields)),
+        ("outputs.parquet", SCHEMA.names),
+        ("results.json", list(Results.model_fields)),
+    ],
+)
+def test_formats_lists_every_key_in_order(what: str, names: list[str]) -> None:
+    assert names in tables(), what
+
+
+def test_dependencies_lists_every_dependency() -> None:
+    project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
+    declared = {
+        "Core": project["dependencies"],
+        "Development": project["optional-dependencies"]["dev"],
+    }
+    page = (DOCS / "dependencies.md").read_text(encoding="utf-8")
+    for title, requirements in declared.items():
+        section = re.split(rf"^## {title}\n", page, flags=re.MULTILINE)[1].split("\n## ")[0]
+        listed = re.findall(r"^- \*\*([\w.-]+)\*\*: \S", section, re.MULTILINE)
+        assert listed == [re.split(r"[<>=!~\[; ]", requirement)[0] for requirement in requirements]
