@@ -89,16 +89,18 @@ def _layers(layers: dict[str, Any]) -> str:
     for layer in depth:
         cells = [found[layer, name] for name in names]
         shown = [f"{c['iia']:.2f} [{c['low']:.2f}, {c['high']:.2f}]" for c in cells]
-        other = layers["other"].get(str(layer), 0) / cells[0]["n"]
-        rows.append([layer, *shown, f"{other:.2f}"])
+        otherwise = layers["otherwise"][str(layer)]
+        rows.append([layer, *shown, ", ".join(f"{said} {count}" for said, count in otherwise)])
     intro = (
         "Interchange of the residual stream after one block, at the last token:"
         f" {layers['n']} decisive `{layers['design']}` pairs of held-out words, {layers['kept']} of"
         " them kept (both prompts answered right). Share of kept pairs whose answer is the one each"
         " hypothesis predicts, with 95 % Wilson intervals; `none` is the control (nothing happened),"
-        " *other* the share of answers that no hypothesis predicts."
+        " *says else* what it says in the remaining pairs, with counts."
     )
-    return f"\n## What each layer does\n\n{intro}\n\n" + _table(["layer", *names, "other"], rows)
+    return f"\n## What each layer does\n\n{intro}\n\n" + _table(
+        ["layer", *names, "says else"], rows
+    )
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

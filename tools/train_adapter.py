@@ -30,6 +30,7 @@ from transformers import get_cosine_schedule_with_warmup
 
 from cfgen import load_lm, load_task, run_experiment
 from cfgen.causal import Pools
+from cfgen.counterfactuals import NONE
 from cfgen.datasets import FRACTIONS, draw_pairs, make_splits, recipe
 from cfgen.lm.load import LM
 from cfgen.prompts import render
@@ -174,15 +175,21 @@ def evaluate(lm: LM, task: Task, pools: Pools, *, n: int, seed: int) -> list[dic
 def layer_table(lm: LM, task: Task, *, n: int, seed: int) -> dict[str, Any]:
     """Interchange at the last token, every layer, decisive pairs of the default design."""
     made = recipe(task, n, seed=seed)
+    pairs = {pair.id: pair for pair in draw_pairs(made)}
+    names = (*made.design.contrast, NONE)
     sites = {name: task.hypothesis(name).site for name in made.design.contrast}
-    found = run_experiment(lm, draw_pairs(made), sites)
-    said = Counter((output.layer, output.kind) for output in found.outputs)
+    found = run_experiment(lm, list(pairs.values()), sites)
+    otherwise: dict[int, Counter[str]] = {layer: Counter() for layer in found.layers}
+    for output in found.outputs:
+        predictions = pairs[output.pair_id].predictions
+        if output.said.strip() not in {predictions[name] for name in names}:
+            otherwise[output.layer][output.said.strip()] += 1
     return {
         "design": made.design.name,
         "n": found.n,
         "kept": len(found.behaviour.kept),
         "cells": [asdict(cell) for cell in found.cells],
-        "other": {layer: said[layer, "other"] for layer in found.layers},
+        "otherwise": {layer: said.most_common(3) for layer, said in otherwise.items()},
     }
 
 
