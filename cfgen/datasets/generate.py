@@ -6,17 +6,17 @@ import gc
 import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset, DatasetDict
 
-from cfgen.counterfactuals import Design, Pair
+from cfgen.counterfactuals import Design, Pair, restrict_domains
 from cfgen.datasets.card import Manifest, make_manifest, write_card
 from cfgen.datasets.features import table_maker
-from cfgen.datasets.sampling import candidates, check_decisive, distinct_pairs
+from cfgen.datasets.sampling import candidates, check_decisive, check_possible, distinct_pairs
 from cfgen.datasets.splits import FRACTIONS, Split, make_splits
 from cfgen.datasets.summary import SplitSummary, Tally
 from cfgen.errors import CfgenError, Problem, did_you_mean
@@ -88,13 +88,13 @@ def draw_pairs(recipe: Recipe, *, split: str = "test") -> list[Pair]:
         raise CfgenError(
             Problem("bad-splits", f"there is no split {split!r}", hint=did_you_mean(split, names))
         )
-    rows = make_splits(recipe.task, max(recipe.n, 1000), dict(recipe.fractions))
-    chosen = next(found for found in rows if found.name == split)
+    splits = make_splits(recipe.task, max(recipe.n, 1000), dict(recipe.fractions))
+    chosen = replace(next(found for found in splits if found.name == split), rows=recipe.n)
+    _check(recipe, [chosen])
     stream = _stream(recipe, chosen)
-    check_decisive(_stream(recipe, chosen), recipe.design)
     if recipe.design.contrast:
         stream = (pair for pair in stream if pair.decisive)
-    return list(distinct_pairs(stream, recipe.n, set()))
+    return list(distinct_pairs(stream, recipe.design, recipe.n, set()))
 
 
 def generate(
@@ -186,11 +186,11 @@ def write_dataset(
 def _tables(recipe: Recipe) -> Iterator[tuple[Split, pa.Table, list[Pair]]]:
     """Batches of pairs as tables, split by split, after checking that the design can decide."""
     splits = make_splits(recipe.task, recipe.n, dict(recipe.fractions))
-    check_decisive(_stream(recipe, splits[0]), recipe.design)
+    _check(recipe, splits)
     make = table_maker(recipe.task)
     seen: set[int] = set()
     for split in splits:
-        stream = distinct_pairs(_stream(recipe, split), split.rows, seen)
+        stream = distinct_pairs(_stream(recipe, split), recipe.design, split.rows, seen)
         while pairs := _take(stream, BATCH):
             yield split, make(pairs), pairs
 
@@ -208,6 +208,15 @@ def _take(stream: Iterator[Pair], n: int) -> list[Pair]:
     finally:
         if enabled:
             gc.enable()
+
+
+def _check(recipe: Recipe, splits: Sequence[Split]) -> None:
+    """Find out before the long work what can be found out then."""
+    allowed = recipe.task.template_domain(recipe.templates)
+    for split in splits:
+        domains = restrict_domains(recipe.task.causal_model.domains, split.pools, allowed)
+        check_possible(split.rows, recipe.design, domains)
+    check_decisive(_stream(recipe, splits[0]), recipe.design)
 
 
 def _stream(recipe: Recipe, split: Split) -> Iterator[Pair]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -64,11 +65,14 @@ def candidates(
         index += 1
 
 
-def distinct_pairs(stream: Iterator[Pair], n: int, seen: set[int]) -> Iterator[Pair]:
+def distinct_pairs(
+    stream: Iterator[Pair], design: Design, n: int, seen: set[int]
+) -> Iterator[Pair]:
     """The first ``n`` pairs of a stream of which neither prompt occurred before.
 
     Args:
         stream: Candidates without end.
+        design: How they were made, for the message if there are too few.
         n: How many pairs to yield.
         seen: 64-bit hashes of the prompts so far; added to.
 
@@ -83,11 +87,23 @@ def distinct_pairs(stream: Iterator[Pair], n: int, seen: set[int]) -> Iterator[P
             missed += 1
             # With one pair in `found` left to find, the chance of missing it so often is e^-20.
             if missed > max(1000, 20 * found):
-                raise _no_more_pairs(pair, n, found)
+                raise _no_more_pairs(pair, design, n, found)
             continue
         seen |= keys
         found, missed = found + 1, 0
         yield pair
+
+
+def check_possible(n: int, design: Design, domains: Mapping[str, Domain]) -> None:
+    """Check that there are as many different originals as pairs are asked for.
+
+    Raises:
+        CfgenError: If there are fewer, counting only the inputs that the design leaves open.
+    """
+    settled = {edit.input for edit in design.original if edit.op in ("set", "copy")}
+    possible = math.prod(d.count() for name, d in domains.items() if name not in settled)
+    if n > possible:
+        raise CfgenError(_too_few(design, n, f"there are at most {possible:,} different originals"))
 
 
 def check_decisive(stream: Iterator[Pair], design: Design) -> None:
@@ -121,15 +137,18 @@ def _number(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
-def _no_more_pairs(pair: Pair, n: int, found: int) -> CfgenError:
-    same = pair.original.prompt.text == pair.counterfactual.prompt.text
-    return CfgenError(
-        Problem(
-            "too-few-pairs",
-            f"{n:,} pairs were asked for in one split, but design {pair.design!r} makes only "
-            f"{found:,} with prompts that are all different",
-            hint="both prompts of a pair come out the same: the design changes nothing they show"
-            if same
-            else "ask for fewer, allow more templates, or add words to the lexicons",
-        )
-    )
+def _no_more_pairs(pair: Pair, design: Design, n: int, found: int) -> CfgenError:
+    if pair.original.prompt.text == pair.counterfactual.prompt.text:
+        hint = "both prompts of a pair come out the same: the design changes nothing they show"
+        return CfgenError(_too_few(design, n, f"only {found:,} were found", hint))
+    return CfgenError(_too_few(design, n, f"only {found:,} have prompts that are all different"))
+
+
+def _too_few(
+    design: Design,
+    n: int,
+    why: str,
+    hint: str = "ask for fewer, allow more templates, or add words to the lexicons",
+) -> Problem:
+    message = f"{n:,} pairs of design {design.name!r} were asked for in one split, but {why}"
+    return Problem("too-few-pairs", message, where=design.where, hint=hint)

@@ -167,7 +167,8 @@ def test_templates_can_be_chosen() -> None:
 
 
 def test_too_many_pairs_is_an_error_and_leaves_nothing(project, tmp_path: Path) -> None:
-    made = recipe(project.load(), 10_000)
+    project.lexicon("things", [f"thing{number}" for number in range(16)])
+    made = recipe(project.load(), 400, fractions={"train": 1.0})
     out = tmp_path / "out"
     with pytest.raises(CfgenError) as caught:
         write_dataset(made, out)
@@ -176,13 +177,21 @@ def test_too_many_pairs_is_an_error_and_leaves_nothing(project, tmp_path: Path) 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["project"]
 
 
+def test_what_cannot_be_is_refused_at_once(project) -> None:
+    """The 48 things of the training split make 48 x 47 x 2 different originals."""
+    with pytest.raises(CfgenError, match=r"there are at most 4,512 different originals"):
+        generate(project.load(), 10**12)
+    with pytest.raises(CfgenError, match=r"at most 60 different originals"):
+        draw_pairs(recipe(project.load(), 61))
+
+
 def test_all_pairs_that_exist_are_found(project) -> None:
     """Six things leave few stories; the generator finds all that do not repeat a prompt."""
     project.lexicon("things", [f"thing{number}" for number in range(6)])
     made = recipe(project.load(), 25, fractions={"test": 1.0})
     pairs = draw_pairs(made)
     assert len({pair.original.prompt.text for pair in pairs}) == 25
-    with pytest.raises(CfgenError, match=r"makes only (2[5-9]|30)"):
+    with pytest.raises(CfgenError, match=r"only (2[5-9]|30) have prompts that are all different"):
         draw_pairs(recipe(project.load(), 31, fractions={"test": 1.0}))
 
 
