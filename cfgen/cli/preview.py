@@ -53,4 +53,4 @@ def first_pairs(recipe: Recipe) -> list[Pair]:
         pools=split.pools,
         allowed=recipe.task.template_domain(recipe.templates),
     )
-    return list(distinct_pairs(stream, recipe.n, set()))
+    return list(distinct_pairs(stream, recipe.design, recipe.n, set()))
