@@ -16,6 +16,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,11 @@ def cpu_seconds(work: Callable[[], Any]) -> float:
 
 
 def measure(task: str, n: int, repeats: int) -> dict[str, Any]:
-    made = recipe(task, n)
-    draw_pairs(recipe(task, 200), split="train")  # templates are compiled on first use
+    made = recipe(task, n, templates=["all"])
+    draw_pairs(replace(made, n=200), split="train")  # templates are compiled on first use
     stages: dict[str, Callable[[], Any]] = {
         "records": lambda: draw_pairs(made, split="train"),
-        "columns": lambda: generate(made.task, n),
+        "columns": lambda: generate(made.task, n, templates=["all"]),
         "folder": lambda: _folder(made),
     }
     best = {name: min(cpu_seconds(work) for _ in range(repeats)) for name, work in stages.items()}

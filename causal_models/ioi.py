@@ -20,7 +20,7 @@ from cfgen import (
 model = CausalModel("ioi", output="answer")
 
 model.input("template", templates("ioi"))
-model.input("names", distinct(lexicon("characters"), 2))
+model.input("names", distinct(lexicon("names"), 2))
 model.input("subject", integers(0, 1))
 model.input("place", lexicon("places"))
 model.input("object", lexicon("objects"))
