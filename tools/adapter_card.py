@@ -46,8 +46,8 @@ def _training(training: dict[str, Any]) -> str:
     shown = [point for point in curve if point["step"] <= 100 or point["step"] % 50 == 0]
     rows = [[p["step"], f"{p['loss']:.4f}", f"{p['accuracy']:.3f}", p["n"]] for p in shown]
     intro = (
-        f"{curve[-1]['step']} batches of {training['batch']} stories, each seen once, with the words"
-        " of the training split; cross-entropy on the answer's first token; seed"
+        f"{curve[-1]['step']} batches of {training['batch']} stories, each seen once, with words that"
+        " are not in the test split; cross-entropy on the answer's first token; seed"
         f" {training['seed']}. Means over the ten batches up to the one named (all points are in"
         " `training.json`)."
     )

@@ -3,9 +3,9 @@
 Four steps, of which each needs the ones before it: train; evaluate on held-out words; swap the last
 token's activations at every layer; write the card from what came out.
 
-Stories come from the task's own causal model and templates, with the words of the ``train`` split
-alone, so that no name, container or drink of the held-out splits is ever seen. One seed, a fixed
-number of steps; the same machine gives the same adapter.
+Stories come from the task's own causal model and templates, with words that are not in the ``test``
+split, so that none of its names, containers and drinks is ever seen. One seed, a fixed number of
+batches; the same machine gives the same adapter.
 
     python tools/train_adapter.py                       # all of it, into data/models/
     python tools/train_adapter.py --steps layers card   # some of it
@@ -205,17 +205,15 @@ def main() -> None:
     pools = {split.name: split.pools for split in make_splits(task, 1000, FRACTIONS)}
     if "train" in options.steps:
         base = load_lm(BASE, device="cpu", dtype="bfloat16")
-        model, curve = train(base, task, pools["train"], steps=options.updates, seed=options.seed)
+        seen = {pool: pools["validation"][pool] + words for pool, words in pools["train"].items()}
+        model, curve = train(base, task, seen, steps=options.updates, seed=options.seed)
         model.save_pretrained(OUT)
         tidy(OUT)
         write("training.json", {"seed": options.seed, "batch": BATCH, "curve": curve})
     if "evaluate" in options.steps:
-        held_out = {
-            pool: (*pools["validation"][pool], *words) for pool, words in pools["test"].items()
-        }
         adapted = load_lm(OUT.name, device="cpu")
-        cells = evaluate(adapted, task, held_out, n=options.questions, seed=options.seed + 1)
-        words = {pool: len(found) for pool, found in held_out.items()}
+        cells = evaluate(adapted, task, pools["test"], n=options.questions, seed=options.seed + 1)
+        words = {pool: len(found) for pool, found in pools["test"].items()}
         write("evaluation.json", {"words": words, "cells": cells})
     if "layers" in options.steps:
         adapted = load_lm(OUT.name, device="cpu")

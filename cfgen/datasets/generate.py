@@ -212,11 +212,11 @@ def _take(stream: Iterator[Pair], n: int) -> list[Pair]:
 
 def _check(recipe: Recipe, splits: Sequence[Split]) -> None:
     """Find out before the long work what can be found out then."""
+    check_decisive(_stream(recipe, splits[0]), recipe.design)
     allowed = recipe.task.template_domain(recipe.templates)
     for split in splits:
         domains = restrict_domains(recipe.task.causal_model.domains, split.pools, allowed)
         check_possible(split.rows, recipe.design, domains)
-    check_decisive(_stream(recipe, splits[0]), recipe.design)
 
 
 def _stream(recipe: Recipe, split: Split) -> Iterator[Pair]:

@@ -12,7 +12,9 @@ from cfgen.tasks import Task
 
 SPLITS = ("train", "validation", "test")
 FRACTIONS: Mapping[str, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
-"""Share of each split, in rows and in words, unless told otherwise."""
+"""Share of the rows of each split, unless told otherwise."""
+WORDS = 8
+"""Words of a lexicon that a small split gets at least, where the lexicon has enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,9 @@ def make_splits(task: Task, n: int, fractions: Mapping[str, float] = FRACTIONS) 
     """Divide rows and words over the splits.
 
     Words are put in an order that depends on nothing but the lexicon's name and the words, and
-    dealt out by share, so a word belongs to the same split for every design and seed.
+    dealt out, so a word belongs to the same split for every design and seed. A small split gets
+    twice its share of the words, and at least :data:`WORDS`: the number of different stories grows
+    with a power of the number of words, and a split of few words soon has no more of them.
 
     Args:
         task: The task.
@@ -96,8 +100,10 @@ def _partition(task: Task, shares: Mapping[str, float]) -> dict[str, Pools]:
     pools: dict[str, dict[str, tuple[str, ...]]] = {name: {} for name in shares}
     problems = []
     for pool, entries in words.items():
+        even = len(entries) // len(shares)
         counts = {
-            name: max(needed[pool], round(len(entries) * share)) for name, share in shares.items()
+            name: max(needed[pool], min(even, max(WORDS, round(2 * share * len(entries)))))
+            for name, share in shares.items()
         }
         largest = max(shares, key=lambda name: shares[name])
         counts[largest] = len(entries) - sum(c for name, c in counts.items() if name != largest)

@@ -87,7 +87,7 @@ def test_a_reader_that_leaves_is_quiet() -> None:
 
 
 def test_being_terminated_leaves_nothing_behind(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", PROGRAM, "generate", "ioi", "-n", "300000"]
+    command = [sys.executable, "-c", PROGRAM, "generate", "belief_tracking", "-n", "300000"]
     running = subprocess.Popen(
         [*command, "--out", str(tmp_path / "made")], stderr=subprocess.PIPE, text=True
     )

@@ -48,10 +48,21 @@ def test_no_word_is_in_two_splits_and_none_is_lost(task: str) -> None:
         assert sorted(word for split in splits for word in split.pools[pool]) == sorted(words)
 
 
-def test_every_split_has_enough_words_for_two_disjoint_stories() -> None:
-    for split in make_splits(TASK, 1000):
-        for words in split.pools.values():
-            assert len(words) >= 4
+def test_small_splits_get_twice_their_share_of_words_and_at_least_eight() -> None:
+    counts = {
+        split.name: {pool: len(words) for pool, words in split.pools.items()}
+        for split in make_splits(TASK, 1000)
+    }
+    assert counts == {
+        "train": {"characters": 60, "containers": 14, "drinks": 14},
+        "validation": {"characters": 20, "containers": 8, "drinks": 8},
+        "test": {"characters": 20, "containers": 8, "drinks": 8},
+    }
+
+
+def test_equal_shares_get_equally_many_words(project) -> None:
+    halves = make_splits(project.load(), 100, {"train": 0.5, "test": 0.5})
+    assert [len(split.pools["things"]) for split in halves] == [30, 30]
 
 
 def test_the_words_of_a_split_do_not_depend_on_the_number_of_rows() -> None:
