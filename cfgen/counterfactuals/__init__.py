@@ -11,7 +11,7 @@ from cfgen.counterfactuals.pairs import (
     THIRD,
     Pair,
     Side,
-    kind_of,
+    kinds_of,
 )
 from cfgen.counterfactuals.predict import is_decisive, predictor
 
@@ -31,7 +31,7 @@ __all__ = [
     "draw_inputs",
     "edits",
     "is_decisive",
-    "kind_of",
+    "kinds_of",
     "predictor",
     "restrict_domains",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cfgen.counterfactuals.hypotheses import ALL, NONE
 from cfgen.prompts import Prompt
 
 ORIGINAL = "original"
@@ -65,8 +66,13 @@ class Pair:
     contrast: tuple[str, ...]
 
 
-def kind_of(prediction: Any, original: Any, counterfactual: Any) -> str:
-    """Kind of a prediction; where both prompts answer the same, that answer is the original's."""
-    if prediction == original:
-        return ORIGINAL
-    return COUNTERFACTUAL if prediction == counterfactual else THIRD
+def kinds_of(predictions: Mapping[str, Any]) -> dict[str, str]:
+    """Kind of every prediction, by what ``none`` and ``all`` among them predict.
+
+    Where both prompts have the same answer, that answer counts as the original's.
+    """
+    original, counterfactual = predictions[NONE], predictions[ALL]
+    return {
+        name: ORIGINAL if text == original else COUNTERFACTUAL if text == counterfactual else THIRD
+        for name, text in predictions.items()
+    }

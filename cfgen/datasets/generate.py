@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from datasets import Dataset, DatasetDict
 
 from cfgen.counterfactuals import Design, Pair, restrict_domains
 from cfgen.datasets.card import Manifest, make_manifest, write_card
-from cfgen.datasets.features import table_maker
+from cfgen.datasets.features import schema_of, table_maker
 from cfgen.datasets.sampling import candidates, check_decisive, check_possible, distinct_pairs
 from cfgen.datasets.splits import FRACTIONS, Split, make_splits
 from cfgen.datasets.summary import SplitSummary, Tally
@@ -23,8 +23,10 @@ from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.folders import files_in, new_folder
 from cfgen.tasks import Task, load_task
 
-BATCH = 2000
-"""Pairs converted at a time, and rows of a Parquet row group."""
+CHUNK = 250
+"""Pairs held at a time; so few that they stay in the processor's cache."""
+ROW_GROUP = 2000
+"""Rows of a Parquet row group."""
 
 Progress = Callable[[str, int, int], None]
 """Called with a step's name, how much of it is done, and how much there is."""
@@ -152,24 +154,27 @@ def write_dataset(
     with new_folder(folder, record="manifest.json") as fresh:
         (fresh / "data").mkdir()
         summaries: dict[str, SplitSummary] = {}
-        example: Pair | None = None
+        examples: list[Pair] = []
         done = 0
-        for split, group in itertools.groupby(_tables(recipe), key=lambda item: item[0]):
-            tally = Tally()
-            writer: pq.ParquetWriter | None = None
-            path = fresh / "data" / f"{split.name}-00000-of-00001.parquet"
-            for _, table, pairs in group:
-                example = example or pairs[0]
-                writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
-                writer.write_table(table)
+
+        def counted(chunks: Iterable[Chunk], tally: Tally) -> Iterator[pa.Table]:
+            nonlocal done
+            for _, table, pairs in chunks:
                 tally.add(pairs)
-                if jsonl:
-                    _append_jsonl(fresh / "jsonl" / f"{split.name}.jsonl", table)
+                examples.extend(pairs[: 1 - len(examples)])
                 done += len(pairs)
                 if progress:
                     progress("generating pairs", done, recipe.n)
-            assert writer is not None  # a split has rows
-            writer.close()
+                yield table
+
+        for split, chunks in itertools.groupby(_tables(recipe), key=lambda chunk: chunk[0]):
+            tally = Tally()
+            path = fresh / "data" / f"{split.name}-00000-of-00001.parquet"
+            with pq.ParquetWriter(path, schema_of(recipe.task), compression="zstd") as writer:
+                for rows in _row_groups(counted(chunks, tally)):
+                    writer.write_table(rows)
+                    if jsonl:
+                        _append_jsonl(fresh / "jsonl" / f"{split.name}.jsonl", rows)
             summaries[split.name] = tally.summary(split)
         files = files_in(fresh, "manifest.json", "README.md")
         manifest = make_manifest(
@@ -178,12 +183,21 @@ def write_dataset(
         (fresh / "manifest.json").write_text(
             manifest.model_dump_json(indent=2) + "\n", encoding="utf-8", newline="\n"
         )
-        assert example is not None  # n is at least 1
-        write_card(fresh / "README.md", recipe.task, recipe.design, manifest, example)
+        write_card(fresh / "README.md", recipe.task, recipe.design, manifest, examples[0])
     return manifest
 
 
-def _tables(recipe: Recipe) -> Iterator[tuple[Split, pa.Table, list[Pair]]]:
+Chunk = tuple[Split, pa.Table, list[Pair]]
+
+
+def _row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows in larger tables, the last one perhaps smaller."""
+    rows = iter(tables)
+    while group := list(itertools.islice(rows, ROW_GROUP // CHUNK)):
+        yield pa.concat_tables(group).combine_chunks()
+
+
+def _tables(recipe: Recipe) -> Iterator[Chunk]:
     """Batches of pairs as tables, split by split, after checking that the design can decide."""
     splits = make_splits(recipe.task, recipe.n, dict(recipe.fractions))
     _check(recipe, splits)
@@ -191,7 +205,7 @@ def _tables(recipe: Recipe) -> Iterator[tuple[Split, pa.Table, list[Pair]]]:
     seen: set[int] = set()
     for split in splits:
         stream = distinct_pairs(_stream(recipe, split), recipe.design, split.rows, seen)
-        while pairs := _take(stream, BATCH):
+        while pairs := _take(stream, CHUNK):
             yield split, make(pairs), pairs
 
 

@@ -7,13 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cfgen.counterfactuals import (
-    ALL,
-    NONE,
     Design,
     Pair,
     Side,
     is_decisive,
-    kind_of,
+    kinds_of,
     predictor,
 )
 from cfgen.prompts import render
@@ -44,7 +42,7 @@ def labeller(task: Task, design: Design) -> Labeller:
     slots = [
         (name, names, model.domains[name].arity is not None)
         for name, names in model.slots.items()
-        if name != TEMPLATE_INPUT
+        if name != TEMPLATE_INPUT and model.domains[name].type not in (int, bool)
     ]
 
     def side(inputs: Inputs, values: dict[str, Any]) -> Side:
@@ -68,8 +66,9 @@ def labeller(task: Task, design: Design) -> Labeller:
     def label(original: Inputs, counterfactual: Inputs, index: int = 0) -> Pair:
         before, after = program.run(original), program.run(counterfactual)
         raw = predict(before, after)
-        predictions = {name: as_text(value) for name, value in raw.items()}
-        none, everything = predictions[NONE], predictions[ALL]
+        predictions = {
+            name: value if value.__class__ is str else as_text(value) for name, value in raw.items()
+        }
         first, second = side(original, before), side(counterfactual, after)
         return Pair(
             id=content_id(task, first, second, predictions),
@@ -79,7 +78,7 @@ def labeller(task: Task, design: Design) -> Labeller:
             original=first,
             counterfactual=second,
             predictions=predictions,
-            kinds={name: kind_of(text, none, everything) for name, text in predictions.items()},
+            kinds=kinds_of(predictions),
             decisive=is_decisive(predictions, design.contrast),
             contrast=design.contrast,
         )
@@ -96,10 +95,6 @@ def content_id(
     task: Task, original: Side, counterfactual: Side, predictions: Mapping[str, str | None]
 ) -> str:
     """Hash of what a pair says: task, prompts, answers and predictions (80 bits, hexadecimal)."""
-    parts = [
-        task.name,
-        original.prompt.text,
-        counterfactual.prompt.text,
-        *(f"{name}={text}" for name, text in predictions.items()),
-    ]
+    texts = (original.prompt.text, counterfactual.prompt.text)
+    parts = [task.name, *predictions, *texts, *map(str, predictions.values())]
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=10).hexdigest()

@@ -50,7 +50,7 @@ def candidates(
         rng.seed(_number(f"{key}{index}"))
         for _ in range(TRIES):
             original, counterfactual = draw_inputs(design, domains, rng)
-            if _supported(supports, original) and _supported(supports, counterfactual):
+            if not supports or _supported(supports, original, counterfactual):
                 break
         else:
             raise CfgenError(
@@ -128,9 +128,13 @@ def check_decisive(stream: Iterator[Pair], design: Design) -> None:
     )
 
 
-def _supported(supports: Mapping[str, Any], inputs: Mapping[str, Any]) -> bool:
-    name = inputs.get(TEMPLATE_INPUT, next(iter(supports), None))
-    return all(inputs[key] in values for key, values in supports.get(name, {}).items())
+def _supported(supports: Mapping[str, Any], *sides: Mapping[str, Any]) -> bool:
+    """Whether the templates of both sides say that they support their values."""
+    for inputs in sides:
+        name = inputs.get(TEMPLATE_INPUT, next(iter(supports)))
+        if any(inputs[key] not in values for key, values in supports.get(name, {}).items()):
+            return False
+    return True
 
 
 def _number(text: str) -> int:

@@ -47,8 +47,9 @@ def run_introduction(task: Task, pair: Pair, sites: Mapping[str, Site], n: int) 
 
 
 def _claim(task: Task, name: str, site: Site) -> Text:
-    text = Text(task.hypotheses[name].description)
-    return text.append(f"\nswapped: {site.label}", "dim")
+    description = task.hypotheses[name].description
+    text = Text(f"{description}\n" if description else "")
+    return text.append(f"swapped: {site.label}", "dim")
 
 
 def run_view(results: Results, pairs: Sequence[Pair], folder: Path) -> RenderableType:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cfgen import CausalModel, Hypothesis, distinct, integers
 from cfgen.causal import Words
-from cfgen.counterfactuals import ALL, NONE, is_decisive, kind_of, predictor
+from cfgen.counterfactuals import ALL, NONE, is_decisive, kinds_of, predictor
 
 COLOURS = Words("colours", ("red", "green", "blue", "pink"))
 model = CausalModel("lookup", output="said")
@@ -130,4 +130,5 @@ def test_decisive(predictions: dict[str, Any], contrast: list[str], decisive: bo
     ],
 )
 def test_kinds(prediction: Any, original: Any, counterfactual: Any, kind: str) -> None:
-    assert kind_of(prediction, original, counterfactual) == kind
+    predictions = {NONE: original, ALL: counterfactual, "h": prediction}
+    assert kinds_of(predictions)["h"] == kind
