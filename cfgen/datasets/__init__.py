@@ -2,7 +2,7 @@
 
 from cfgen.datasets.card import Manifest
 from cfgen.datasets.features import schema_of
-from cfgen.datasets.generate import Recipe, draw_pairs, generate, recipe, write_dataset
+from cfgen.datasets.generate import Recipe, draw_pairs, generate, label_pairs, recipe, write_dataset
 from cfgen.datasets.labels import labeller
 from cfgen.datasets.splits import FRACTIONS, Split, make_splits
 
@@ -13,6 +13,7 @@ __all__ = [
     "Split",
     "draw_pairs",
     "generate",
+    "label_pairs",
     "labeller",
     "make_splits",
     "recipe",

@@ -198,15 +198,30 @@ def _row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
 
 def _tables(recipe: Recipe) -> Iterator[Chunk]:
-    """Batches of pairs as tables, split by split, after checking that the design can decide."""
+    make = table_maker(recipe.task)
+    for split, pairs in label_pairs(recipe):
+        yield split, make(pairs), pairs
+
+
+def label_pairs(recipe: Recipe) -> Iterator[tuple[Split, list[Pair]]]:
+    """Yield all pairs of a dataset in small portions, split by split.
+
+    Args:
+        recipe: What to make.
+
+    Yields:
+        A split and some of its pairs.
+
+    Raises:
+        CfgenError: If so many pairs cannot be made.
+    """
     splits = make_splits(recipe.task, recipe.n, dict(recipe.fractions))
     _check(recipe, splits)
-    make = table_maker(recipe.task)
     seen: set[int] = set()
     for split in splits:
         stream = distinct_pairs(_stream(recipe, split), recipe.design, split.rows, seen)
         while pairs := _take(stream, CHUNK):
-            yield split, make(pairs), pairs
+            yield split, pairs
 
 
 def _take(stream: Iterator[Pair], n: int) -> list[Pair]:

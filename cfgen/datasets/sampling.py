@@ -82,14 +82,15 @@ def distinct_pairs(
     found = missed = 0
     while found < n:
         pair = next(stream)
-        keys = {_number(pair.original.prompt.text), _number(pair.counterfactual.prompt.text)}
-        if len(keys) < 2 or keys & seen:
+        one, other = _number(pair.original.prompt.text), _number(pair.counterfactual.prompt.text)
+        if one == other or one in seen or other in seen:
             missed += 1
             # With one pair in `found` left to find, the chance of missing it so often is e^-20.
             if missed > max(1000, 20 * found):
                 raise _no_more_pairs(pair, design, n, found)
             continue
-        seen |= keys
+        seen.add(one)
+        seen.add(other)
         found, missed = found + 1, 0
         yield pair
 
