@@ -208,12 +208,12 @@ def test_ones_own_wording_and_words_for_a_built_in_task(
     write(project / f"templates/{name}/mine.jinja", text.replace(f"id: {template.id}", "id: mine"))
     write(project / f"templates/{name}/{template.id}.jinja", f"{text.rstrip()} dear\n")
     names = tuple(f"Name{k}" for k in range(30))
-    write(project / "data/lexicons/characters.txt", "\n".join(names))
+    write(project / "data/lexicons/names.txt", "\n".join(names))
     task = load_task(name, *roots)
     assert set(task.templates) == {*before.templates, "mine"}
     assert task.templates["mine"].path == project / f"templates/{name}/mine.jinja"
     assert task.templates[template.id].path == project / f"templates/{name}/{template.id}.jinja"
-    assert task.causal_model.domains["names"].pools == {"characters": names}
+    assert task.causal_model.domains["names"].pools == {"names": names}
     assert "mine" in set(task.causal_model.domains["template"])
     assert task.content_hash != before.content_hash
     if not standing_in_it:

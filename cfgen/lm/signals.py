@@ -41,7 +41,8 @@ def held() -> Iterator[list[int]]:
     if _in_main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             handler = signal.getsignal(number)
-            if handler is not None:  # None: set by something that is not Python
+            # None: set by something that is not Python. Ignored ones, as behind nohup, stay so.
+            if handler not in (None, signal.SIG_IGN):
                 before[number] = handler
                 signal.signal(number, lambda number, frame: pending.append(number))
     try:

@@ -215,7 +215,8 @@ def script(body: str) -> list[str]:
 
 
 SLOW_PIP = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # even if the tests ignore it
 fake = open("python", "w"); fake.write("#!/bin/sh\\necho $$ > pid; exec sleep 60\\n"); fake.close()
 import os; os.chmod("python", 0o755)
 sys.executable = os.path.abspath("python")
