@@ -2,8 +2,9 @@
 
 from cfgen.datasets.card import Manifest
 from cfgen.datasets.features import schema_of
-from cfgen.datasets.generate import Recipe, draw_pairs, generate, label_pairs, recipe, write_dataset
+from cfgen.datasets.generate import generate, write_dataset
 from cfgen.datasets.labels import labeller
+from cfgen.datasets.recipes import Recipe, draw_pairs, label_pairs, recipe
 from cfgen.datasets.splits import FRACTIONS, Split, make_splits
 
 __all__ = [

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cfgen.datasets import write_dataset
-from cfgen.datasets.generate import recipe
+from cfgen.datasets import recipe, write_dataset
 from cfgen.report.dataset import dataset_view
 
 if TYPE_CHECKING:
