@@ -152,7 +152,7 @@ def test_make_targets_run_programs_that_are_installed() -> None:
     assert targets == ["demo", "test"]
     run = {target: [c for c in made_by(target) if c.startswith(".venv/bin/")] for target in targets}
     assert run["demo"][-1] == ".venv/bin/cfgen demo"
-    assert run["test"][-1] == ".venv/bin/python -m pytest"
+    assert run["test"][-1].startswith(".venv/bin/python -m pytest")
     checks = " ".join(run["test"])
     for program in ("ruff check", "ruff format", "mypy", "lint-imports"):
         assert f".venv/bin/{program}" in checks
