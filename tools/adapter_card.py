@@ -20,8 +20,9 @@ tags: [interpretability, belief-tracking, lora]
 # smollm2-belief
 
 SmolLM2-135M-Instruct with a rank-16 LoRA adapter on the query, key, value and output projections of
-all 30 blocks, which teaches it to answer who believes what a container holds. Without it the base
-model names one of the two drinks at random, so there is no mechanism to look for. The adapter is
+all 30 blocks, which teaches it to answer who believes what a container holds. The base model alone
+goes on with a line break instead (`cfgen run belief_tracking --model smollm2-135m -n 16` keeps none
+of the 16 pairs), so there is no mechanism to look for in it. The adapter is
 trained on answers alone: nothing in training says how the answer is to be found, so what the layer
 table shows is what the network came to do by itself.
 

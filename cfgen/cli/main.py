@@ -68,8 +68,8 @@ def common(
 def main() -> None:
     """Run the command line. Exit codes: 0 ok, 1 findings, 2 a mistake in what was asked for."""
     signal.signal(signal.SIGTERM, _end)
-    # Threads of torch that wait by spinning take the cores from whatever else runs: with two other
-    # jobs on two cores, a forward took three times as long. Must be set before torch is loaded.
+    # Threads of torch that wait by spinning take the cores from whatever else runs: two runs
+    # on two cores then hold each other up for most of the time. Must be set before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     app(prog_name="cfgen")
 

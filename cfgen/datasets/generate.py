@@ -65,7 +65,7 @@ def write_dataset(
     """Generate a dataset into a folder that ``datasets.load_dataset(folder)`` opens.
 
     The folder appears complete or not at all. Memory does not grow with the number of rows, but
-    for 8 bytes of hash per prompt.
+    for a hash per prompt, by which repetitions are found.
 
     Args:
         recipe: What to make.

@@ -108,8 +108,7 @@ def label_pairs(recipe: Recipe) -> Iterator[tuple[Split, list[Pair]]]:
 def _take(stream: Iterator[Pair], n: int) -> list[Pair]:
     """The next pairs, at most ``n``, with Python's search for reference cycles switched off.
 
-    Pairs have none, but are many objects, which the search would visit again and again: a third
-    of the time.
+    Pairs have none, but are many objects, which the search would visit again and again.
     """
     enabled = gc.isenabled()
     gc.disable()
