@@ -55,7 +55,9 @@ app.command(epilog=example("cfgen design {task}", "cfgen design {task} --target 
     design
 )
 app.command(
-    epilog=example("cfgen prove {task} A B --out proof.json", "cfgen prove --check proof.json")
+    epilog=example(
+        "cfgen prove {task} A B --out proof.json", "cfgen prove --check proof.json {task}"
+    )
 )(prove)
 app.command(epilog=example("cfgen export DATASET --to causalab --out exported"))(export)
 app.command(epilog=example("cfgen power --iia 0.8 --against 0.5 --cells 30"))(power)

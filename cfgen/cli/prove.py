@@ -32,7 +32,10 @@ def prove(
     ] = None,
     check: Annotated[
         Path | None,
-        typer.Option("--check", help="Check the certificate in this file, without trusting it."),
+        typer.Option(
+            "--check",
+            help="Check the certificate in this file, which is about TASK, without trusting it.",
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -49,7 +52,7 @@ def prove(
         return
     if task is None or one is None or other is None:
         message = "a task and two hypotheses are needed"
-        hint = "write cfgen prove TASK A B, or cfgen prove --check FILE"
+        hint = "write cfgen prove TASK A B, or cfgen prove --check FILE TASK"
         raise CfgenError(Problem("nothing-to-prove", message, hint=hint))
     found = decide(load_task(task), one, other, design=design, templates=template or ("all",))
     if out:
@@ -64,14 +67,22 @@ def prove(
 
 
 def _check(path: Path, task: str | None, json: bool) -> None:
-    """Check a certificate; exit code 1 if it does not hold."""
+    """Check a certificate; exit code 1 if it does not hold.
+
+    Loading a task runs its file, so which one it is comes from the user and never from the
+    certificate, which somebody else may have written.
+    """
     from cfgen.report.proof import proof_text
     from cfgen.tasks import load_task
     from cfgen.tasks.certificates import read_certificate
     from cfgen.tasks.rechecking import recheck
 
     certificate = read_certificate(path)
-    wrong = recheck(certificate, load_task(task or certificate.task))
+    if task is None:
+        message = f"it is not said with which task to check it (it names {certificate.task!r})"
+        hint = "write cfgen prove --check FILE TASK"
+        raise CfgenError(Problem("no-task-to-check", message, hint=hint))
+    wrong = recheck(certificate, load_task(task))
     if json:
         write_json({"holds": not wrong, "problems": wrong})
     elif not wrong:

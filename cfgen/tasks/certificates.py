@@ -6,9 +6,9 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from cfgen.errors import CfgenError, Problem
 
@@ -34,12 +34,22 @@ class Witness(BaseModel):
     predictions: dict[str, str | None]
 
 
+def _plain(name: str) -> str:
+    """A task's name as it is; what could be taken for a path or would upset a terminal is none."""
+    if not name.isprintable() or name.startswith(".") or name.endswith(".py"):
+        raise ValueError("not the name of a task")
+    if not name or "/" in name or "\\" in name:
+        raise ValueError("not the name of a task")
+    return name
+
+
 class Certificate(BaseModel):
     """What was found, with all that is needed to find it again.
 
     Attributes:
         format: Version of this form.
-        task: Name of the task.
+        task: Name of the task. It is only compared with the task that a user names: nothing is
+            ever looked for, loaded or run by it.
         version: The task's version.
         content_hash: Hash of the task file, its templates and its words.
         hypotheses: The two that are compared.
@@ -63,7 +73,7 @@ class Certificate(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     format: Literal["cfgen-certificate-1"]
-    task: str
+    task: Annotated[str, AfterValidator(_plain)]
     version: str
     content_hash: str
     hypotheses: list[str]

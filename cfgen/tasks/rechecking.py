@@ -32,7 +32,8 @@ def recheck(certificate: Certificate, task: Task) -> list[str]:
         What is wrong, in words; nothing if the certificate holds.
     """
     if certificate.task != task.name:
-        return [f"it is about task {certificate.task!r}, not {task.name!r}"]
+        named = f"it is about task {certificate.task!r}, not {task.name!r}"
+        return [f"{named}: name the task that it is about, if you trust that task's file"]
     if certificate.content_hash != task.content_hash:
         return ["the task has changed since: its file, its templates or its words"]
     wrong = []

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli
 
@@ -16,10 +18,13 @@ def test_a_proof_is_written_and_checked(cli: Cli, tmp_path: Path) -> None:
     assert "never differ under design reorder: proved by looking at 2 cases" in shown.out
     written = json.loads(out.read_text())
     assert (written["answer"], written["cases"]) == ("same", 2)
-    checked = cli("prove", "--check", out)
+    checked = cli("prove", "--check", out, "belief_tracking")
     assert checked.code == 0
     assert "The certificate holds" in checked.out
-    assert cli("prove", "--check", out, "--json").json == {"holds": True, "problems": []}
+    assert cli("prove", "--check", out, "belief_tracking", "--json").json == {
+        "holds": True,
+        "problems": [],
+    }
 
 
 def test_a_tampered_certificate_is_a_finding(cli: Cli, tmp_path: Path) -> None:
@@ -27,9 +32,9 @@ def test_a_tampered_certificate_is_a_finding(cli: Cli, tmp_path: Path) -> None:
     cli("prove", "ioi", "output_token", "all", "--out", out)
     written = json.loads(out.read_text())
     out.write_text(json.dumps({**written, "hypotheses": ["output_position", "all"]}))
-    checked = cli("prove", "--check", out)
+    checked = cli("prove", "--check", out, "ioi")
     checked.failed("The certificate does not hold", code=1)
-    said = cli("prove", "--check", out, "--json")
+    said = cli("prove", "--check", out, "ioi", "--json")
     assert (said.code, said.json["holds"]) == (1, False)
     assert said.json["problems"]
 
@@ -61,3 +66,42 @@ def test_mistakes(cli: Cli, tmp_path: Path) -> None:
     cli("prove", "--check", tmp_path / "nowhere.json").failed("[no-certificate]")
     (tmp_path / "wrong.json").write_text("{}")
     cli("prove", "--check", tmp_path / "wrong.json").failed("[not-a-certificate]")
+
+
+def test_the_task_of_a_certificate_is_named_by_the_user(cli: Cli, tmp_path: Path) -> None:
+    out = tmp_path / "proof.json"
+    cli("prove", "ioi", "output_token", "all", "--out", out)
+    cli("prove", "--check", out).failed("[no-task-to-check]")
+    other = cli("prove", "--check", out, "mcqa")
+    other.failed("it is about task 'ioi', not 'mcqa': name the task that it is about", code=1)
+
+
+@pytest.mark.parametrize("name", ["./evil.py", "evil.py", "{folder}/evil.py", "../evil", ".evil"])
+def test_a_certificate_never_says_what_is_run(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    marker = tmp_path / "ran"
+    (tmp_path / "evil.py").write_text(f"open({str(marker)!r}, 'w').close()\n")
+    out = tmp_path / "proof.json"
+    cli("prove", "ioi", "output_token", "all", "--out", out)
+    said = {**json.loads(out.read_text()), "task": name.format(folder=tmp_path)}
+    out.write_text(json.dumps(said))
+    for task in ((), ("ioi",)):
+        cli("prove", "--check", out, *task).failed("[not-a-certificate]")
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("field", ["design", "templates", "hypotheses"])
+def test_no_other_name_in_a_certificate_is_a_path(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    marker = tmp_path / "ran"
+    (tmp_path / "evil.py").write_text(f"open({str(marker)!r}, 'w').close()\n")
+    out = tmp_path / "proof.json"
+    cli("prove", "ioi", "output_token", "all", "--out", out)
+    given = {"design": "./evil.py", "templates": ["./evil.py"], "hypotheses": ["./evil.py", "all"]}
+    out.write_text(json.dumps({**json.loads(out.read_text()), field: given[field]}))
+    cli("prove", "--check", out, "ioi").failed("'./evil.py'", code=1)
+    assert not marker.exists()
