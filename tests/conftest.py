@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,15 +14,14 @@ import pytest
 from tests.families import tiny_model
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from transformers import PreTrainedTokenizerFast
 
-    from cfgen.lm.load import LM
+    from cfgen.lm import LM
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test may ask a hub
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does; see its main()
 
+ROOT = Path(__file__).parents[1]
 TINY_WORDS = (
     "Ann Ben Cid Dora mug jar pot box tea milk juice water yes no unknown The the a an and then "
     "puts takes sees into in of it is has with fills asks what does think holds Question Answer "
@@ -91,7 +93,7 @@ def make_tiny_lm(
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from cfgen.lm.load import LM
+    from cfgen.lm import LM
 
     listed = words.split() if isinstance(words, str) else words
     tokenizer = tiny_tokenizer(listed, kind)
@@ -142,7 +144,7 @@ def build_family_lm() -> Callable[..., LM]:
     def build(name: str, *, seed: int = 0, **config: Any) -> LM:
         import torch
 
-        from cfgen.lm.load import LM
+        from cfgen.lm import LM
 
         tokenizer = tiny_tokenizer(TINY_WORDS.split())
         model = tiny_model(name, seed=seed, vocabulary=len(tokenizer), **config)
@@ -170,6 +172,31 @@ def tiny_folder(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def smollm() -> LM:
     """The real base LM, from the user's cache, fetched if need be; for tests marked ``slow``."""
-    from cfgen.lm.load import load_lm
+    from cfgen.lm import load_lm
 
     return load_lm("smollm2-135m", device="cpu")
+
+
+@pytest.fixture
+def python_environment() -> dict[str, str]:
+    """Today's environment, for another Python that is to import this checkout."""
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+
+
+@pytest.fixture
+def run_python(python_environment: dict[str, str]) -> Callable[[str], str]:
+    """Run a script in another Python; returns what it printed."""
+
+    def run(script: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            env=python_environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run

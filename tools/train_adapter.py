@@ -32,7 +32,7 @@ from cfgen import load_lm, load_task, run_experiment
 from cfgen.causal import Pools
 from cfgen.counterfactuals import NONE
 from cfgen.datasets import FRACTIONS, draw_pairs, make_splits, recipe
-from cfgen.lm.load import LM
+from cfgen.lm import LM
 from cfgen.prompts import render
 from cfgen.tasks import Task
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cfgen.lm.load import LM
+from cfgen.lm import LM
 from sweeps.jobs import Cell, Job
 
 Inputs = dict[str, Any]

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cfgen.lm import LM
 from cfgen.lm.layout import Layout
-from cfgen.lm.load import LM
 from sweeps.jobs import Cell, Job
 
 ROWS = 512

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast
 
-from cfgen.lm.load import DTYPES, LM, load_lm
+from cfgen.lm import DTYPES, LM, load_lm
 
 RANDOM = "random-llama-"
 BIG = f"{RANDOM}8b"

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from cfgen.datasets import draw_pairs, recipe
 from cfgen.errors import CfgenError
-from cfgen.lm.locate import locate
-from cfgen.lm.tokens import Encoded, encode_pairs
+from cfgen.lm import PromptTokens, encode_pairs, locate
 from sweeps.jobs import HEAD, Cell, Job
 from sweeps.models import RANDOM, Sizes, sizes_of
 
@@ -202,7 +201,7 @@ def _prompts(model: Sizes, options: Options, pairs: int, *, equal: bool = False)
     return prompts.only(chosen)
 
 
-def _at(encoded: Encoded, expression: str) -> int:
+def _at(encoded: PromptTokens, expression: str) -> int:
     try:
         return locate(encoded, expression)[0].tokens[-1]
     except CfgenError as error:

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from cfgen.counterfactuals import Pair, Site
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.interventions.sweeps import place_of
+from cfgen.lm import LM, PairTokens
 from cfgen.lm.layout import Layout, check_places
-from cfgen.lm.load import LM
-from cfgen.lm.tokens import EncodedPair
 
 
 def check_arguments(
@@ -49,7 +48,7 @@ def check_arguments(
     check_places(layout, [place_of(site, 0) for site in hypotheses.values()])
 
 
-def check_predictions(names: Iterable[str], pairs: Sequence[EncodedPair]) -> None:
+def check_predictions(names: Iterable[str], pairs: Sequence[PairTokens]) -> None:
     """Raise a CfgenError (``no-predictions``) for hypotheses that predict nothing for any pair."""
     hint = "test it with the design that it is meant for"
     silent = [
@@ -62,7 +61,7 @@ def check_predictions(names: Iterable[str], pairs: Sequence[EncodedPair]) -> Non
         )
 
 
-def check_lengths(lm: LM, encoded: Sequence[EncodedPair]) -> None:
+def check_lengths(lm: LM, encoded: Sequence[PairTokens]) -> None:
     """Raise a CfgenError (``prompt-beyond-context``) for prompts beyond the LM's context."""
     limit = getattr(lm.model.config, "max_position_embeddings", None)
     longest = max(max(len(pair.original), len(pair.counterfactual)) for pair in encoded)

@@ -9,7 +9,7 @@ from typing import Any
 
 from cfgen.analysis.stats import Rate, rate_of
 from cfgen.errors import CfgenError, Problem
-from cfgen.lm.tokens import EncodedPair
+from cfgen.lm import PairTokens
 
 SIDES = ("original", "counterfactual")
 NO_ANSWER = "(no answer)"
@@ -44,7 +44,7 @@ class Behaviour:
     keep_by_answer: dict[str, Rate]
 
 
-def wrong_sides(pair: EncodedPair, said: tuple[int, int]) -> tuple[str, ...]:
+def wrong_sides(pair: PairTokens, said: tuple[int, int]) -> tuple[str, ...]:
     """Which of a pair's prompts the LM does not answer correctly; one without answer is not graded.
 
     Args:
@@ -60,7 +60,7 @@ def wrong_sides(pair: EncodedPair, said: tuple[int, int]) -> tuple[str, ...]:
 
 
 def behave(
-    encoded: Sequence[EncodedPair], said: Sequence[tuple[int, int]], tokenizer: Any
+    encoded: Sequence[PairTokens], said: Sequence[tuple[int, int]], tokenizer: Any
 ) -> Behaviour:
     """Grade what the LM said and filter the pairs.
 
@@ -113,7 +113,7 @@ def _by(keys: Sequence[str], keep: Sequence[bool]) -> dict[str, Rate]:
 
 
 def _nothing_kept(
-    encoded: Sequence[EncodedPair], said: Sequence[tuple[int, int]], tokenizer: Any
+    encoded: Sequence[PairTokens], said: Sequence[tuple[int, int]], tokenizer: Any
 ) -> Problem:
     lines = []
     for pair, tokens in list(zip(encoded, said, strict=True))[:3]:

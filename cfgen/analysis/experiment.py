@@ -31,9 +31,8 @@ from cfgen.interventions.swaps import Aligned, align
 from cfgen.interventions.sweeps import layers_of
 from cfgen.interventions.tally import Tally
 from cfgen.interventions.verification import VERIFIED
-from cfgen.lm.load import LM
+from cfgen.lm import LM, PairTokens, check_first_tokens, encode_pairs
 from cfgen.lm.sums import check_sums
-from cfgen.lm.tokens import EncodedPair, check_first_tokens, encode_pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +205,7 @@ def _checks_made(engine: Engine, said: Said) -> list[Check]:
 
 
 def _outputs(
-    lm: LM, site: Site, pairs: Sequence[EncodedPair], said: Mapping[int, Sequence[int]]
+    lm: LM, site: Site, pairs: Sequence[PairTokens], said: Mapping[int, Sequence[int]]
 ) -> list[Output]:
     text = {token: lm.tokenizer.decode([token]) for tokens in said.values() for token in tokens}
     return [
@@ -226,7 +225,7 @@ def _outputs(
 def _cells(
     names: Iterable[str],
     site: Site,
-    pairs: Sequence[EncodedPair],
+    pairs: Sequence[PairTokens],
     said: Mapping[int, Sequence[int]],
 ) -> list[Cell]:
     found = [

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from cfgen.analysis.stats import rate_of
 from cfgen.counterfactuals import COUNTERFACTUAL, ORIGINAL, THIRD
-from cfgen.lm.tokens import EncodedPair
+from cfgen.lm import PairTokens
 
 OTHER = "other"
 """Kind of an output that no side answers and no hypothesis predicts."""
@@ -65,7 +65,7 @@ class Cell:
     high: float
 
 
-def kind_of_token(pair: EncodedPair, token: int) -> str:
+def kind_of_token(pair: PairTokens, token: int) -> str:
     """Say which kind of answer a token is.
 
     Args:
@@ -87,7 +87,7 @@ def kind_of_token(pair: EncodedPair, token: int) -> str:
 
 def score(
     hypothesis: str,
-    pairs: Sequence[EncodedPair],
+    pairs: Sequence[PairTokens],
     said: Sequence[int],
     place: tuple[str, int, str],
 ) -> Cell | None:
@@ -122,5 +122,5 @@ def best_cells(cells: Iterable[Cell]) -> Mapping[str, Cell]:
     return best
 
 
-def _token(pair: EncodedPair, answer: str | None) -> int | None:
+def _token(pair: PairTokens, answer: str | None) -> int | None:
     return None if answer is None else pair.answers.get(answer)

@@ -14,7 +14,7 @@ from cfgen.interventions.engine import Engine, open_chunk, run_chunk
 from cfgen.interventions.swaps import Aligned
 from cfgen.interventions.sweeps import branch_of
 from cfgen.interventions.verification import Sample, verify
-from cfgen.lm.tokens import EncodedPair
+from cfgen.lm import PairTokens
 
 Progress = Callable[[str, int, int], None]
 """Called as ``progress(step, done, total)``."""
@@ -38,7 +38,7 @@ class Said:
 
 def run_swaps(
     engine: Engine,
-    encoded: Sequence[EncodedPair],
+    encoded: Sequence[PairTokens],
     aligned: Sequence[Aligned],
     layers: Mapping[Site, Sequence[int]],
     verified: int,

@@ -44,7 +44,7 @@ def export(
 ) -> None:
     """Write a dataset for another tool: one JSON lines file per split."""
     from cfgen.datasets.export import export as write
-    from cfgen.lm.tokenizer import load_tokenizer
+    from cfgen.lm import load_tokenizer
     from cfgen.paths import display
 
     with progress_shown(quiet=json) as report:

@@ -81,7 +81,7 @@ def load_tokenizers(names: Iterable[str], *, quiet: bool) -> dict[str, Tokenizer
         CfgenError: With the problems of every one that cannot be loaded.
     """
     from cfgen.cli.progress import progress_shown
-    from cfgen.lm.tokenizer import load_tokenizer
+    from cfgen.lm import load_tokenizer
 
     loaded: dict[str, Tokenizer] = {}
     problems: list[Problem] = []

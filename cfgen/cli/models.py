@@ -22,8 +22,8 @@ def list_known(ctx: typer.Context, json: Json = False) -> None:
     """List the LMs that are known by name, or fetch one with 'pull'."""
     if ctx.invoked_subcommand is not None:
         return
-    from cfgen.lm.registry import list_models
     from cfgen.report.models import model_list
+    from cfgen.weights import list_models
 
     listed = list_models()
     if json:
@@ -49,8 +49,8 @@ def pull(
     json: Json = False,
 ) -> None:
     """Fetch an LM, check it, and keep it in the cache folder ($CFGEN_CACHE)."""
-    from cfgen.lm.find import find_weights
     from cfgen.paths import display
+    from cfgen.weights import find_weights
 
     with progress_shown(quiet=json) as report:
         found = find_weights(name, accept_license=accept_license, progress=report)
@@ -67,9 +67,7 @@ def licence(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A known name.")], json: Json = False
 ) -> None:
     """Show the licence of a known LM, with its terms in full where they come with the LM."""
-    from cfgen.lm.entries import AdapterEntry
-    from cfgen.lm.registry import load_entries
-    from cfgen.lm.terms import is_accepted, terms_text
+    from cfgen.weights import AdapterEntry, is_accepted, load_entries, terms_text
 
     entries = load_entries()
     if name not in entries:

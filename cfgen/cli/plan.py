@@ -129,12 +129,12 @@ def execute(
     Args:
         plan: What to run.
         report: Called with progress.
-        device: As in :func:`cfgen.lm.load.load_lm`.
+        device: As in :func:`cfgen.lm.load_lm`.
         dtype: Likewise.
         batch_size: Prompts per forward.
         engine: ``auto``, ``packed`` or ``reference``.
         verified: How many swaps to run again on the reference engine.
-        accept_license: As in :func:`cfgen.lm.load.load_lm`.
+        accept_license: As in :func:`cfgen.lm.load_lm`.
 
     Returns:
         What was written to ``results.json``.
@@ -149,7 +149,7 @@ def execute(
     from cfgen.analysis.experiment import run_experiment
     from cfgen.analysis.results import write_results
     from cfgen.datasets.features import table_maker
-    from cfgen.lm.load import load_lm
+    from cfgen.lm import load_lm
 
     lm = load_lm(plan.model, device=device, dtype=dtype, progress=report)
     experiment = run_experiment(
@@ -181,7 +181,7 @@ def execute(
 
 def _find(plan: Plan, report: Progress, accept_license: bool) -> None:
     """Fetch the LM if need be; where the user did not name it, an error says who did."""
-    from cfgen.lm.find import find_weights
+    from cfgen.weights import find_weights
 
     try:
         find_weights(plan.model, accept_license=accept_license, progress=report)

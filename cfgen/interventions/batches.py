@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cfgen.lm.load import LM
+from cfgen.lm import LM
 
 
 @dataclass(frozen=True, slots=True)

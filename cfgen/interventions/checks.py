@@ -21,8 +21,7 @@ from cfgen.interventions.engine import Engine, open_chunk, run_chunk
 from cfgen.interventions.swaps import Swap
 from cfgen.interventions.sweeps import branch_of
 from cfgen.interventions.tally import Tally
-from cfgen.lm.locate import LAST, Located
-from cfgen.lm.tokens import SHOWN, EncodedPair
+from cfgen.lm import LAST, SHOWN, PairTokens, TokenSpan
 from cfgen.prompts.positions import parse_position
 
 SAMPLE = 4
@@ -54,7 +53,7 @@ def sample(swaps: Sequence[Swap]) -> list[Swap]:
     return [ordered[round(step * (len(ordered) - 1) / (SAMPLE - 1))] for step in range(SAMPLE)]
 
 
-def check_words(encoded: Iterable[EncodedPair], positions: Iterable[str]) -> int:
+def check_words(encoded: Iterable[PairTokens], positions: Iterable[str]) -> int:
     """Check that the spans of slots show the words that the slots have.
 
     A template may change a word's case or add letters to it, so one text has to contain the other,
@@ -208,7 +207,7 @@ def _alike(one: str, other: str) -> bool:
     return one in other or other in one
 
 
-def _misread(tokenizer: Any, ids: Sequence[int], mention: Located) -> list[Problem]:
+def _misread(tokenizer: Any, ids: Sequence[int], mention: TokenSpan) -> list[Problem]:
     context = [ids[token] for token in mention.context if 0 <= token < len(ids)]
     shown = tokenizer.decode(context, clean_up_tokenization_spaces=False).strip()
     if shown == mention.text:

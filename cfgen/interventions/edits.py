@@ -9,9 +9,9 @@ from typing import Any
 from torch import Tensor
 
 from cfgen.errors import CfgenError, Problem
+from cfgen.lm import SHOWN
 from cfgen.lm.layout import Layout, check_places
 from cfgen.lm.places import HEADWISE, Place
-from cfgen.lm.tokens import SHOWN
 
 PATTERN = "attn_pattern"
 

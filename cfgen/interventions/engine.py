@@ -20,8 +20,8 @@ from cfgen.interventions.memory import DEFAULT, Budget
 from cfgen.interventions.support import check_rotations, why_not_packed
 from cfgen.interventions.tally import Tally
 from cfgen.interventions.values import needed
+from cfgen.lm import LM
 from cfgen.lm.layout import Layout, find_layout
-from cfgen.lm.load import LM
 
 ENGINES = ("auto", "packed", "reference")
 BATCH_SIZE = 16

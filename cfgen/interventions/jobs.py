@@ -13,7 +13,7 @@ from cfgen.interventions.edits import Branch, check_branches
 from cfgen.interventions.engine import BATCH_SIZE, choose_engine, open_chunk, run_chunk
 from cfgen.interventions.tally import Tally
 from cfgen.interventions.verification import VERIFIED, Sample, verify
-from cfgen.lm.load import LM
+from cfgen.lm import LM
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from cfgen.interventions.batches import Batch
 from cfgen.interventions.clean import forward
 from cfgen.interventions.firing import Firing
 from cfgen.interventions.reduction import Reduced
+from cfgen.lm import LM
 from cfgen.lm.layout import Layout, hook
-from cfgen.lm.load import LM
 from cfgen.lm.places import Place
 
 

@@ -25,8 +25,8 @@ from cfgen.interventions.reduction import Reduced
 from cfgen.interventions.stepping import Entry, Stepping, stepping
 from cfgen.interventions.values import Values
 from cfgen.interventions.writes import Placed, check_tokens, make_writes, writing
+from cfgen.lm import LM
 from cfgen.lm.layout import Layout
-from cfgen.lm.load import LM
 
 
 def run_forward(

@@ -17,8 +17,8 @@ from cfgen.interventions.edits import PATTERN, Branch
 from cfgen.interventions.memory import Budget, within_memory
 from cfgen.interventions.values import Values
 from cfgen.interventions.writes import Placed, check_tokens, make_writes, writing
+from cfgen.lm import LM
 from cfgen.lm.layout import Layout
-from cfgen.lm.load import LM
 
 
 def run_all(

@@ -7,7 +7,7 @@ from typing import Any
 
 from cfgen.errors import CfgenError, Problem
 from cfgen.interventions.masks import FULL, SLIDING
-from cfgen.lm.load import LM
+from cfgen.lm import LM
 
 MASKED = ("sdpa", "eager")
 """Attention implementations that take a mask for every query and key."""

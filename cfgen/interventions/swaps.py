@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from cfgen.counterfactuals import Side, Site
 from cfgen.errors import CfgenError, Problem
 from cfgen.interventions.edits import PATTERN
-from cfgen.lm.locate import LAST, Located, locate
-from cfgen.lm.tokens import Encoded, EncodedPair
+from cfgen.lm import LAST, PairTokens, PromptTokens, TokenSpan, locate
 from cfgen.prompts.positions import Position, parse_position
 
 
@@ -26,11 +25,11 @@ class Swap:
         frozen: What is held at the original's own activations, in every layer.
     """
 
-    original: Encoded
-    source: Encoded
-    to: tuple[Located, ...]
-    of: tuple[Located, ...]
-    frozen: tuple[Located, ...] = ()
+    original: PromptTokens
+    source: PromptTokens
+    to: tuple[TokenSpan, ...]
+    of: tuple[TokenSpan, ...]
+    frozen: tuple[TokenSpan, ...] = ()
 
     @property
     def moves(self) -> tuple[tuple[int, int], ...]:
@@ -62,7 +61,7 @@ class Aligned:
     dropped: dict[int, str]
 
 
-def align(encoded: Sequence[EncodedPair], site: Site) -> Aligned:
+def align(encoded: Sequence[PairTokens], site: Site) -> Aligned:
     """Work out the swaps at a site, and why some pairs have none.
 
     A pair has none if a position has another number of mentions or of tokens on the two sides, or
@@ -103,9 +102,9 @@ class _NotAligned(Exception):
     """Why one pair can't be swapped."""
 
 
-def _swap(pair: EncodedPair, site: Site) -> Swap:
-    to: list[Located] = []
-    of: list[Located] = []
+def _swap(pair: PairTokens, site: Site) -> Swap:
+    to: list[TokenSpan] = []
+    of: list[TokenSpan] = []
     if site.component == PATTERN and len(pair.original) != len(pair.counterfactual):
         raise _NotAligned(f"{PATTERN}: not the same number of tokens in both prompts")
     for expression in site.positions:
@@ -125,7 +124,7 @@ def _swap(pair: EncodedPair, site: Site) -> Swap:
     return Swap(pair.original, pair.counterfactual, tuple(to), tuple(of), tuple(frozen))
 
 
-def _same_word(pair: EncodedPair, expression: str) -> str:
+def _same_word(pair: PairTokens, expression: str) -> str:
     """The expression for the counterfactual's slot that holds the word of the original's."""
     position = parse_position(expression)
     sides = pair.pair.original, pair.pair.counterfactual
@@ -177,5 +176,5 @@ def _none_left(site: Site, dropped: dict[int, str]) -> Problem:
     return Problem("no-pair-aligned", message, hint=hint)
 
 
-def _tokens(located: Sequence[Located]) -> Iterator[int]:
+def _tokens(located: Sequence[TokenSpan]) -> Iterator[int]:
     return (token for found in located for token in found.tokens)

@@ -10,8 +10,7 @@ from cfgen.errors import CfgenError
 from cfgen.lint.finding import Finding
 from cfgen.lint.sample import Sample, own_design
 from cfgen.lint.tokens import Tokens
-from cfgen.lm.locate import LAST, locate
-from cfgen.lm.tokens import Encoded
+from cfgen.lm.tokens import LAST, PromptTokens, locate
 from cfgen.prompts import parse_position
 from cfgen.tasks import Task
 
@@ -84,9 +83,9 @@ def why_not_aligned(tokens: Tokens, pair: Pair, site: Site) -> str:
     return ""
 
 
-def _encoded(tokens: Tokens, side: Side) -> Encoded:
+def _encoded(tokens: Tokens, side: Side) -> PromptTokens:
     ids, offsets = tokens(side.prompt.text)
-    return Encoded(side.prompt, tuple(ids), tuple(offsets))
+    return PromptTokens(side.prompt, tuple(ids), tuple(offsets))
 
 
 def _same_word(pair: Pair, expression: str) -> str:

@@ -15,10 +15,8 @@ from transformers import (
 )
 
 from cfgen.errors import CfgenError, Problem, did_you_mean
-from cfgen.lm.cache import Progress, no_progress
-from cfgen.lm.find import Weights, find_weights
-from cfgen.lm.quiet import quiet
 from cfgen.paths import display
+from cfgen.weights import Progress, Weights, find_weights, no_progress, quiet
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DEVICES = ("auto", "cpu", "cuda", "mps")

@@ -7,11 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cfgen.errors import CfgenError, Problem
-from cfgen.lm.cache import Progress, no_progress
-from cfgen.lm.entries import AdapterEntry, BaseEntry, is_gguf
-from cfgen.lm.find import find_weights
-from cfgen.lm.registry import load_entries
 from cfgen.paths import display
+from cfgen.weights import (
+    AdapterEntry,
+    BaseEntry,
+    Progress,
+    find_weights,
+    is_gguf,
+    load_entries,
+    no_progress,
+)
 
 Encoding = tuple[tuple[int, ...], tuple[tuple[int, int], ...]]
 Encode = Callable[[str], Encoding]

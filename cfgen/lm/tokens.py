@@ -1,22 +1,29 @@
-"""Pairs as token ids: each prompt tokenised jointly with what may follow it, offsets kept."""
+"""Prompts as token ids, and where in them a position expression lands.
+
+A prompt is tokenised jointly with what may follow it, and every token keeps the characters that it
+stands for. Nothing here needs torch: lint reads it, too.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cfgen.counterfactuals import Pair, Side
 from cfgen.errors import CfgenError, Problem
-from cfgen.prompts import Prompt
+from cfgen.prompts import Prompt, Span
+from cfgen.prompts.positions import Position, find_spans, parse_position
 
+LAST = "last"
+"""The position expression that names the last token of the prompt."""
 SHOWN = 8
 """How many problems of one kind an error lists before it only counts the rest."""
 _CHUNK = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
+class PromptTokens:
     """A prompt as the LM sees it.
 
     Attributes:
@@ -35,7 +42,7 @@ class Encoded:
 
 
 @dataclass(frozen=True, slots=True)
-class EncodedPair:
+class PairTokens:
     """A pair as token ids.
 
     Attributes:
@@ -49,14 +56,32 @@ class EncodedPair:
     """
 
     pair: Pair
-    original: Encoded
-    counterfactual: Encoded
+    original: PromptTokens
+    counterfactual: PromptTokens
     original_answer: int | None
     counterfactual_answer: int | None
     answers: dict[str, int]
 
 
-def encode_pairs(tokenizer: Any, pairs: Sequence[Pair]) -> list[EncodedPair]:
+@dataclass(frozen=True, slots=True)
+class TokenSpan:
+    """Where one mention of a position expression landed.
+
+    Attributes:
+        expression: The position expression.
+        tokens: Token positions that are meant, in order.
+        context: Token positions that, decoded, must read as ``text``; the same as ``tokens``
+            except for ``+k``, where the slot's tokens come along.
+        text: The characters that ``context`` stands for, without surrounding space.
+    """
+
+    expression: str
+    tokens: tuple[int, ...]
+    context: tuple[int, ...]
+    text: str
+
+
+def encode_pairs(tokenizer: Any, pairs: Sequence[Pair]) -> list[PairTokens]:
     """Tokenise pairs. Every answer is tokenised behind its prompt, never on its own.
 
     Args:
@@ -86,7 +111,7 @@ def encode_pairs(tokenizer: Any, pairs: Sequence[Pair]) -> list[EncodedPair]:
     return encoded
 
 
-def check_first_tokens(tokenizer: Any, encoded: Iterable[EncodedPair]) -> int:
+def check_first_tokens(tokenizer: Any, encoded: Iterable[PairTokens]) -> int:
     """Check that the first token tells all answers of a run apart.
 
     What the LM says is read off its first token, so two answers that begin with the same token
@@ -137,7 +162,7 @@ def _texts(side: Side, answers: Iterable[str]) -> list[str]:
 
 def _encode_chunk(
     tokenizer: Any, pairs: Sequence[Pair], problems: dict[str, Problem]
-) -> list[EncodedPair]:
+) -> list[PairTokens]:
     jobs = []
     for pair in pairs:
         own = pair.counterfactual.answer
@@ -151,7 +176,7 @@ def _encode_chunk(
         counterfactual, own_answers = sides[2 * index + 1]
         first = answers.get(pair.original.answer) if pair.original.answer is not None else None
         second = next(iter(own_answers.values()), None)
-        encoded.append(EncodedPair(pair, original, counterfactual, first, second, answers))
+        encoded.append(PairTokens(pair, original, counterfactual, first, second, answers))
     return encoded
 
 
@@ -181,7 +206,7 @@ def _tokenise(tokenizer: Any, texts: list[str]) -> list[_Row]:
 
 def _encode_side(
     tokenizer: Any, side: Side, answers: list[str], rows: Any, problems: dict[str, Problem]
-) -> tuple[Encoded, dict[str, int]]:
+) -> tuple[PromptTokens, dict[str, int]]:
     ids, offsets = next(rows)
     first: dict[str, int] = {}
     if not ids:
@@ -211,4 +236,63 @@ def _encode_side(
             )
         else:
             first[answer] = joined[len(ids)]
-    return Encoded(side.prompt, ids, offsets), first
+    return PromptTokens(side.prompt, ids, offsets), first
+
+
+def locate(encoded: PromptTokens, expression: str) -> tuple[TokenSpan, ...]:
+    """Find the token positions of a position expression.
+
+    A token that overlaps the span belongs to it, so the leading space that many tokenizers put
+    into a word's token makes no difference. ``last`` is the prompt's last token; ``x+k`` is the
+    k-th token after the last token of ``x``.
+
+    Args:
+        encoded: The tokenised prompt.
+        expression: For example ``last``, ``item_1[0]``, ``story/item_1``, ``item_1[0]+1``.
+
+    Returns:
+        One record per mention, in the order of the text.
+
+    Raises:
+        CfgenError: As :func:`~cfgen.prompts.positions.find_spans`; a span without a token
+            (``span-without-token``); ``+k`` beyond the prompt (``position-past-end``).
+    """
+    if expression == LAST:
+        return (_last(encoded),)
+    position = parse_position(expression)
+    spans = find_spans(encoded.prompt, replace(position, offset=0))
+    return tuple(_of_span(encoded, expression, position, span) for span in spans)
+
+
+def span_tokens(encoded: PromptTokens, start: int, end: int) -> tuple[int, ...]:
+    """Positions of the tokens that overlap the characters ``start`` to ``end`` (exclusive)."""
+    return tuple(
+        index
+        for index, (first, past) in enumerate(encoded.offsets)
+        if first < past and first < end and start < past
+    )
+
+
+def _last(encoded: PromptTokens) -> TokenSpan:
+    start, end = encoded.offsets[-1]
+    # A byte-level token may be a part of a character: decode all tokens of these characters.
+    context = span_tokens(encoded, start, end)
+    return TokenSpan(LAST, (len(encoded) - 1,), context, encoded.prompt.text[start:end].strip())
+
+
+def _of_span(encoded: PromptTokens, expression: str, position: Position, span: Span) -> TokenSpan:
+    text = encoded.prompt.text
+    tokens = span_tokens(encoded, span.start, span.end)
+    if not tokens:
+        message = f"{expression!r} is {text[span.start : span.end]!r}, which has no token"
+        hint = "mark a span that shows some text"
+        raise CfgenError(Problem("span-without-token", message, hint=hint))
+    if not position.offset:
+        return TokenSpan(expression, tokens, tokens, text[span.start : span.end].strip())
+    after = tokens[-1] + position.offset
+    if after >= len(encoded):
+        message = f"{expression!r} is {after - len(encoded) + 1} tokens past the end of the prompt"
+        raise CfgenError(Problem("position-past-end", message, hint="use a smaller offset"))
+    end = encoded.offsets[after][1]
+    whole = span_tokens(encoded, span.start, end)
+    return TokenSpan(expression, (after,), whole, text[span.start : end].strip())

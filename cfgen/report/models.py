@@ -12,7 +12,7 @@ from cfgen.paths import display
 from cfgen.report.style import grid
 
 if TYPE_CHECKING:
-    from cfgen.lm.registry import ModelListing
+    from cfgen.weights import ModelListing
 
 
 def model_list(listed: Sequence[ModelListing]) -> RenderableType:

@@ -7,7 +7,7 @@ import pytest
 from cfgen.analysis.behaviour import NO_ANSWER, behave, wrong_sides
 from cfgen.analysis.stats import rate
 from cfgen.errors import CfgenError
-from cfgen.lm.tokens import encode_pairs
+from cfgen.lm import encode_pairs
 
 
 def graded(lm, make, answers, designs=None):

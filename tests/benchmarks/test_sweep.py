@@ -19,8 +19,8 @@ from sweeps.tools import plain
 from sweeps.workloads import Options, make_jobs
 
 from cfgen.datasets import draw_pairs, recipe
+from cfgen.lm import LM
 from cfgen.lm.layout import find_layout
-from cfgen.lm.load import LM
 
 LAYERS, HEADS = 3, 4
 

@@ -7,7 +7,7 @@ import pytest
 
 from cfgen.cli.plan import _file_name
 from cfgen.errors import CfgenError, Problem
-from cfgen.lm.registry import list_models
+from cfgen.weights import list_models
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli
@@ -92,7 +92,7 @@ def test_accepting_is_passed_on(cli: Cli, monkeypatch: pytest.MonkeyPatch, verb:
         asked.append(accept_license)
         raise CfgenError(Problem("lm-licence", "enough"))
 
-    monkeypatch.setattr("cfgen.lm.find.find_weights", find)
+    monkeypatch.setattr("cfgen.weights.find_weights", find)
     assert cli(*verb).code == 2
     assert cli(*verb, "--accept-license").code == 2
     assert asked == [False, True]

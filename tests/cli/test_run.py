@@ -90,7 +90,7 @@ def made_up(
 def no_lm(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is loaded and nothing computed."""
     importlib.import_module("cfgen.lm.load")  # before what it imports is replaced
-    monkeypatch.setattr("cfgen.lm.find.find_weights", lambda name, **options: None)
+    monkeypatch.setattr("cfgen.weights.find_weights", lambda name, **options: None)
     monkeypatch.setattr("cfgen.lm.load.load_lm", lambda name, **options: None)
     monkeypatch.setattr("cfgen.analysis.experiment.run_experiment", made_up)
 

@@ -15,8 +15,8 @@ from cfgen.interventions import packed, reference
 from cfgen.interventions.edits import PATTERN, Branch, Edit, FromPrompt, Given, check_branches
 from cfgen.interventions.engine import choose_engine, open_chunk, run_chunk
 from cfgen.interventions.tally import Tally
+from cfgen.lm import LM
 from cfgen.lm.layout import find_layout
-from cfgen.lm.load import LM
 from cfgen.lm.places import BEFORE_BLOCKS, HEADWISE, Place
 from tests.families import tiny_model
 

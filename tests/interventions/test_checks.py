@@ -19,8 +19,7 @@ from cfgen.interventions.checks import (
 )
 from cfgen.interventions.engine import choose_engine
 from cfgen.interventions.swaps import align
-from cfgen.lm import locate
-from cfgen.lm.tokens import encode_pairs
+from cfgen.lm import encode_pairs, tokens
 
 LAYERS = (0, 1, 2, 3)
 
@@ -135,9 +134,9 @@ def test_columns_that_forget_the_padding_are_off_target(tiny_lm, swaps, monkeypa
 
 @pytest.mark.parametrize("shift", [-1, 1])
 def test_shifted_tokens_are_not_the_slot(tiny_lm, make, monkeypatch, shift):
-    real = locate.span_tokens
+    real = tokens.span_tokens
     monkeypatch.setattr(
-        locate, "span_tokens", lambda *given: tuple(token + shift for token in real(*given))
+        tokens, "span_tokens", lambda *given: tuple(token + shift for token in real(*given))
     )
     aligned = align(encode_pairs(tiny_lm.tokenizer, make.pairs(3)), Site(("drink_1",)))
     swaps = list(aligned.swaps.values())

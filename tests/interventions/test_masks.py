@@ -13,7 +13,7 @@ from cfgen.interventions.batches import Batch, position_ids
 from cfgen.interventions.masks import answer_mask, find_owners, prompt_mask, windows
 from cfgen.interventions.packing import Row, lay_out, pack
 from cfgen.interventions.reduction import Reduced
-from cfgen.lm.load import LM
+from cfgen.lm import LM
 from tests.interventions.branching import lm_of
 
 LAYERS = 3

@@ -5,7 +5,7 @@ import pytest
 from cfgen.counterfactuals import Site
 from cfgen.errors import CfgenError
 from cfgen.interventions.swaps import align
-from cfgen.lm.tokens import encode_pairs
+from cfgen.lm import encode_pairs
 
 WORDS = (
     "Ann Ben Cid Dora mug jar-let pot box tea milk juice water fills the with Then What does think "

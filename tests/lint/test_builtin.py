@@ -21,7 +21,7 @@ def test_clean_or_allowed_with_a_reason(task: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_clean_as_the_default_lm_has_tokens(task: str) -> None:
-    from cfgen.lm.tokenizer import load_tokenizer
+    from cfgen.lm import load_tokenizer
 
     assert lint_task(task, {"smollm2-135m": load_tokenizer("smollm2-135m")}).findings == ()
 

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from cfgen.errors import CfgenError
-from cfgen.lm.load import load_lm
+from cfgen.lm import load_lm
 
 
 def problem(name: str, **options: str):

@@ -14,8 +14,7 @@ import torch
 from gguf import GGUFReader
 from gguf.quants import dequantize
 
-from cfgen.lm.fetch import fetch
-from cfgen.lm.registry import load_entries
+from cfgen.weights import fetch, load_entries
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +37,9 @@ def reader(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CFGEN_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setitem(sys.modules, "cfgen.lm.convert", types.SimpleNamespace(convert_gguf=keep))
+        patch.setitem(
+            sys.modules, "cfgen.weights.conversion", types.SimpleNamespace(convert_gguf=keep)
+        )
         folder = fetch(load_entries()["smollm2-135m"])
     yield GGUFReader(folder / "model.gguf")
     shutil.rmtree(folder)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cfgen.errors import CfgenError
-from cfgen.lm.tokenizer import load_tokenizer
+from cfgen.lm import load_tokenizer
 
 TEXTS = ["Alice puts it in the box.", " of", "What is it with?\nAnswer:", "", "naïve 東京 🙂"]
 
@@ -46,7 +46,7 @@ def test_special_tokens_at_the_end_are_left_out(tiny_folder: Path, tmp_path: Pat
 
 def test_no_torch_is_imported(run_python: Callable[[str], str], tiny_folder: Path) -> None:
     said = run_python(
-        "import sys\nfrom cfgen.lm.tokenizer import load_tokenizer\n"
+        "import sys\nfrom cfgen.lm import load_tokenizer\n"
         f"print(len(load_tokenizer({str(tiny_folder)!r})('Alice puts it')[0]))\n"
         "print(*(name for name in ('torch', 'transformers') if name in sys.modules))"
     )

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from cfgen.counterfactuals import Pair, Side
 from cfgen.errors import CfgenError
-from cfgen.lm.locate import locate, span_tokens
-from cfgen.lm.tokens import Encoded, check_first_tokens, encode_pairs
+from cfgen.lm import PromptTokens, check_first_tokens, encode_pairs, locate, span_tokens
 from cfgen.prompts import Prompt, Span
 
 
@@ -105,7 +104,7 @@ def test_an_offset_counts_tokens_after_the_slot(tiny_lm):
 
 
 def test_a_span_without_a_token_is_an_error():
-    encoded = Encoded(Prompt("a b", (Span("x", 0, 1, 2),)), (5, 6), ((0, 1), (2, 3)))
+    encoded = PromptTokens(Prompt("a b", (Span("x", 0, 1, 2),)), (5, 6), ((0, 1), (2, 3)))
     with pytest.raises(CfgenError, match="span-without-token"):
         locate(encoded, "x")
     assert span_tokens(encoded, 0, 3) == (0, 1)

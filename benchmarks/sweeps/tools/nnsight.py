@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from cfgen.lm.load import LM
+from cfgen.lm import LM
 from sweeps.batches import batches
 from sweeps.jobs import HEAD, Collector, Job, Outcome
 

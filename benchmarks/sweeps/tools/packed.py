@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cfgen.lm.load import LM
+from cfgen.lm import LM
 from sweeps.engines import run_engine
 from sweeps.jobs import Job, Outcome
 

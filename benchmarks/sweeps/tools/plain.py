@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cfgen.lm.load import LM
+from cfgen.lm import LM
 from sweeps.batches import Batch, Inputs, batches
 from sweeps.jobs import HEAD, Cell, Collector, Job, Outcome
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from cfgen.lm.load import LM
+from cfgen.lm import LM
 from sweeps.batches import Batch, batches
 from sweeps.jobs import Cell, Collector, Job, Outcome
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cfgen.lm.load import LM
+from cfgen.lm import LM
 from sweeps.batches import Batch, batches
 from sweeps.jobs import HEAD, Cell, Collector, Job, Outcome
 from sweeps.tools.pyvene import COMPONENTS, PACKAGES, intervenable, locations

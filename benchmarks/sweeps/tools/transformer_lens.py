@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cfgen.lm.load import LM
+from cfgen.lm import LM
 from sweeps.batches import batches
 from sweeps.jobs import Cell, Collector, Job, Outcome
 

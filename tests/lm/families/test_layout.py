@@ -10,9 +10,9 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from cfgen.errors import CfgenError
+from cfgen.lm import load_lm
 from cfgen.lm.families import FAMILIES
 from cfgen.lm.layout import check_places, find_layout
-from cfgen.lm.load import load_lm
 from cfgen.lm.places import COMPONENTS, HEADWISE, Place
 from cfgen.lm.sums import check_sums
 from tests.families import ALL, TINY

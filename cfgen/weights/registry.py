@@ -11,10 +11,10 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from cfgen.errors import CfgenError, Problem, did_you_mean
-from cfgen.lm.cache import is_complete
-from cfgen.lm.entries import ADAPTER_FILES, AdapterEntry, BaseEntry, Entry, is_gguf
-from cfgen.lm.terms import is_accepted
 from cfgen.paths import display, find_all
+from cfgen.weights.cache import is_complete
+from cfgen.weights.entries import ADAPTER_FILES, AdapterEntry, BaseEntry, Entry, is_gguf
+from cfgen.weights.licences import is_accepted
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from cfgen.errors import CfgenError
-from cfgen.lm.load import load_lm
-from cfgen.lm.own import convert_own
-from tests.lm.gguf_files import write_llama
+from cfgen.lm import load_lm
+from cfgen.weights import convert_own
+from tests.weights.gguf_files import write_llama
 
 NAME = "gguf:my models/small.Q4_1.gguf"
 
@@ -61,7 +61,7 @@ def test_computes_what_transformers_computes(file, tmp_path, capfd):
 
 def test_converted_once_whatever_its_name(file, monkeypatch):
     first = load_lm(NAME)
-    monkeypatch.setattr("cfgen.lm.convert.convert_gguf", None)
+    monkeypatch.setattr("cfgen.weights.conversion.convert_gguf", None)
     assert load_lm(f"gguf:{file}").revision == first.revision
     moved = file.rename(file.parent / "other.gguf")
     assert load_lm(f"gguf:{moved}").revision == first.revision
@@ -151,7 +151,7 @@ def test_a_file_that_nobody_may_read(file, monkeypatch):
     def refuse(path: Path) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("cfgen.lm.own.read_header", refuse)
+    monkeypatch.setattr("cfgen.weights.own.read_header", refuse)
     assert "Permission denied" in problem().message
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from cfgen.errors import CfgenError
-from cfgen.lm.fetch import _recipe, fetch
-from cfgen.lm.registry import load_entries
+from cfgen.weights import fetch, load_entries
+from cfgen.weights.fetch import _recipe
 
 GGUF = random.Random(0).randbytes(3_000_000)
 
@@ -27,13 +27,15 @@ def convert_gguf(gguf, folder, *, progress):
     (folder / "model.safetensors").write_bytes(gguf.read_bytes()[::-1])
     progress("convert", 2, 2)
     with (pathlib.Path.cwd() / "conversions").open("a") as log: log.write("x")
-sys.modules["cfgen.lm.convert"] = types.SimpleNamespace(convert_gguf=convert_gguf)
+sys.modules["cfgen.weights.conversion"] = types.SimpleNamespace(convert_gguf=convert_gguf)
 """
 
 
 @pytest.fixture
 def shop_conversion(monkeypatch):
-    monkeypatch.setitem(sys.modules, "cfgen.lm.convert", types.ModuleType("cfgen.lm.convert"))
+    monkeypatch.setitem(
+        sys.modules, "cfgen.weights.conversion", types.ModuleType("cfgen.weights.conversion")
+    )
     exec(STAND_IN, {})
 
 
@@ -255,7 +257,7 @@ def test_disk_fills_while_converting(shop, monkeypatch):
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(sys.modules["cfgen.lm.convert"], "convert_gguf", full)
+    monkeypatch.setattr(sys.modules["cfgen.weights.conversion"], "convert_gguf", full)
     assert (problem().code, shop.left()) == ("lm-no-space", [])
 
 
@@ -265,7 +267,7 @@ def test_disk_fills_while_safetensors_writes(shop, monkeypatch):
     def full(*_: object, **__: object) -> None:
         raise SafetensorError("I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr(sys.modules["cfgen.lm.convert"], "convert_gguf", full)
+    monkeypatch.setattr(sys.modules["cfgen.weights.conversion"], "convert_gguf", full)
     assert (problem().code, shop.left()) == ("lm-no-space", [])
 
 
@@ -273,7 +275,7 @@ def test_a_file_that_transformers_does_not_know(shop, monkeypatch):
     def refuse(*_: object, **__: object) -> None:
         raise ValueError("GGUF model with architecture nonsense is not supported yet.")
 
-    monkeypatch.setattr(sys.modules["cfgen.lm.convert"], "convert_gguf", refuse)
+    monkeypatch.setattr(sys.modules["cfgen.weights.conversion"], "convert_gguf", refuse)
     found = problem()
     assert (found.code, shop.left()) == ("lm-convert", [])
     assert "nonsense" in found.message
@@ -300,7 +302,7 @@ def test_interrupted_anywhere(shop, step):
 
 
 def script(body: str) -> list[str]:
-    start = "from cfgen.lm.fetch import fetch\nfrom cfgen.lm.registry import load_entries\n"
+    start = "from cfgen.weights import fetch, load_entries\n"
     return [sys.executable, "-c", STAND_IN + start + body]
 
 

@@ -14,9 +14,9 @@ from typing import Any, NoReturn, TypeAlias
 from filelock import FileLock, Timeout
 
 from cfgen.errors import CfgenError, Problem
-from cfgen.lm.cache import Progress, cache_root, is_complete, write_provenance
-from cfgen.lm.signals import terminable
 from cfgen.paths import display
+from cfgen.weights.cache import Progress, cache_root, is_complete, write_provenance
+from cfgen.weights.signals import terminable
 
 Bring: TypeAlias = Callable[[Path, Path, Progress], Path]
 """``bring(work, converted, progress)`` brings the GGUF file into a folder of its own below
@@ -93,7 +93,7 @@ def _convert(gguf: Path, folder: Path, recipe: Recipe, progress: Progress) -> No
     """Convert, telling a full disk from a file that can't be converted at all."""
     from safetensors import SafetensorError
 
-    from cfgen.lm.convert import convert_gguf  # imports torch
+    from cfgen.weights.conversion import convert_gguf  # imports torch
 
     try:
         convert_gguf(gguf, folder, progress=progress)

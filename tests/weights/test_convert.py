@@ -9,11 +9,10 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from cfgen.errors import CfgenError
-from cfgen.lm.convert import convert_gguf
-from cfgen.lm.fetch import fetch
-from cfgen.lm.load import load_lm
-from cfgen.lm.registry import load_entries
-from tests.lm.gguf_files import (
+from cfgen.lm import load_lm
+from cfgen.weights import fetch, load_entries
+from cfgen.weights.conversion import convert_gguf
+from tests.weights.gguf_files import (
     GEMMA_LAYERS,
     LAYERS,
     SPECIAL,

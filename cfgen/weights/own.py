@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TypeAlias
 
 from cfgen.errors import CfgenError, Problem
-from cfgen.lm.cache import Progress, converted_folder, is_complete, no_progress
-from cfgen.lm.header import Header, read_header
-from cfgen.lm.make import Recipe, make
 from cfgen.paths import display
+from cfgen.weights.cache import Progress, converted_folder, is_complete, no_progress
+from cfgen.weights.copies import Recipe, make
+from cfgen.weights.gguf import Header, read_header
 
 CHUNK_BYTES = 1 << 24
 TOKENIZER_BYTES = 50_000_000
@@ -31,7 +31,7 @@ def convert_own(name: str, *, progress: Progress = no_progress) -> tuple[Path, s
 
     Args:
         name: ``gguf:FILE``.
-        progress: Called with ``hash`` and bytes, then as in :func:`cfgen.lm.make.make`.
+        progress: Called with ``hash`` and bytes, then as in :func:`cfgen.weights.copies.make`.
 
     Returns:
         The folder with the converted model, and ``sha256:...`` of the file.

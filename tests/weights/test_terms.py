@@ -10,11 +10,7 @@ import types
 import pytest
 
 from cfgen.errors import CfgenError
-from cfgen.lm.fetch import fetch
-from cfgen.lm.find import find_weights
-from cfgen.lm.page import plain_text
-from cfgen.lm.registry import list_models, load_entries
-from cfgen.lm.terms import terms_text
+from cfgen.weights import fetch, find_weights, list_models, load_entries, plain_text, terms_text
 
 GGUF = b"weights" * 1000
 PAGE = b"""<!DOCTYPE html><html><head><title>No</title><style>p {}</style></head><body>
@@ -32,7 +28,7 @@ def shop(open_shop, monkeypatch):
         shutil.copy(gguf, folder / "model.safetensors")
 
     module = types.SimpleNamespace(convert_gguf=convert_gguf)
-    monkeypatch.setitem(sys.modules, "cfgen.lm.convert", module)
+    monkeypatch.setitem(sys.modules, "cfgen.weights.conversion", module)
     return open_shop(GGUF, terms=PAGE)
 
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cfgen.errors import CfgenError, Problem, did_you_mean
-from cfgen.lm.cache import Progress, no_progress, sha256_of
-from cfgen.lm.entries import ADAPTER_FILES, AdapterEntry, BaseEntry, Entry, is_gguf
-from cfgen.lm.fetch import fetch
-from cfgen.lm.hub import hub_folder
-from cfgen.lm.own import convert_own
-from cfgen.lm.registry import load_entries
 from cfgen.paths import display
+from cfgen.weights.cache import Progress, no_progress, sha256_of
+from cfgen.weights.entries import ADAPTER_FILES, AdapterEntry, BaseEntry, Entry, is_gguf
+from cfgen.weights.fetch import fetch
+from cfgen.weights.hub import hub_folder
+from cfgen.weights.own import convert_own
+from cfgen.weights.registry import load_entries
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,10 @@
-"""Fixtures for the LM tests: another Python, and a package index of one's own."""
+"""Fixtures for the tests of getting an LM: a package index of one's own, and a GGUF file."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import re
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,34 +16,7 @@ import pytest
 if TYPE_CHECKING:
     import torch
 
-    from cfgen.lm.load import LM
-
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def python_environment() -> dict[str, str]:
-    """Today's environment, for another Python that is to import this checkout."""
-    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
-
-
-@pytest.fixture
-def run_python(python_environment: dict[str, str]) -> Callable[[str], str]:
-    """Run a script in another Python; returns what it printed."""
-
-    def run(script: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-c", script],
-            env=python_environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    return run
+    from cfgen.lm import LM
 
 
 def make_wheel(folder: Path, package: str, files: dict[str, bytes]) -> Path:
@@ -157,7 +128,7 @@ def small_llama(
     """A tiny Llama with the weights that are left in 4 bits, and the GGUF file with them."""
     import torch
 
-    from tests.lm import gguf_files as shape
+    from tests.weights import gguf_files as shape
 
     model = build_tiny_lm(
         layers=shape.LAYERS,

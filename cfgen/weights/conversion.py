@@ -18,9 +18,9 @@ from transformers import (
     modeling_gguf_pytorch_utils,
 )
 
-from cfgen.lm.cache import Progress, no_progress
-from cfgen.lm.header import Header, read_header
-from cfgen.lm.quiet import quiet
+from cfgen.weights.cache import Progress, no_progress
+from cfgen.weights.gguf import Header, read_header
+from cfgen.weights.quiet import quiet
 
 # What a 4-bit file holds is scale * code + offset with float16 scales and offsets. Of the 135M
 # weights of a Q4_1 file, 18 % are exact in bfloat16 and 52 % in float16; float32 is what it is

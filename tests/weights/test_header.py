@@ -9,7 +9,7 @@ from gguf import GGUFReader
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cfgen.lm.header import read_header
+from cfgen.weights import read_header
 
 
 def scalar(value: object) -> object:

