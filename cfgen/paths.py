@@ -7,12 +7,17 @@ user stands in comes first, then the built-ins that ship with the package.
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
+
+from cfgen.errors import CfgenError, Problem
 
 PROJECT_FOLDERS = ("causal_models", "templates", "data")
+NAME_BYTES = 200
+"""Longest name that becomes part of a path; file systems take 255 bytes, endings included."""
 
 _named: ContextVar[tuple[Path, ...]] = ContextVar("named", default=())
 
@@ -76,3 +81,46 @@ def display(path: str | os.PathLike[str]) -> str:
     absolute = os.path.abspath(path)
     relative = os.path.relpath(absolute)
     return relative if len(relative) < len(absolute) else absolute
+
+
+def plain_name(name: object, what: str, where: str = "") -> str:
+    """Check a name that becomes part of a path: one that stays where it is put, on every platform.
+
+    Whatever a file says that somebody wrote, and a path is made of, goes through here.
+
+    Args:
+        name: The name.
+        what: What is called so, for the message: ``a split of the dataset``.
+        where: Where it was read.
+
+    Returns:
+        The name, of a single component: no folder, none above (``..``), no absolute path; no
+        backslash, drive, or name that Windows reserves; not hidden, not too long for a file
+        system with something added, and of characters that can be seen or are spaces inside.
+
+    Raises:
+        CfgenError: It is something else (``unsafe-name``).
+    """
+    if isinstance(name, str) and _is_plain(name):
+        return name
+    raise CfgenError(
+        Problem(
+            "unsafe-name",
+            f"{what} is called {name!r:.80}, which must not become part of a path",
+            where=where,
+            hint=f"rename it: letters, digits, - and _ are safe, at most {NAME_BYTES} bytes",
+        )
+    )
+
+
+def _is_plain(name: str) -> bool:
+    kinds = {unicodedata.category(mark) for mark in name}  # C: control, format, surrogate
+    return (
+        0 < len(name.encode("utf-8", "replace")) <= NAME_BYTES
+        and not set(name) & set('/\\<>:"|?*')
+        and not any(kind[0] == "C" or kind in ("Zl", "Zp") for kind in kinds)
+        and name == name.strip()
+        and name[0] not in ".-~"
+        and name[-1] != "."
+        and not PureWindowsPath(name).is_reserved()
+    )

@@ -101,6 +101,7 @@ class Results(BaseModel):
         dropped: Reason -> pairs dropped by the filter.
         unaligned: Label of a site -> reason -> kept pairs that could not be swapped there.
         files: What the run wrote into its folder.
+        sha256: Its hashes, see :func:`cfgen.folders.write_record`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -129,14 +130,14 @@ class Results(BaseModel):
     dtype: str
     versions: dict[str, str]
     settings: dict[str, Plain]
-    files: tuple[str, ...]
+    files: tuple[str, ...] = ()
+    sha256: dict[str, str] = {}
 
 
 def as_results(
     experiment: Experiment,
     seed: int,
     settings: Mapping[str, Plain],
-    files: list[str],
 ) -> Results:
     """Bring an experiment into the form of ``results.json``.
 
@@ -144,10 +145,9 @@ def as_results(
         experiment: What came out.
         seed: The seed that the pairs were made with.
         settings: Further choices of the caller.
-        files: What the run wrote.
 
     Returns:
-        The record.
+        The record; which files there are, its writer adds.
     """
     seen = experiment.behaviour
     return Results(
@@ -193,7 +193,6 @@ def as_results(
         versions={"python": platform.python_version()}
         | {name: _version(name) for name in _LIBRARIES},
         settings=dict(settings),
-        files=tuple(files),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 
 from cfgen.analysis.experiment import Experiment
 from cfgen.analysis.records import Plain, Results, as_results
-from cfgen.folders import files_in, new_folder
+from cfgen.folders import new_folder, write_record
 
 OUTPUTS = "outputs.parquet"
 RESULTS = "results.json"
@@ -57,10 +58,9 @@ def write_results(
         pq.write_table(_table(experiment), new / OUTPUTS, compression="zstd")
         if also is not None:
             also(new)
-        names = list(files_in(new, RESULTS))
-        results = as_results(experiment, seed, settings or {}, names)
-        text = results.model_dump_json(indent=2) + "\n"
-        (new / RESULTS).write_text(text, encoding="utf-8", newline="\n")
+        results = as_results(experiment, seed, settings or {})
+        content = json.loads(results.model_dump_json())
+        results = Results.model_validate(write_record(new, RESULTS, content))
     return results
 
 

@@ -12,7 +12,7 @@ from cfgen.cli.layers import parse_layers
 from cfgen.cli.progress import Progress
 from cfgen.errors import CfgenError, Problem
 from cfgen.folders import check_replaceable
-from cfgen.paths import display
+from cfgen.paths import display, plain_name
 
 if TYPE_CHECKING:
     from cfgen.analysis.records import Results
@@ -80,7 +80,7 @@ def make_plan(
     sites = sites_of(made.task, made.design, hypotheses)
     swept = parse_layers(layers) if layers is not None else None
     named = model or made.task.default_model
-    folder = out or Path("runs", f"{made.task.name}-{made.design.name}-{_file_name(named)}")
+    folder = out or Path("runs", _folder_name(made.task.name, made.design.name, named))
     check_replaceable(folder, record="results.json")
     return Plan(
         task=made.task,
@@ -194,8 +194,9 @@ def _find(plan: Plan, report: Progress, accept_license: bool) -> None:
         raise CfgenError(Problem("no-default-model", message, where, hint)) from error
 
 
-def _file_name(model: str) -> str:
-    """The name of an LM as part of a folder's name: the last part of a path, no ``gguf``."""
+def _folder_name(task: str, design: str, model: str) -> str:
+    """Name of the folder of a run; of an LM, the last part of its path, without ``gguf``."""
     if model.startswith("gguf:"):
         model = model.removeprefix("gguf:").removesuffix(".gguf")
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", model.rstrip("/").rpartition("/")[2]).strip("-.")
+    last = re.sub(r"[^A-Za-z0-9._-]+", "-", model.rstrip("/").rpartition("/")[2]).strip("-.")
+    return plain_name(f"{task}-{design}-{last}", "the run")

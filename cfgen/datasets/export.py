@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 
 from cfgen.datasets.contexts import Encode, answer_tokens, span_range
 from cfgen.errors import CfgenError, Problem, did_you_mean
-from cfgen.folders import files_in, new_folder
-from cfgen.paths import display
+from cfgen.folders import new_folder, write_record
+from cfgen.paths import display, plain_name
 
 RECORD = "export.json"
 LAST = "last"
@@ -84,13 +84,12 @@ def export(
         counts = {}
         for split, file in files.items():
             counts[split] = 0
-            with (fresh / f"{split}.jsonl").open("w", encoding="utf-8", newline="\n") as lines:
+            with (fresh / f"{split}.jsonl").open("x", encoding="utf-8", newline="\n") as lines:
                 for row in _rows(file):
                     made = TOOLS[tool](row, chosen, encode)
                     lines.write(json.dumps(made, ensure_ascii=False) + "\n")
                     counts[split] += 1
-        exported = Exported(tool, counts, chosen, tuple(files_in(fresh, RECORD)))
-        record = {
+        content = {
             "tool": tool,
             "task": manifest["task"],
             "design": manifest["design"],
@@ -99,19 +98,20 @@ def export(
             "label": chosen,
             "tokenizer": tokenizer[0] if tokenizer else None,
             "rows": counts,
-            "files": exported.files,
         }
-        text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
-        (fresh / RECORD).write_text(text, encoding="utf-8", newline="\n")
-    return exported
+        files = write_record(fresh, RECORD, content)["files"]
+    return Exported(tool, counts, chosen, tuple(files))
 
 
 def _read(dataset: Path) -> tuple[dict[str, Any], dict[str, Path]]:
     """Manifest and Parquet files of a dataset."""
+    file = dataset / "manifest.json"
     try:
-        manifest = json.loads((dataset / "manifest.json").read_text(encoding="utf-8"))
+        manifest = json.loads(file.read_text(encoding="utf-8"))
         found = {
-            split: dataset / "data" / f"{split}-00000-of-00001.parquet"
+            plain_name(split, "a split of the dataset", display(file)): dataset
+            / "data"
+            / f"{split}-00000-of-00001.parquet"
             for split in manifest["splits"]
         }
         _ = manifest["contrast"], manifest["task"], manifest["design"]

@@ -21,7 +21,7 @@ from cfgen.datasets.recipes import Recipe, pair_stream, recipe
 from cfgen.datasets.rows import row_tables
 from cfgen.datasets.splits import FRACTIONS, Split
 from cfgen.datasets.summary import SplitSummary, Tally
-from cfgen.folders import files_in, new_folder
+from cfgen.folders import new_folder, write_record
 from cfgen.tasks import Task
 
 ROW_GROUP = 2000
@@ -138,16 +138,14 @@ def write_dataset(
                     if jsonl:
                         _append_jsonl(fresh / "jsonl" / f"{split.name}.jsonl", group)
             summaries[split.name] = tally.summary(split)
-        files = files_in(fresh, "manifest.json", "README.md")
         wanted = wanted or Wanted()
         if progress:
             progress("auditing", 0, recipe.n)
         audit = audit_folder(fresh, recipe, wanted)
-        manifest = make_manifest(recipe, summaries, audit, wanted, files)
-        (fresh / "manifest.json").write_text(
-            manifest.model_dump_json(indent=2) + "\n", encoding="utf-8", newline="\n"
-        )
+        manifest = make_manifest(recipe, summaries, audit, wanted)
         write_card(fresh / "README.md", recipe.task, recipe.design, manifest, examples[0])
+        content = json.loads(manifest.model_dump_json())
+        manifest = Manifest.model_validate(write_record(fresh, "manifest.json", content))
     return manifest
 
 

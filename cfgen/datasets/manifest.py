@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import version
 
 from pydantic import BaseModel, ConfigDict
@@ -44,6 +44,7 @@ class Manifest(BaseModel):
         leakage: What splits share.
         libraries: Versions that the bytes depend on.
         files: Everything that was written.
+        sha256: Its hashes, see :func:`cfgen.folders.write_record`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -67,7 +68,8 @@ class Manifest(BaseModel):
     shortcuts: tuple[Shortcut, ...]
     leakage: tuple[Leak, ...]
     libraries: dict[str, str]
-    files: tuple[str, ...]
+    files: tuple[str, ...] = ()
+    sha256: dict[str, str] = {}
 
 
 def make_manifest(
@@ -75,9 +77,8 @@ def make_manifest(
     splits: Mapping[str, SplitSummary],
     audit: Audit,
     wanted: Wanted,
-    files: Sequence[str],
 ) -> Manifest:
-    """Put together the manifest of a dataset."""
+    """Put together the manifest of a dataset; which files there are, its writer adds."""
     task, design = recipe.task, recipe.design
     return Manifest(
         task=task.name,
@@ -102,5 +103,4 @@ def make_manifest(
             "python": platform.python_version(),
             **{name: version(name) for name in _LIBRARIES},
         },
-        files=tuple(files),
     )

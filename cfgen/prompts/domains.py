@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cfgen.causal import Choice, Words
 from cfgen.errors import CfgenError, Problem, caller_place
-from cfgen.paths import display, find_all, project_of, project_roots
+from cfgen.paths import display, find_all, plain_name, project_of, project_roots
 from cfgen.prompts.lexicons import faker_names, load_lexicon
 
 
@@ -46,7 +46,7 @@ def templates(task: str) -> Choice:
     project = _calling_project()
     found = {
         path.stem
-        for folder in find_all(f"templates/{task}", *project)
+        for folder in find_all(f"templates/{plain_name(task, 'a task')}", *project)
         for path in folder.glob("*.jinja")
         if not path.name.startswith("_")
     }

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cfgen.errors import CfgenError, Problem, did_you_mean
-from cfgen.paths import display, find_all
+from cfgen.paths import display, find_all, plain_name
 from cfgen.prompts.source import read_text
 
 PATIENCE = 20_000
@@ -51,6 +51,7 @@ def load_lexicon(name: str, *first: Path) -> Lexicon:
     Raises:
         CfgenError: There is no such file or there are two, or everything that is wrong in it.
     """
+    plain_name(name, "a lexicon")
     folders = list(find_all("data/lexicons", *first))
     for folder in folders:
         paths = [path for kind in ("txt", "tsv") if (path := folder / f"{name}.{kind}").is_file()]

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import TemplateSyntaxError, nodes
 
 from cfgen.errors import CfgenError, Problem, did_you_mean
-from cfgen.paths import display, find_all, project_roots
+from cfgen.paths import display, find_all, plain_name, project_roots
 from cfgen.prompts.environment import PromptEnvironment
 from cfgen.prompts.names import survey_file
 from cfgen.prompts.source import Source, read_source, read_text
@@ -113,7 +113,7 @@ def _slot_inputs(slots: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
 def _template_files(task: str, *first: Path) -> dict[str, Path]:
     """Every template file of a task by name; the first root that has it wins."""
     files: dict[str, Path] = {}
-    for folder in find_all(f"templates/{task}", *first):
+    for folder in find_all(f"templates/{plain_name(task, 'a task')}", *first):
         for path in sorted(folder.glob("*.jinja")):
             files.setdefault(path.name, path)
     if not any(not name.startswith("_") for name in files):
