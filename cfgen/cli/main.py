@@ -27,6 +27,7 @@ from cfgen.cli.run import run
 from cfgen.cli.show import show
 from cfgen.cli.tasks import tasks
 from cfgen.cli.watch import watch
+from cfgen.processes import leave_current_folder
 
 app = typer.Typer(
     cls=Verbs,
@@ -87,6 +88,7 @@ def common(
 
 def main() -> None:
     """Run the command line. Exit codes: 0 ok, 1 findings, 2 a mistake in what was asked for."""
+    leave_current_folder()
     signal.signal(signal.SIGTERM, _end)
     # Threads of torch that wait by spinning take the cores from whatever else runs: two runs
     # on two cores then hold each other up for most of the time. Must be set before torch is loaded.

@@ -22,6 +22,7 @@ from cfgen.datasets.chunks import CHUNK, Chunk, ChunkMaker, chunk_maker, chunk_s
 from cfgen.datasets.recipes import Recipe
 from cfgen.datasets.splits import Split
 from cfgen.errors import CfgenError, Problem
+from cfgen.processes import safe_start
 from cfgen.tasks import load_task
 
 
@@ -57,7 +58,8 @@ class Workers:
             Path.cwd(), task.path, task.content_hash, pools, replace(recipe, task=nothing)
         )
         self._count = count
-        resource_tracker.ensure_running()  # a process of Python's own, which changes the mask below
+        with safe_start():  # a process of Python's own, which changes the mask below
+            resource_tracker.ensure_running()
         self._pool = ProcessPoolExecutor(
             count, mp_context=_context(), initializer=_begin, initargs=(order,)
         )
@@ -88,7 +90,7 @@ class Workers:
             try:
                 while len(waiting) < min(2 * self._count, max(1, -(-missing // CHUNK))):
                     begin, start = start, start + chunk_size(missing)
-                    with _uninterrupted():
+                    with safe_start(), _uninterrupted():
                         waiting.append(self._pool.submit(_make, split, begin, start))
                 return waiting.popleft().result()
             except BrokenProcessPool as error:

@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import subprocess
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from cfgen.errors import CfgenError
 from cfgen.lint.finding import Finding
+from cfgen.processes import python_code, python_environment
 from cfgen.tasks import Task, load_task
 
 INPUTS = 100
 """How many inputs the variables are computed for."""
 
+MARK = "values:"
+"""What the line of values begins with, which tells it from what a task prints."""
+
 
 def check_determinism(task: Task) -> Iterable[Finding]:
     """Variables, or domains of inputs, that differ between two runs of Python."""
     one, other = (values_elsewhere(task.path, seed) for seed in (1, 2))
-    if len(one) != len(other):
+    if isinstance(one, str) and isinstance(other, str):
+        yield Finding(
+            "check-not-run",
+            "whether the task gives the same values every time was not checked: it runs here, but "
+            "not in a process of its own",
+            task.where,
+            "mend what follows; files that the task imports have to be installed, or found by "
+            "PYTHONPATH, since the current folder is not looked in",
+            detail=one,
+        )
+        return
+    if isinstance(one, str) or isinstance(other, str) or len(one) != len(other):
         yield _finding(task, "", "running it works in one process and fails in another")
         return
     told: set[str] = set()
@@ -54,21 +67,30 @@ def _finding(task: Task, name: str, message: str) -> Finding:
     )
 
 
-def values_elsewhere(path: Path, seed: int) -> list[dict[str, str]]:
-    """Values of all variables for some inputs, computed in a process with this hash seed."""
-    environment = {**os.environ, "PYTHONHASHSEED": str(seed)}
+def values_elsewhere(path: Path, seed: int) -> list[dict[str, str]] | str:
+    """Values of all variables for some inputs, computed in a process with this hash seed.
+
+    Returns:
+        The values, or what the process said instead if it gave none.
+    """
     code = f"from cfgen.lint.determinism import print_values; print_values({str(path)!r})"
     ended = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+        python_code(code),
+        env=python_environment(PYTHONHASHSEED=str(seed), PYTHONIOENCODING="utf-8"),
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
     )
-    if ended.returncode:
-        return []
-    found: list[dict[str, str]] = json.loads(ended.stdout.splitlines()[-1])
+    lines = [line for line in ended.stdout.splitlines() if line.startswith(MARK)]
+    if ended.returncode or not lines:
+        return (ended.stderr or ended.stdout).strip() or f"it ended with {ended.returncode}"
+    found: list[dict[str, str]] = json.loads(lines[-1].removeprefix(MARK))
     return found
 
 
 def print_values(path: str) -> None:
-    """Print the values of all variables for some inputs as JSON, in the last line."""
+    """Print the values of all variables for some inputs as JSON, in a line that is marked."""
     model = load_task(path).causal_model
     rng = random.Random(0)
     found: list[Mapping[str, str]] = []
@@ -78,7 +100,7 @@ def print_values(path: str) -> None:
         except CfgenError:  # reported by what draws pairs
             continue
         found.append({name: canonical(value) for name, value in values.items()})
-    print(json.dumps(found))
+    print(f"\n{MARK} {json.dumps(found)}")
 
 
 def canonical(value: Any) -> str:

