@@ -28,7 +28,7 @@ LEAVE_A_MARK = (
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with modules that are called as others, and a task; each leaves a mark if it is run."""
+    """Modules called as others are, and a task; each leaves a mark if it is run."""
     for name in SHADOWS:
         (tmp_path / f"{name}.py").write_text(LEAVE_A_MARK, encoding="utf-8")
     (tmp_path / "causal_models").mkdir()
