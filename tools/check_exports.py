@@ -28,8 +28,7 @@ from cfgen.datasets import recipe, write_dataset
 from cfgen.datasets.export import NEED_TOKENS, TOOLS, export
 from cfgen.interventions.edits import Branch, Edit, FromPrompt
 from cfgen.interventions.jobs import run_branches
-from cfgen.lm import LM, load_tokenizer
-from cfgen.lm.places import Place
+from cfgen.lm import LM, Place, load_tokenizer
 
 MODEL, LAYER, PAIRS = "smollm2-135m", 25, 6
 TASK, DESIGN = "ioi", "fresh_names"

@@ -25,7 +25,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Run the tool and describe what came out."""
     import torch
 
-    from cfgen.lm.layout import find_layout
+    from cfgen.lm import find_layout
     from sweeps.counting import Counter
     from sweeps.floor import find_floor
     from sweeps.jobs import read_job

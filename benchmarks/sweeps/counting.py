@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook
 
-from cfgen.lm.layout import Layout
+from cfgen.lm import Layout
 
 
 class Counter:

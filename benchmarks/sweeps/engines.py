@@ -8,8 +8,7 @@ import torch
 
 from cfgen.interventions.edits import Branch, Edit, FromPrompt, check_branches
 from cfgen.interventions.engine import choose_engine, open_chunk, run_chunk
-from cfgen.lm import LM
-from cfgen.lm.places import Place
+from cfgen.lm import LM, Place
 from sweeps.jobs import Cell, Collector, Job, Outcome
 
 

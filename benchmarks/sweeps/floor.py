@@ -15,8 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cfgen.lm import LM
-from cfgen.lm.layout import Layout
+from cfgen.lm import LM, Layout
 from sweeps.jobs import Cell, Job
 
 ROWS = 512

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from cfgen.counterfactuals import Pair, Site
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.interventions.sweeps import place_of
-from cfgen.lm import LM, PairTokens
-from cfgen.lm.layout import Layout, check_places
+from cfgen.lm import LM, Layout, PairTokens, check_places
 
 
 def check_arguments(

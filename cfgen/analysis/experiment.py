@@ -31,8 +31,7 @@ from cfgen.interventions.swaps import Aligned, align
 from cfgen.interventions.sweeps import layers_of
 from cfgen.interventions.tally import Tally
 from cfgen.interventions.verification import VERIFIED
-from cfgen.lm import LM, PairTokens, check_first_tokens, encode_pairs
-from cfgen.lm.sums import check_sums
+from cfgen.lm import LM, PairTokens, check_first_tokens, check_sums, encode_pairs
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,7 @@ from cfgen.interventions.answers import Cost
 from cfgen.interventions.batches import Batch, by_length, make_batch
 from cfgen.interventions.memory import Budget, within_memory
 from cfgen.interventions.values import Reads, Values, Where, merge, reading
-from cfgen.lm import LM
-from cfgen.lm.layout import Layout
+from cfgen.lm import LM, Layout
 
 Run = Callable[[Batch, Sequence[int]], Tensor]
 """Runs a batch of prompts, whose indices are given, to the logits after each."""

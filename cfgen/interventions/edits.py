@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 
 from cfgen.errors import CfgenError, Problem
-from cfgen.lm import SHOWN
-from cfgen.lm.layout import Layout, check_places
-from cfgen.lm.places import HEADWISE, Place
-
-PATTERN = "attn_pattern"
+from cfgen.lm import SHOWN, Layout, Place, check_places
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +119,7 @@ def _wrong(
     if len(set(edit.positions)) != len(edit.positions):
         yield "a position is named twice in one edit"
     if isinstance(value, Given):
-        shape, wanted = tuple(value.values.shape), _shape(layout, edit.place, length)
+        shape, wanted = tuple(value.values.shape), layout.shape_of(edit.place, length)
         if shape[:1] != (len(edit.positions),):
             yield f"{len(edit.positions)} positions, but values for {shape[0] if shape else 'none'}"
         elif shape[1:] != wanted:
@@ -136,22 +131,8 @@ def _wrong(
     yield from _outside(value.positions, len(prompts[value.prompt]), f"prompt {value.prompt}")
     if len(value.positions) != len(edit.positions):
         yield f"{len(edit.positions)} positions take their values from {len(value.positions)}"
-    if edit.place.component == PATTERN and len(prompts[value.prompt]) != length:
+    if edit.place.row.over_keys and len(prompts[value.prompt]) != length:
         yield f"attention patterns of prompts with {len(prompts[value.prompt])} and {length} tokens"
-
-
-def _shape(layout: Layout, place: Place, length: int) -> tuple[int, ...]:
-    """What one token of a prompt of some length has at a place."""
-    name = place.component
-    if name == "mlp_neuron":
-        return (len(place.neurons) or layout.neurons,)
-    if name == "embed":
-        embed: Any = layout.module(layout.family.embed)
-        return (embed.weight.shape[1],)
-    if name not in HEADWISE:
-        return (layout.width,)
-    width = length if name == PATTERN else layout.head_width
-    return (width,) if place.head is not None else (layout.heads_of(name), width)
 
 
 def _outside(positions: Sequence[int], length: int, what: str) -> Iterator[str]:

@@ -20,8 +20,7 @@ from cfgen.interventions.memory import DEFAULT, Budget
 from cfgen.interventions.support import check_rotations, why_not_packed
 from cfgen.interventions.tally import Tally
 from cfgen.interventions.values import needed
-from cfgen.lm import LM
-from cfgen.lm.layout import Layout, find_layout
+from cfgen.lm import LM, Layout, find_layout
 
 ENGINES = ("auto", "packed", "reference")
 BATCH_SIZE = 16

@@ -14,9 +14,7 @@ from cfgen.interventions.batches import Batch
 from cfgen.interventions.clean import forward
 from cfgen.interventions.firing import Firing
 from cfgen.interventions.reduction import Reduced
-from cfgen.lm import LM
-from cfgen.lm.layout import Layout, hook
-from cfgen.lm.places import Place
+from cfgen.lm import LM, Layout, Place, hook
 
 
 @dataclass(frozen=True, slots=True)

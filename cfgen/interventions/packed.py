@@ -25,8 +25,7 @@ from cfgen.interventions.packed_forward import run_forward
 from cfgen.interventions.packing import Row, pack
 from cfgen.interventions.reduction import Filled, Reduced, reduce_branches
 from cfgen.interventions.values import needed
-from cfgen.lm import LM
-from cfgen.lm.layout import Layout
+from cfgen.lm import LM, Layout
 
 SELF_TESTS = 2
 """Per chunk and reason, how many of the branches that need no run are run nevertheless."""

@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from cfgen.interventions.answers import Answered, Cost, most_likely
-from cfgen.interventions.edits import PATTERN, Edit
+from cfgen.interventions.edits import Edit
 from cfgen.interventions.masks import Owners, answer_mask, find_owners, prompt_mask, windows
 from cfgen.interventions.original import Original
 from cfgen.interventions.packing import Columns, Row, lay_out
@@ -25,8 +25,7 @@ from cfgen.interventions.reduction import Reduced
 from cfgen.interventions.stepping import Entry, Stepping, stepping
 from cfgen.interventions.values import Values
 from cfgen.interventions.writes import Placed, check_tokens, make_writes, writing
-from cfgen.lm import LM
-from cfgen.lm.layout import Layout
+from cfgen.lm import LM, Layout
 
 
 def run_forward(
@@ -182,7 +181,7 @@ class _Packed:
                 for edit in branch.edits:
                     at = tuple(column[position] for position in edit.positions)
                     tokens = tuple(ids[position] for position in edit.positions)
-                    keys = self._keys(row.prompt, column) if _is_pattern(edit) else ()
+                    keys = self._keys(row.prompt, column) if edit.place.row.over_keys else ()
                     yield Placed(edit, r, at, tokens, keys), _enters_with(edit, branch.level)
 
     def _keys(self, prompt: int, column: Mapping[int, int]) -> tuple[int, ...]:
@@ -230,12 +229,7 @@ def _prefix(original: Original, owners: Owners) -> DynamicCache:
     return cache
 
 
-def _is_pattern(edit: Edit) -> bool:
-    return edit.place.component == PATTERN
-
-
 def _enters_with(edit: Edit, level: int) -> bool:
     """Whether an edit is one of the state that a branch enters with."""
-    place = edit.place
-    boundary = {"resid_pre": place.layer, "resid_post": place.layer + 1}.get(place.component)
-    return level > 0 and boundary == level
+    boundary = edit.place.row.boundary
+    return level > 0 and boundary is not None and edit.place.layer + boundary == level

@@ -11,23 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cfgen.interventions.edits import Branch, Edit, FromPrompt
+from cfgen.lm import Stage
 
 SAME_VALUES = "the values written are those that are there"
 OUT_OF_REACH = "nothing after the edit leads to the answer"
-
-_AFTER_KEYS = frozenset(
-    [
-        "resid_mid",
-        "resid_post",
-        "attn_out",
-        "head_out",
-        "q",
-        "mlp_out",
-        "mlp_neuron",
-        "attn_pattern",
-    ]
-)
-"""Components behind the keys and values of their block: no other token of the block sees them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +128,7 @@ def _changing(
     value = edit.value
     if not isinstance(value, FromPrompt):
         return set(edit.positions)
-    if edit.place.component == "embed":
+    if edit.place.row.decided_by == "token":
         ids, others = prompts[prompt], prompts[value.prompt]
         return {
             p for p, q in zip(edit.positions, value.positions, strict=True) if ids[p] != others[q]
@@ -151,7 +138,7 @@ def _changing(
         shared[key] = _common(prompts[prompt], prompts[value.prompt])
     common = shared[key]
     pairs = zip(edit.positions, value.positions, strict=True)
-    if edit.place.component == "pos_embed":
+    if edit.place.row.decided_by == "position":
         return {p for p, q in pairs if p != q}
     return {p for p, q in pairs if p != q or p >= common}
 
@@ -178,7 +165,7 @@ def _held(prompt: int, edits: Sequence[Edit], level: int, layers: int) -> set[in
     for edit in edits:
         value = edit.value
         if (
-            edit.place.component in ("resid_pre", "resid_post")
+            edit.place.row.boundary is not None
             and isinstance(value, FromPrompt)
             and value.prompt == prompt
             and value.positions == edit.positions
@@ -207,19 +194,14 @@ def _only(edit: Edit, positions: Sequence[int]) -> Edit:
 
 def _enters(edit: Edit) -> int:
     """The block whose input is the last state that an edit leaves alone, or is what it writes."""
-    if edit.place.component in ("embed", "pos_embed"):
-        return 0
-    return edit.place.layer + (edit.place.component == "resid_post")
+    return edit.place.layer + (edit.place.row.boundary or 0)
 
 
-def _moment(edit: Edit) -> int:
-    """When an edit is made: before, at the input of, within or at the output of a block."""
-    if edit.place.component in ("embed", "pos_embed"):
-        return -1
-    within = {"resid_pre": 0, "resid_post": 2}.get(edit.place.component, 1)
-    return 3 * edit.place.layer + within
+def _moment(edit: Edit) -> tuple[int, Stage]:
+    """When an edit is made."""
+    return edit.place.layer, edit.place.row.stage
 
 
 def _late(edit: Edit, layers: int) -> bool:
     """Whether an edit in the last block is made where no other token sees it any more."""
-    return edit.place.layer == layers - 1 and edit.place.component in _AFTER_KEYS
+    return edit.place.layer == layers - 1 and edit.place.row.behind_keys

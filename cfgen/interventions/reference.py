@@ -13,12 +13,11 @@ import torch
 from cfgen.interventions.answers import Answered, Cost, most_likely
 from cfgen.interventions.batches import Batch, make_batch
 from cfgen.interventions.clean import forward
-from cfgen.interventions.edits import PATTERN, Branch
+from cfgen.interventions.edits import Branch
 from cfgen.interventions.memory import Budget, within_memory
 from cfgen.interventions.values import Values
 from cfgen.interventions.writes import Placed, check_tokens, make_writes, writing
-from cfgen.lm import LM
-from cfgen.lm.layout import Layout
+from cfgen.lm import LM, Layout
 
 
 def run_all(
@@ -127,6 +126,6 @@ def _placed(
             columns = tuple(batch.column(row, position) for position in edit.positions)
             tokens = tuple(ids[position] for position in edit.positions)
             keys: tuple[int, ...] = ()
-            if edit.place.component == PATTERN:
+            if edit.place.row.over_keys:
                 keys = tuple(batch.column(row, position) for position in range(len(ids)))
             yield Placed(edit, row, columns, tokens, keys)

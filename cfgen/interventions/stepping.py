@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from cfgen.errors import CfgenError, Problem
-from cfgen.lm.layout import Layout
+from cfgen.lm import Layout
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 
 from cfgen.counterfactuals import Side, Site
 from cfgen.errors import CfgenError, Problem
-from cfgen.interventions.edits import PATTERN
-from cfgen.lm import LAST, PairTokens, PromptTokens, TokenSpan, locate
+from cfgen.lm import COMPONENTS, LAST, PairTokens, PromptTokens, TokenSpan, locate
 from cfgen.prompts.positions import Position, parse_position
 
 
@@ -105,8 +104,8 @@ class _NotAligned(Exception):
 def _swap(pair: PairTokens, site: Site) -> Swap:
     to: list[TokenSpan] = []
     of: list[TokenSpan] = []
-    if site.component == PATTERN and len(pair.original) != len(pair.counterfactual):
-        raise _NotAligned(f"{PATTERN}: not the same number of tokens in both prompts")
+    if COMPONENTS[site.component].over_keys and len(pair.original) != len(pair.counterfactual):
+        raise _NotAligned(f"{site.component}: not the same number of tokens in both prompts")
     for expression in site.positions:
         targets = locate(pair.original, expression)
         other = expression

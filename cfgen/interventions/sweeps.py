@@ -8,7 +8,7 @@ from cfgen.counterfactuals import Site
 from cfgen.errors import CfgenError, Problem
 from cfgen.interventions.edits import Branch, Edit, FromPrompt
 from cfgen.interventions.swaps import Swap
-from cfgen.lm.places import BEFORE_BLOCKS, Place
+from cfgen.lm import COMPONENTS, Place
 
 HELD = "resid_post"
 """Frozen positions are held here, in every layer."""
@@ -35,7 +35,7 @@ def layers_of(site: Site, layers: Iterable[int] | None, count: int) -> tuple[int
         message = f"no layer {', '.join(map(str, wrong))}" if wrong else "no layer was chosen"
         hint = f"the LM has layers 0 to {count - 1}"
         raise CfgenError(Problem("no-such-layer", message, hint=hint))
-    return (0,) if site.component in BEFORE_BLOCKS else chosen
+    return (0,) if COMPONENTS[site.component].before_blocks else chosen
 
 
 def place_of(site: Site, layer: int) -> Place:

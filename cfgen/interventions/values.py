@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from cfgen.interventions.batches import Batch
-from cfgen.interventions.edits import PATTERN, Edit, FromPrompt
+from cfgen.interventions.edits import Edit, FromPrompt
 from cfgen.interventions.firing import Firing
-from cfgen.lm.layout import Layout, hook
-from cfgen.lm.places import Place
+from cfgen.lm import COMPONENTS, Layout, Place, hook
 
 Where = tuple[str, int]
 """Component and layer."""
@@ -123,7 +122,7 @@ def merge(parts: Iterable[tuple[Sequence[int], Reads, Mapping[Where, Tensor]]]) 
 
 
 def _joined(where: Where, tensors: Sequence[Tensor]) -> Tensor:
-    if where[0] == PATTERN:  # pad to as many keys as the longest prompt has
+    if COMPONENTS[where[0]].over_keys:  # pad to as many keys as the longest prompt has
         keys = max(tensor.shape[-1] for tensor in tensors)
         tensors = [torch.nn.functional.pad(t, (0, keys - t.shape[-1])) for t in tensors]
     return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))
@@ -135,7 +134,7 @@ def _reader(
     def use(view: Tensor) -> None:
         device = view.device
         values = view[rows.to(device), columns.to(device)]  # (tokens, *shape), a copy
-        if where[0] == PATTERN:  # keys counted from the prompt's first token, not the padding
+        if COMPONENTS[where[0]].over_keys:  # keys count from the first token, not from the padding
             shifted = torch.arange(values.shape[-1], device=device) + pads.to(device)[:, None]
             index = shifted.clamp(max=values.shape[-1] - 1)[:, None, :]  # (tokens, 1, keys)
             values = values.gather(-1, index.expand_as(values))

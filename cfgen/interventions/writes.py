@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 
 from cfgen.errors import CfgenError, Problem
-from cfgen.interventions.edits import PATTERN, Edit, FromPrompt
+from cfgen.interventions.edits import Edit, FromPrompt
 from cfgen.interventions.firing import Firing
 from cfgen.interventions.values import Values, Where
-from cfgen.lm.layout import Layout, hook
-from cfgen.lm.places import Place
+from cfgen.lm import Layout, Place, hook
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +144,7 @@ def _joined(
     if by_head:
         heads = tensor([item.edit.place.head or 0 for item in items for _ in item.columns])
     keys = None
-    if place.component == PATTERN:
+    if place.row.over_keys:
         most = max(len(item.keys) for item in items)
         padded = [[*item.keys, *[-1] * (most - len(item.keys))] for item in items]
         keys = torch.tensor(

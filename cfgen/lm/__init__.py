@@ -1,8 +1,8 @@
-"""Language models: loaded and ready, their tokenizers, and prompts as their tokens.
+"""Language models: loaded and ready, what in them can be read or written, prompts as their tokens.
 
 Each name below is loaded when it is first used, because some need torch and others must not:
 importing this package imports none. Where the import contract forbids torch (``cfgen.lint``),
-import ``cfgen.lm.tokens`` itself.
+import ``cfgen.lm.tokens`` or ``cfgen.lm.components`` itself.
 """
 
 from __future__ import annotations
@@ -11,9 +11,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cfgen.lm.components import COMPONENTS as COMPONENTS
+    from cfgen.lm.components import Component as Component
+    from cfgen.lm.components import Place as Place
+    from cfgen.lm.components import Stage as Stage
+    from cfgen.lm.components import place_problems as place_problems
+    from cfgen.lm.families import FAMILIES as FAMILIES
+    from cfgen.lm.families import Family as Family
+    from cfgen.lm.families import llama_like as llama_like
+    from cfgen.lm.hooks import Handle as Handle
+    from cfgen.lm.hooks import hook as hook
+    from cfgen.lm.layout import Layout as Layout
+    from cfgen.lm.layout import check_places as check_places
+    from cfgen.lm.layout import find_layout as find_layout
     from cfgen.lm.load import DTYPES as DTYPES
     from cfgen.lm.load import LM as LM
     from cfgen.lm.load import load_lm as load_lm
+    from cfgen.lm.sums import check_sums as check_sums
     from cfgen.lm.tokenizer import load_tokenizer as load_tokenizer
     from cfgen.lm.tokens import LAST as LAST
     from cfgen.lm.tokens import SHOWN as SHOWN
@@ -26,18 +40,32 @@ if TYPE_CHECKING:
     from cfgen.lm.tokens import span_tokens as span_tokens
 
 _HOME = {
+    "COMPONENTS": "components",
+    "Component": "components",
     "DTYPES": "load",
+    "FAMILIES": "families",
+    "Family": "families",
+    "Handle": "hooks",
     "LAST": "tokens",
     "LM": "load",
+    "Layout": "layout",
     "PairTokens": "tokens",
+    "Place": "components",
     "PromptTokens": "tokens",
     "SHOWN": "tokens",
+    "Stage": "components",
     "TokenSpan": "tokens",
     "check_first_tokens": "tokens",
+    "check_places": "layout",
+    "check_sums": "sums",
     "encode_pairs": "tokens",
+    "find_layout": "layout",
+    "hook": "hooks",
+    "llama_like": "families",
     "load_lm": "load",
     "load_tokenizer": "tokenizer",
     "locate": "tokens",
+    "place_problems": "components",
     "span_tokens": "tokens",
 }
 

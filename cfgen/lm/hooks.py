@@ -4,26 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from cfgen.lm.attention import hook_weights
-from cfgen.lm.places import Place
-
-if TYPE_CHECKING:
-    from cfgen.lm.layout import Layout
-
-Use = Callable[[Tensor], None]
-
-FIELDS = {"resid_mid": "mid", "head_out": "out_proj", "mlp_neuron": "down_proj"}
-"""Component -> the field of a family that names its module, where that has another name."""
+from cfgen.lm.attention import Use, hook_weights
+from cfgen.lm.components import Component, Place
+from cfgen.lm.layout import Layout
 
 NAMES = ("hidden_states", "input_ids", "inputs_embeds")
 """What modules call the argument that matters, where it is given by name."""
-
-INPUTS = ("resid_pre", "resid_mid", "head_out", "mlp_neuron")
-"""Components that are what goes into their module; the others come out of it."""
 
 
 class Removable(Protocol):
@@ -50,7 +40,7 @@ class Handle:
 
 
 def hook(layout: Layout, place: Place, use: Use, *, write: bool) -> Handle:
-    """Call a function with a component's tensor in every forward, until the handle is removed.
+    r"""Call a function with a component's tensor in every forward, until the handle is removed.
 
     Rows and columns are those that the module sees in that forward, whatever they stand for. The
     tensor is a view: copy what is to be kept. Hooks on one component run in the order in which
@@ -60,73 +50,72 @@ def hook(layout: Layout, place: Place, use: Use, *, write: bool) -> Handle:
         layout: Of the model.
         place: What to hand over, one that :func:`cfgen.lm.layout.check_places` accepts.
             ``neurons`` are not picked out: ``use`` gets all of them.
-        use: Called once per forward with
-
-            - ``embed``, ``pos_embed``, ``resid_*``, ``attn_out``, ``mlp_out``:
-              (rows, columns, width)
-            - ``mlp_neuron``: (rows, columns, neurons)
-            - ``head_out``, ``q``, ``k``, ``v``: (rows, columns, heads, head width), or
-              (rows, columns, head width) of the place's head
-            - ``attn_pattern``: (rows, queries, heads, keys), or (rows, queries, keys)
+        use: Called once per forward with a tensor (rows, columns, \*axes), the axes being those
+            of the component in :data:`cfgen.lm.components.COMPONENTS`, without the heads' if the
+            place is one head's. For ``attn_pattern`` the columns are the tokens that look.
         write: Whether ``use`` changes the tensor in place. Changes take effect in that component
             and all that is computed from it, and nowhere else.
 
     Returns:
         A handle; its ``remove()`` leaves the model as it was.
     """
-    component, family = place.component, layout.family
+    row = place.row
     shape: list[int] = []  # rows and columns of this forward, for modules that don't see them
 
     def see(tensor: Tensor) -> None:
-        view = _view(layout, component, tensor, shape)
+        view = FORMS[row.form](layout, row, tensor, shape)  # (rows, columns, *axes)
         use(view if place.head is None else view.select(2, place.head))
 
-    if component == "attn_pattern":
-        if not family.pattern:
-            return Handle((hook_weights(layout.module(family.attn, place.layer), see),))
-        module = layout.module(family.pattern, place.layer)
-    elif component in ("embed", "pos_embed"):
-        module = layout.module(getattr(family, component))
-    elif component in ("resid_pre", "resid_post"):
-        module = layout.blocks[place.layer]
-    else:
-        module = layout.module(getattr(family, FIELDS.get(component, component)), place.layer)
-    if component == "resid_mid":  # in place: the block adds the same tensor to its MLP's output
-        write = False
-    put = _on_input if component in INPUTS else _on_output
-    return Handle((*_noters(layout, place, shape), put(module, see, write, shape)))
+    if row.tap == "attention" and not layout.family.pattern:
+        return Handle((hook_weights(layout.module(layout.family.attn, place.layer), see),))
+    put = _on_input if row.tap == "input" else _on_output
+    # A write that is not to be seen by the module alone is made in the tensor that everybody has.
+    copied = write and not row.in_place
+    hooks = _noters(layout, place, shape)
+    return Handle((*hooks, put(layout.module_of(place), see, copied, shape)))
 
 
-def _view(layout: Layout, component: str, tensor: Tensor, shape: list[int]) -> Tensor:
-    """The component in what goes into its module or comes out of it."""
-    if component == "head_out":
-        return tensor.view(*tensor.shape[:-1], layout.heads, layout.head_width)
-    if component in ("q", "k", "v"):
-        return _projected(layout, component, tensor)
-    if component == "attn_pattern":
-        return tensor.transpose(1, 2)  # (rows, queries, heads, keys)
-    if tensor.dim() == 2:  # (rows * columns, width)
-        return tensor.view(*shape, tensor.shape[-1])
-    return tensor
+def _tokens(_layout: Layout, _row: Component, tensor: Tensor, shape: list[int]) -> Tensor:
+    """One vector for each token, which may come as (rows * columns, width)."""
+    return tensor.view(*shape, tensor.shape[-1]) if tensor.dim() == 2 else tensor
 
 
-def _projected(layout: Layout, component: str, tensor: Tensor) -> Tensor:
-    """Queries, keys or values (rows, columns, heads, head width) in what a projection gives."""
+def _heads(layout: Layout, row: Component, tensor: Tensor, _shape: list[int]) -> Tensor:
+    """Heads one after another."""
+    return tensor.view(*tensor.shape[:-1], *(layout.size(axis) for axis in row.axes))
+
+
+def _projection(layout: Layout, row: Component, tensor: Tensor, shape: list[int]) -> Tensor:
+    """Queries, keys or values in what a projection gives, perhaps all three together."""
     heads, kv_heads, width = layout.heads, layout.kv_heads, layout.head_width
-    if layout.family.fused == "interleaved":
-        return tensor.view(*tensor.shape[:-1], heads, 3, width)[..., "qkv".index(component), :]
-    if layout.family.fused == "stacked":
-        start = {"q": 0, "k": heads, "v": heads + kv_heads}[component]
-        tensor = tensor.narrow(-1, start * width, layout.heads_of(component) * width)
-    return tensor.view(*tensor.shape[:-1], layout.heads_of(component), width)
+    if layout.family.fused == "interleaved":  # (rows, columns, heads * 3 * head width)
+        return tensor.view(*tensor.shape[:-1], heads, 3, width)[..., "qkv".index(row.name), :]
+    if layout.family.fused == "stacked":  # (rows, columns, (heads + 2 * kv heads) * head width)
+        start = {"q": 0, "k": heads, "v": heads + kv_heads}[row.name]
+        tensor = tensor.narrow(-1, start * width, layout.heads_of(row.name) * width)
+    return _heads(layout, row, tensor, shape)
+
+
+def _weights(_layout: Layout, _row: Component, tensor: Tensor, _shape: list[int]) -> Tensor:
+    """Weights of the attention (rows, heads, queries, keys): the queries are the columns."""
+    return tensor.transpose(1, 2)
+
+
+FORMS: dict[str, Callable[[Layout, Component, Tensor, list[int]], Tensor]] = {
+    "tokens": _tokens,
+    "heads": _heads,
+    "projection": _projection,
+    "weights": _weights,
+}
+"""How a component lies in its module's tensor -> a view of it as (rows, columns, *axes)."""
 
 
 def _noters(layout: Layout, place: Place, shape: list[int]) -> tuple[Removable, ...]:
     """Hooks that note the rows and columns of a forward, where the component's module can't."""
-    if place.component == "pos_embed":
+    if place.row.one_row:
         body = layout.module(layout.family.blocks.rpartition(".")[0])
         return (_on_input(body, lambda ids: _note(ids, shape), write=False),)
-    if layout.family.flat and place.component in ("resid_mid", "mlp_out", "mlp_neuron"):
+    if place.row.module in layout.family.flat:
         block = layout.blocks[place.layer]
         return (_on_input(block, lambda hidden: _note(hidden, shape), write=False),)
     return ()

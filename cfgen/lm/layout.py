@@ -9,13 +9,10 @@ from typing import Any
 
 from torch import nn
 
-from cfgen.errors import CfgenError, Problem, did_you_mean
+from cfgen.errors import CfgenError, Problem
 from cfgen.lm.attention import shows_weights
+from cfgen.lm.components import COMPONENTS, Component, Place, place_problems
 from cfgen.lm.families import FAMILIES, Family
-from cfgen.lm.hooks import Handle, hook
-from cfgen.lm.places import BEFORE_BLOCKS, COMPONENTS, HEADWISE, Place
-
-__all__ = ["Handle", "Layout", "check_places", "find_layout", "hook"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +47,50 @@ class Layout:
         return len(self.blocks)
 
     @property
+    def embed_width(self) -> int:
+        """Width of the token embedding, which some models project to that of the stream."""
+        embed: Any = self.module(self.family.embed)
+        width: int = embed.weight.shape[1]
+        return width
+
+    @property
     def components(self) -> tuple[str, ...]:
-        """The components that this architecture has, in the order of ``COMPONENTS``."""
-        absent = {"resid_mid": self.family.mid, "pos_embed": self.family.pos_embed}
-        return tuple(name for name in COMPONENTS if absent.get(name, "there"))
+        """The components that this architecture has, in the order in which they come by."""
+        ordered = sorted(COMPONENTS.values(), key=lambda row: row.stage)
+        return tuple(row.name for row in ordered if self.has(row))
+
+    def has(self, row: Component) -> bool:
+        """Whether this architecture has a component."""
+        return not (row.absence and not getattr(self.family, row.module))
 
     def heads_of(self, component: str) -> int:
-        """How many heads a component has; 0 if it is not one of ``HEADWISE``."""
-        if component not in HEADWISE:
-            return 0
-        return self.kv_heads if component in ("k", "v") else self.heads
+        """How many heads a component has; 0 if heads have no parts of it."""
+        row = COMPONENTS[component]
+        return self.size(row.axes[0]) if row.by_head else 0
+
+    def size(self, axis: str) -> int:
+        """The size of an axis of components that all prompts share."""
+        size: int = getattr(self, axis)
+        return size
+
+    def shape_of(self, place: Place, keys: int) -> tuple[int, ...]:
+        """What one token has at a place: (width,), or (heads, head width), and so on.
+
+        Args:
+            place: The place.
+            keys: How many tokens its prompt has.
+        """
+        axes = place.row.axes if place.head is None else place.row.axes[1:]
+        if place.neurons:
+            return (len(place.neurons),)
+        return tuple(keys if axis == "keys" else self.size(axis) for axis in axes)
+
+    def module_of(self, place: Place) -> nn.Module:
+        """The module that a place's component goes into or comes out of."""
+        path = getattr(self.family, place.row.module) if place.row.module else ""
+        if not path:
+            return self.blocks[place.layer]
+        return self.module(path, None if place.row.before_blocks else place.layer)
 
     def module(self, path: str, layer: int | None = None) -> nn.Module:
         """A module by its path, from the model or, with a layer, from that block."""
@@ -180,42 +211,16 @@ def _sizes(projection: Any) -> tuple[int, int]:
 
 
 def _check(layout: Layout, place: Place) -> list[Problem]:
-    name = place.component
-    if name not in COMPONENTS:
-        hint = did_you_mean(name, COMPONENTS)
-        return [Problem("unknown-component", f"no component {name!r}", hint=hint)]
+    row = COMPONENTS.get(place.component)
+    if row is None:
+        return place_problems(place)
     problems = []
-    if name not in layout.components:
-        reason = {
-            "resid_mid": "its attention and MLP run side by side, with nothing in between",
-            "pos_embed": "it has no learned position embedding",
-        }[name]
-        message = f"{layout.family.name} has no {name}: {reason}"
+    if not layout.has(row):
+        message = f"{layout.family.name} has no {row.name}: {row.absence}"
         problems.append(Problem("no-such-component", message, hint="choose another component"))
-    if name == "attn_pattern" and not shows_weights(layout.module(layout.family.attn, 0)):
-        message = "attn_pattern can't be had: the LM was loaded with a kernel that has no weights"
+    if row.tap == "attention" and not shows_weights(layout.module(layout.family.attn, 0)):
+        message = f"{row.name} can't be had: the LM was loaded with a kernel that has no weights"
         hint = 'load it with attn_implementation="sdpa", or "eager"'
         problems.append(Problem("attention-not-open", message, hint=hint))
-    layers = 1 if name in BEFORE_BLOCKS else layout.layers
-    heads, head = layout.heads_of(name), () if place.head is None else (place.head,)
-    neurons = layout.neurons if name == "mlp_neuron" else 0
-    if wrong := _outside("layer", (place.layer,), layers, name):
-        problems.append(Problem("no-such-layer", wrong[0], hint=wrong[1]))
-    if wrong := _outside("head", head, heads, name):
-        problems.append(Problem("no-such-head", wrong[0], hint=wrong[1]))
-    if wrong := _outside("neuron", place.neurons, neurons, name):
-        problems.append(Problem("no-such-neuron", wrong[0], hint=wrong[1]))
-    return problems
-
-
-def _outside(
-    what: str, chosen: tuple[int, ...], count: int, component: str
-) -> tuple[str, str] | None:
-    """What is wrong with some numbers, and a hint; None if all are below the count."""
-    wrong = [number for number in chosen if not 0 <= number < count]
-    if not wrong:
-        return None
-    several = "s" * (len(wrong) > 1)
-    hints = {0: f"{component} has no {what}s", 1: f"its {what} is 0"}
-    hint = hints.get(count, f"there are {what}s 0 to {count - 1}")
-    return f"{component} has no {what}{several} {', '.join(map(str, wrong))}", hint
+    heads, neurons = layout.heads_of(row.name), layout.neurons
+    return problems + place_problems(place, layers=layout.layers, heads=heads, neurons=neurons)

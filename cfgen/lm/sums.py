@@ -14,15 +14,13 @@ import torch
 from torch import Tensor
 
 from cfgen.errors import CfgenError, Problem
-from cfgen.lm.attention import shows_weights
-from cfgen.lm.hooks import Use, hook
+from cfgen.lm.attention import Use, shows_weights
+from cfgen.lm.components import COMPONENTS, Place
+from cfgen.lm.hooks import hook
 from cfgen.lm.layout import Layout
-from cfgen.lm.places import Place
 
 ROWS, COLUMNS = 2, 6
 """Size of the text, whose tokens are spread over the vocabulary."""
-
-READ = ("resid_pre", "v", "head_out", "attn_out", "resid_mid", "mlp_out", "resid_post")
 
 Values = dict[tuple[str, int], list[Tensor]]
 """What a component was in a layer, each time that it was computed in a forward."""
@@ -32,12 +30,13 @@ Values = dict[tuple[str, int], list[Tensor]]
 def check_sums(layout: Layout) -> None:
     """Check the equations of a model's family in all of its layers, in two short forwards.
 
-    - ``resid_mid = resid_pre + factor * attn_out``
-    - ``resid_post = resid_mid + factor * mlp_out``, with another ``resid_mid`` written, so that
-      what is written there is known to reach the residual stream
-    - ``resid_post = resid_pre + factor * (attn_out + mlp_out)`` for parallel blocks
+    - Each state of the residual stream is the state before it and what is added in between, in the
+      order of the table: ``resid_mid = resid_pre + factor * attn_out`` and
+      ``resid_post = resid_mid + factor * mlp_out``, or, in parallel blocks, which have no
+      ``resid_mid``, ``resid_post = resid_pre + factor * (attn_out + mlp_out)``. Into ``resid_mid``
+      something else is written, so that it is known to reach the residual stream.
     - ``head_out = attn_pattern @ v``, if the LM can show its weights, so that the attention that is
-      computed for ``attn_pattern`` is known to be the model's own
+      computed for ``attn_pattern`` is known to be the model's own.
 
     Args:
         layout: Of a model in evaluation mode.
@@ -46,7 +45,7 @@ def check_sums(layout: Layout) -> None:
         CfgenError: Each equation that doesn't hold, with its layers (``sites-dont-add-up``).
     """
     values: Values = {}
-    components = [name for name in READ if name in layout.components]
+    components = [n for n in layout.components if COMPONENTS[n].role or n in ("v", "head_out")]
     _forward(layout, values, components)
     if shows_weights(layout.module(layout.family.attn, 0)):
         # each layer is given what it was given before, so that roundings don't add up
@@ -73,7 +72,7 @@ def _problem(layout: Layout, equation: str, layers: list[int]) -> Problem:
 def _forward(layout: Layout, values: Values, read: list[str], held: str = "") -> None:
     """Run the text once, reading components before anything is written.
 
-    Every ``resid_mid`` is overwritten with its columns in reverse.
+    What has to be written in place (``resid_mid``) is overwritten with its columns in reverse.
 
     Args:
         layout: Of the model.
@@ -84,11 +83,11 @@ def _forward(layout: Layout, values: Values, read: list[str], held: str = "") ->
     embed: Any = layout.module(layout.family.embed)
     device, vocabulary = embed.weight.device, len(embed.weight)
     ids = torch.linspace(1, vocabulary - 1, ROWS * COLUMNS, device=device).long()
+    in_place = [name for name in layout.components if COMPONENTS[name].in_place]
     with ExitStack() as hooks:
         for layer in range(layout.layers):
             uses = [(name, _keep(values, (name, layer)), False) for name in read]
-            if "resid_mid" in layout.components:
-                uses.append(("resid_mid", _reverse, True))
+            uses += [(name, _reverse, True) for name in in_place]
             if held:
                 uses.append((held, _put(values[held, layer]), True))
             for name, use, write in uses:
@@ -122,30 +121,35 @@ def _equations(
     if any(len(found) != 1 for found in values.values()):
         return
     now = {name: found[0] for name, found in values.items()}
-    family, factor = layout.family, layout.factor
-    attn, mlp = factor * now["attn_out"], factor * now["mlp_out"]
+    factor, norms = layout.factor, layout.family.norms or ("", "")
     times = "" if factor == 1 else f"{factor:g} * "
-    if "resid_mid" in now:
-        ends = [layout.module(path, layer) if path else None for path in family.norms or ("", "")]
-        of = " inside a norm" if family.norms else ""
-        mid, reverse = now["resid_mid"], now["resid_mid"].flip(1)
-        before = _is_sum(mid, (now["resid_pre"], attn), ends[0])
-        yield f"resid_mid = resid_pre + {times}attn_out{of}", before
-        after = _is_sum(now["resid_post"], (reverse, mlp), ends[1])
-        yield f"resid_post = resid_mid + {times}mlp_out{of}", after
-    else:
-        both = _is_sum(now["resid_post"], (now["resid_pre"], attn, mlp))
-        yield f"resid_post = resid_pre + {times}(attn_out + mlp_out)", both
+    of = " inside a norm" if layout.family.norms else ""
+    for (result, before, added), path in zip(_sums(layout), norms, strict=False):
+        terms = " + ".join(added) if len(added) == 1 else f"({' + '.join(added)})"
+        state = now[before].flip(1) if COMPONENTS[before].in_place else now[before]
+        norm = layout.module(path, layer) if path else None
+        holds = _is_sum(now[result], (state, *(factor * now[name] for name in added)), norm)
+        yield f"{result} = {before} + {times}{terms}{of}", holds
     if "attn_pattern" in now:
         shared = layout.heads // layout.kv_heads
         values_of_heads = now["v"].repeat_interleave(shared, dim=2)
         attended = torch.einsum("rqhk,rkhw->rqhw", now["attn_pattern"], values_of_heads)
         # scores of size s are rounded by s * eps, and so the weights change by that share
         bound = min(0.25, 8192 * torch.finfo(attended.dtype).eps) * values_of_heads.abs().max()
-        yield (
-            "head_out = attn_pattern @ v",
-            bool(((attended - now["head_out"]).abs() <= bound).all()),
-        )
+        close = (attended - now["head_out"]).abs() <= bound
+        yield "head_out = attn_pattern @ v", bool(close.all())
+
+
+def _sums(layout: Layout) -> Iterator[tuple[str, str, list[str]]]:
+    """Each state of the residual stream within a block, the one before, what is added between."""
+    before, added = "", list[str]()
+    for name in layout.components:
+        if COMPONENTS[name].role == "addend":
+            added.append(name)
+        elif COMPONENTS[name].role == "stream":
+            if before:
+                yield name, before, added
+            before, added = name, []
 
 
 def _is_sum(result: Tensor, terms: tuple[Tensor, ...], norm: Any = None) -> bool:

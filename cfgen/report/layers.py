@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from cfgen.counterfactuals import NONE
+from cfgen.lm import COMPONENTS
 from cfgen.report.style import lined
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ COLUMNS = 3
 """Hypotheses next to each other in one table; with ``none`` they fit into 80 columns."""
 NAME_WIDTH = 16
 """Width at which the name of a hypothesis is broken, after an underscore."""
-COMPONENTS = {"resid_post": "residual stream after the block"}
-"""What the components are called in a sentence."""
 
 
 def layer_tables(cells: Iterable[Cell]) -> RenderableType:
@@ -32,7 +31,7 @@ def layer_tables(cells: Iterable[Cell]) -> RenderableType:
         sites.setdefault((cell.component, cell.position), []).append(cell)
     parts: list[RenderableType] = []
     for (component, position), here in sites.items():
-        what = COMPONENTS.get(component, component)
+        what = COMPONENTS[component].meaning
         parts += [Text(f"at {position}: {what}", "bold"), Text()]
         names = [name for name in dict.fromkeys(c.hypothesis for c in here) if name != NONE]
         for first in range(0, len(names), COLUMNS):

@@ -19,8 +19,7 @@ from sweeps.tools import plain
 from sweeps.workloads import Options, make_jobs
 
 from cfgen.datasets import draw_pairs, recipe
-from cfgen.lm import LM
-from cfgen.lm.layout import find_layout
+from cfgen.lm import LM, find_layout
 
 LAYERS, HEADS = 3, 4
 

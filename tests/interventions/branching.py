@@ -12,18 +12,18 @@ import torch
 from torch import Tensor
 
 from cfgen.interventions import packed, reference
-from cfgen.interventions.edits import PATTERN, Branch, Edit, FromPrompt, Given, check_branches
+from cfgen.interventions.edits import Branch, Edit, FromPrompt, Given, check_branches
 from cfgen.interventions.engine import choose_engine, open_chunk, run_chunk
 from cfgen.interventions.tally import Tally
-from cfgen.lm import LM
-from cfgen.lm.layout import find_layout
-from cfgen.lm.places import BEFORE_BLOCKS, HEADWISE, Place
+from cfgen.lm import LM, Place, find_layout
 from tests.families import tiny_model
+from tests.lm.families.by_hand import BEFORE_BLOCKS, HEADWISE
 
 FLOAT32 = 1e-4
 """How far apart logits may be, as a share of their standard deviation (or 1, if that is less)."""
 WINDOW = 8
 """Of the tiny models that slide."""
+PATTERN = "attn_pattern"
 VOCABULARY = 96
 FIRST_WORD = 4
 """Token ids below are special."""

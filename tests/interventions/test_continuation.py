@@ -9,13 +9,14 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cfgen.interventions.edits import PATTERN, Branch, Edit, FromPrompt
+from cfgen.interventions.edits import Branch, Edit, FromPrompt
 from cfgen.interventions.jobs import run_branches
 from cfgen.interventions.packing import pack
 from cfgen.interventions.reduction import reduce_branches
-from cfgen.lm.places import Place
+from cfgen.lm import Place
 from tests.families import ALL
 from tests.interventions.branching import (
+    PATTERN,
     assert_same_answers,
     layout_of,
     lm_of,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cfgen.errors import CfgenError
 from cfgen.interventions.edits import Branch, Edit, FromPrompt, Given, check_branches
 from cfgen.interventions.jobs import run_branches
-from cfgen.lm.places import Place
+from cfgen.lm import Place
 from tests.families import ALL
 from tests.interventions.branching import (
     given as some_values,

@@ -10,7 +10,7 @@ import torch
 from cfgen.interventions.edits import Branch
 from cfgen.interventions.jobs import run_branches
 from cfgen.interventions.memory import DEFAULT
-from cfgen.lm.places import Place
+from cfgen.lm import Place
 from tests.interventions.branching import (
     assert_equal,
     layout_of,

@@ -14,7 +14,7 @@ from cfgen.interventions import clean, packed, reference
 from cfgen.interventions.edits import Branch
 from cfgen.interventions.jobs import run_branches
 from cfgen.interventions.memory import DEFAULT, LEAST, Budget, within_memory
-from cfgen.lm.places import Place
+from cfgen.lm import Place
 from tests.interventions.branching import assert_equal, lm_of, swap, text
 
 FAILURES = {

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from cfgen.errors import CfgenError
 from cfgen.interventions import stepping
 from cfgen.interventions.agreement import agree
-from cfgen.interventions.edits import PATTERN, Branch, Edit, FromPrompt, Given
+from cfgen.interventions.edits import Branch, Edit, FromPrompt, Given
 from cfgen.interventions.packing import pack
 from cfgen.interventions.reduction import reduce_branches
-from cfgen.lm.layout import find_layout
-from cfgen.lm.places import Place
+from cfgen.lm import Place, find_layout
 from tests.families import ALL
 from tests.interventions.branching import (
+    PATTERN,
     WINDOW,
     assert_equal,
     compare,

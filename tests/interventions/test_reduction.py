@@ -17,7 +17,7 @@ from cfgen.interventions.reduction import (
     Reduced,
     reduce_branches,
 )
-from cfgen.lm.places import BEFORE_BLOCKS, COMPONENTS, Place
+from cfgen.lm import COMPONENTS, Place
 from tests.families import ALL
 from tests.interventions.branching import (
     layout_of,
@@ -28,6 +28,7 @@ from tests.interventions.branching import (
     run,
     swap,
 )
+from tests.lm.families.by_hand import BEFORE_BLOCKS
 
 LAYERS = 4
 LATE = ("resid_mid", "resid_post", "attn_out", "head_out", "q", "mlp_out", "mlp_neuron")

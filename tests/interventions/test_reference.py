@@ -13,8 +13,7 @@ from cfgen.interventions.engine import choose_engine, open_chunk, run_chunk
 from cfgen.interventions.swaps import align
 from cfgen.interventions.sweeps import branch_of
 from cfgen.interventions.values import Reads
-from cfgen.lm import encode_pairs
-from cfgen.lm.layout import find_layout
+from cfgen.lm import encode_pairs, find_layout
 
 BLOCKS = {"llama": "model.layers", "gpt2": "transformer.h", "gpt_neox": "gpt_neox.layers"}
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from cfgen.interventions.edits import Branch, Edit, FromPrompt
-from cfgen.lm.places import Place
+from cfgen.lm import Place
 from tests.interventions.branching import lm_of, off, run, swap, text
 
 LAYERS, HEADS = 4, 4

@@ -5,7 +5,7 @@ import torch
 
 from cfgen.interventions.edits import Branch, Edit, FromPrompt
 from cfgen.interventions.jobs import run_branches
-from cfgen.lm.places import Place
+from cfgen.lm import Place
 
 PROMPTS = [(5, 6, 7, 8, 9), (10, 11, 12, 13, 14)]
 

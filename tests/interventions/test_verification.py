@@ -17,7 +17,7 @@ from cfgen.interventions.edits import Branch, Edit, FromPrompt, Given
 from cfgen.interventions.jobs import run_branches
 from cfgen.interventions.stepping import Stepping
 from cfgen.interventions.verification import Sample
-from cfgen.lm.places import Place
+from cfgen.lm import Place
 from tests.interventions.branching import FIRST_WORD, swap
 
 

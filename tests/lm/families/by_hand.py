@@ -11,6 +11,10 @@ from torch import Tensor
 from tests.families import TINY, VARIANTS, tiny_model
 
 LAYERS, ROWS, COLUMNS = 4, 2, 12
+BEFORE_BLOCKS = ("embed", "pos_embed")
+"""Components that there is one of, before the first block; their layer is 0."""
+HEADWISE = ("head_out", "q", "k", "v", "attn_pattern")
+"""Components that every head has its own part of."""
 PARALLEL = ("gpt_neox", "gptj", "cohere", "stablelm-parallel")
 LEARNED_POSITIONS = ("gpt2", "opt", "opt-post-norm")
 WINDOW = 8

@@ -9,9 +9,8 @@ import pytest
 import torch
 
 from cfgen.errors import CfgenError
+from cfgen.lm import Place, check_places, find_layout, hook
 from cfgen.lm.attention import open_attention
-from cfgen.lm.layout import check_places, find_layout, hook
-from cfgen.lm.places import Place
 from tests.families import ALL
 from tests.lm.families.by_hand import (
     COLUMNS,

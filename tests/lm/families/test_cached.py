@@ -6,10 +6,9 @@ import pytest
 import torch
 from transformers import DynamicCache
 
-from cfgen.lm.layout import find_layout, hook
-from cfgen.lm.places import BEFORE_BLOCKS, Place
+from cfgen.lm import Place, find_layout, hook
 from tests.families import ALL
-from tests.lm.families.by_hand import COLUMNS, masks, model_of, text
+from tests.lm.families.by_hand import BEFORE_BLOCKS, COLUMNS, masks, model_of, text
 
 PREFIX = 7
 """Tokens in the cache."""

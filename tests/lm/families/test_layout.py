@@ -10,13 +10,17 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from cfgen.errors import CfgenError
-from cfgen.lm import load_lm
-from cfgen.lm.families import FAMILIES
-from cfgen.lm.layout import check_places, find_layout
-from cfgen.lm.places import COMPONENTS, HEADWISE, Place
-from cfgen.lm.sums import check_sums
+from cfgen.lm import (
+    COMPONENTS,
+    FAMILIES,
+    Place,
+    check_places,
+    check_sums,
+    find_layout,
+    load_lm,
+)
 from tests.families import ALL, TINY
-from tests.lm.families.by_hand import LAYERS, block_of, family_of, model_of
+from tests.lm.families.by_hand import HEADWISE, LAYERS, block_of, family_of, model_of
 
 SIZES = {
     "hidden_size": 32,

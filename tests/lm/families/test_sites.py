@@ -8,11 +8,12 @@ from contextlib import ExitStack
 import pytest
 import torch
 
-from cfgen.lm.layout import find_layout, hook
-from cfgen.lm.places import BEFORE_BLOCKS, HEADWISE, Place
+from cfgen.lm import Place, find_layout, hook
 from tests.families import ALL
 from tests.lm.families.by_hand import (
+    BEFORE_BLOCKS,
     COLUMNS,
+    HEADWISE,
     LAYERS,
     LEARNED_POSITIONS,
     PARALLEL,

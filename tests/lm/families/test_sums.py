@@ -10,10 +10,7 @@ import torch
 from transformers import BitNetConfig, BitNetForCausalLM
 
 from cfgen.errors import CfgenError
-from cfgen.lm.families import FAMILIES
-from cfgen.lm.layout import find_layout, hook
-from cfgen.lm.places import Place
-from cfgen.lm.sums import check_sums
+from cfgen.lm import FAMILIES, Place, check_sums, find_layout, hook
 from tests.families import ALL
 from tests.lm.families.by_hand import LAYERS, PARALLEL, block_of, model_of, text
 

@@ -1,0 +1,302 @@
+"""What of an LM can be read and written: one table, a row for each component.
+
+Everything that differs between components is said here, and everything that handles components
+asks the table: which module to hook and how (:mod:`cfgen.lm.hooks`), which an architecture has
+(:mod:`cfgen.lm.layout`), what adds up to what (:mod:`cfgen.lm.sums`), what an edit can change
+(:mod:`cfgen.interventions.reach`), what may be copied from where. No module is needed to read it
+that imports torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal
+
+from cfgen.errors import Problem, did_you_mean
+
+
+class Stage(IntEnum):
+    """When a component comes by in a block. What is of one stage depends on none of the same."""
+
+    EMBEDDING = 0
+    INPUT = 1
+    PROJECTION = 2
+    WEIGHTS = 3
+    HEADS = 4
+    ATTENTION = 5
+    MIDDLE = 6
+    NEURONS = 7
+    MLP = 8
+    OUTPUT = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """Something that every token has in every block, or once before the blocks.
+
+    Attributes:
+        name: What it is called.
+        meaning: What it is, in a few words.
+        stage: When it comes by.
+        module: The field of :class:`cfgen.lm.families.Family` that names its module; empty for the
+            block itself.
+        tap: Whether it is what goes into its module, what comes out of it, or the weights of the
+            attention in between, for which the attention has to be opened
+            (:mod:`cfgen.lm.attention`).
+        axes: What one token has there: sizes of :class:`cfgen.lm.layout.Layout` by name, heads
+            first; ``keys`` are the tokens that attention looks at.
+        form: How its module lays it out: a function of :mod:`cfgen.lm.hooks`.
+        behind_keys: Whether it comes behind the keys and values of its block: what is written
+            there at one position is seen by no other position before the next block.
+        decided_by: What its value at a position hangs on in an unchanged run: the token there
+            alone, the position alone, or all tokens up to it.
+        role: Whether it is a state of the residual stream, what is added to that (times the
+            layout's factor) between two states, or neither.
+        boundary: For the residual stream between blocks, what it enters: 0 for the block of its
+            own number, 1 for the next; so ``resid_post`` of a block and ``resid_pre`` of the next
+            are one tensor. None for what is inside of blocks or before them.
+        in_place: Whether the block uses the same tensor once more behind the module, so that a
+            write must change the tensor itself and not what the module is given.
+        one_row: Whether its module may give one row for all prompts.
+        absence: Why an architecture may lack it, as the end of "it has none, since ..."; empty if
+            all have it.
+    """
+
+    name: str
+    meaning: str
+    stage: Stage
+    module: str = ""
+    tap: Literal["input", "output", "attention"] = "output"
+    axes: tuple[str, ...] = ("width",)
+    form: Literal["tokens", "heads", "projection", "weights"] = "tokens"
+    behind_keys: bool = True
+    decided_by: Literal["token", "position", "prefix"] = "prefix"
+    role: Literal["stream", "addend", ""] = ""
+    boundary: int | None = None
+    in_place: bool = False
+    one_row: bool = False
+    absence: str = ""
+
+    @property
+    def by_head(self) -> bool:
+        """Whether every head has its own part of it."""
+        return self.axes[0] in ("heads", "kv_heads")
+
+    @property
+    def by_neuron(self) -> bool:
+        """Whether single neurons of it can be chosen."""
+        return self.axes == ("neurons",)
+
+    @property
+    def over_keys(self) -> bool:
+        """Whether a token has a number there for every token that it looks at.
+
+        Such values fit only a prompt of the same length, and their last axis must follow wherever
+        the keys of a forward lie.
+        """
+        return self.axes[-1] == "keys"
+
+    @property
+    def before_blocks(self) -> bool:
+        """Whether there is only one, before the first block; its layer is 0."""
+        return self.stage is Stage.EMBEDDING
+
+
+_TABLE = (
+    Component(
+        "embed",
+        "output of the token embedding",
+        Stage.EMBEDDING,
+        module="embed",
+        axes=("embed_width",),  # not the LM's own width where it is projected (OPT 350M)
+        behind_keys=False,
+        decided_by="token",
+    ),
+    Component(
+        "pos_embed",
+        "output of the learned position embedding",
+        Stage.EMBEDDING,
+        module="pos_embed",
+        behind_keys=False,
+        decided_by="position",
+        one_row=True,
+        absence="it has no learned position embedding",
+    ),
+    Component(
+        "resid_pre",
+        "residual stream before the block",
+        Stage.INPUT,
+        tap="input",
+        behind_keys=False,
+        role="stream",
+        boundary=0,
+    ),
+    # q, k and v are as projected: before norms of queries and keys, before rotation. A query is
+    # read by its own token only, so it counts as behind the keys though it is of their stage.
+    Component(
+        "q",
+        "queries of the heads",
+        Stage.PROJECTION,
+        module="q",
+        axes=("heads", "head_width"),
+        form="projection",
+    ),
+    Component(
+        "k",
+        "keys of the key-value heads",
+        Stage.PROJECTION,
+        module="k",
+        axes=("kv_heads", "head_width"),
+        form="projection",
+        behind_keys=False,
+    ),
+    Component(
+        "v",
+        "values of the key-value heads",
+        Stage.PROJECTION,
+        module="v",
+        axes=("kv_heads", "head_width"),
+        form="projection",
+        behind_keys=False,
+    ),
+    Component(
+        "attn_pattern",
+        "weights of the attention, after the softmax",
+        Stage.WEIGHTS,
+        module="pattern",
+        tap="attention",
+        axes=("heads", "keys"),
+        form="weights",
+    ),
+    Component(
+        "head_out",
+        "outputs of the heads, which the attention's output projection takes",
+        Stage.HEADS,
+        module="out_proj",
+        tap="input",
+        axes=("heads", "head_width"),
+        form="heads",
+    ),
+    Component(
+        "attn_out",
+        "what the attention adds to the residual stream",
+        Stage.ATTENTION,
+        module="attn_out",
+        role="addend",
+    ),
+    Component(
+        "resid_mid",
+        "residual stream between attention and MLP",
+        Stage.MIDDLE,
+        module="mid",
+        tap="input",
+        role="stream",
+        in_place=True,  # the block adds the same tensor to its MLP's output
+        absence="its attention and MLP run side by side, with nothing in between",
+    ),
+    Component(
+        "mlp_neuron",
+        "neurons of the MLP, which its down projection takes",
+        Stage.NEURONS,
+        module="down_proj",
+        tap="input",
+        axes=("neurons",),
+    ),
+    Component(
+        "mlp_out",
+        "what the MLP adds to the residual stream",
+        Stage.MLP,
+        module="mlp_out",
+        role="addend",
+    ),
+    Component(
+        "resid_post",
+        "residual stream after the block",
+        Stage.OUTPUT,
+        role="stream",
+        boundary=1,
+    ),
+)
+
+COMPONENTS: dict[str, Component] = {row.name: row for row in _TABLE}
+"""Every component by name, in the order in which they come by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A component of one layer, or one head's part of it, or some of its neurons.
+
+    Attributes:
+        component: One of :data:`COMPONENTS`.
+        layer: Block, counted from 0; 0 for what is before the blocks.
+        head: Head, counted from 0, of a component that heads have parts of; None for all heads.
+        neurons: Which neurons of ``mlp_neuron``; empty for all.
+    """
+
+    component: str
+    layer: int = 0
+    head: int | None = None
+    neurons: tuple[int, ...] = ()
+
+    @property
+    def row(self) -> Component:
+        """Its component's row of the table. Raises KeyError if there is none."""
+        return COMPONENTS[self.component]
+
+    def __str__(self) -> str:
+        known = COMPONENTS.get(self.component)
+        parts = [self.component]
+        if self.layer or not (known and known.before_blocks):
+            parts.append(f"layer {self.layer}")
+        if self.head is not None:
+            parts.append(f"head {self.head}")
+        if self.neurons:
+            parts.append(f"neurons {', '.join(map(str, self.neurons))}")
+        return ", ".join(parts)
+
+
+def place_problems(
+    place: Place,
+    *,
+    layers: int | None = None,
+    heads: int | None = None,
+    neurons: int | None = None,
+) -> list[Problem]:
+    """What is wrong with a place: its component, or numbers of layers, heads and neurons.
+
+    Args:
+        place: The place.
+        layers: How many layers there are; None where no LM is at hand.
+        heads: How many heads a component with heads has.
+        neurons: How many neurons a component with neurons has.
+
+    Returns:
+        Problems ``unknown-component``, ``no-such-layer``, ``no-such-head``, ``no-such-neuron``.
+    """
+    name, row = place.component, COMPONENTS.get(place.component)
+    if row is None:
+        hint = did_you_mean(name, COMPONENTS)
+        return [Problem("unknown-component", f"no component {name!r}", hint=hint)]
+    head = () if place.head is None else (place.head,)
+    numbers: tuple[tuple[str, tuple[int, ...], int | None], ...] = (
+        ("layer", (place.layer,), 1 if row.before_blocks else layers),
+        ("head", head, heads if row.by_head else 0),
+        ("neuron", place.neurons, neurons if row.by_neuron else 0),
+    )
+    return [problem for what in numbers for problem in _outside(name, *what)]
+
+
+def _outside(
+    component: str, what: str, chosen: Iterable[int], count: int | None
+) -> Iterable[Problem]:
+    """The problem of numbers that are not below a count, if there are any."""
+    wrong = [number for number in chosen if number < 0 or (count is not None and number >= count)]
+    if wrong:
+        several = "s" * (len(wrong) > 1)
+        message = f"{component} has no {what}{several} {', '.join(map(str, wrong))}"
+        hint = f"{what}s count from 0" if count is None else f"there are {what}s 0 to {count - 1}"
+        if count in (0, 1):
+            hint = f"its {what} is 0" if count else f"{component} has no {what}s"
+        yield Problem(f"no-such-{what}", message, hint=hint)
