@@ -13,7 +13,7 @@ from cfgen.causal import Distinct, Domain, Words
 from cfgen.counterfactuals import Design
 from cfgen.counterfactuals.edits import apply_edits
 from cfgen.datasets.labels import as_text
-from cfgen.tasks import TEMPLATE_INPUT, Task
+from cfgen.tasks import Task
 
 LEVELS = 32
 """An input with more values than this is open, as words are."""
@@ -100,7 +100,7 @@ def find_space(task: Task, design: Design, domains: Mapping[str, Domain]) -> Spa
     for chosen in _chosen(names, domains, rng, exact):
         drawn = {name: d.sample(rng) for name, d in domains.items() if name not in chosen}
         inputs = apply_edits(design.original, {**drawn, **chosen}, domains, rng)
-        if not _supported(task, inputs):
+        if not task.supports(inputs):
             continue
         answer = as_text(run(inputs)[output])
         values = tuple(factor.of(inputs, None) for factor in closed)
@@ -133,13 +133,6 @@ def _chosen(
     for values in itertools.product(*(domains[name] for name in names)):
         for _ in range(max(1, min(8, CASES // number))):  # what edits draw comes out several ways
             yield dict(zip(names, values, strict=True))
-
-
-def _supported(task: Task, inputs: Mapping[str, Any]) -> bool:
-    templates = task.templates
-    name = inputs.get(TEMPLATE_INPUT, next(iter(templates)))
-    supports = templates[name].supports
-    return all(inputs[key] in values for key, values in supports.items())
 
 
 def _exchangeable(

@@ -14,7 +14,7 @@ from cfgen.counterfactuals import Design, Pair, draw_inputs, restrict_domains
 from cfgen.datasets.balance import balanced_draw
 from cfgen.datasets.labels import labeller
 from cfgen.errors import CfgenError, Problem
-from cfgen.tasks import TEMPLATE_INPUT, Task
+from cfgen.tasks import Task
 
 TRIES = 200
 """Candidates looked at before a design is said never to do what it must."""
@@ -86,16 +86,7 @@ def seeder(key: str) -> Callable[[int], int]:
 
 def support_check(task: Task) -> Callable[[Mapping[str, Any]], bool] | None:
     """Whether a template says that it supports the values of all inputs; None if all do."""
-    supports = {name: t.supports for name, t in task.templates.items() if t.supports}
-    if not supports:
-        return None
-    first = next(iter(supports))
-
-    def supported(inputs: Mapping[str, Any]) -> bool:
-        restricted = supports.get(inputs.get(TEMPLATE_INPUT, first), {})
-        return all(inputs[name] in values for name, values in restricted.items())
-
-    return supported
+    return task.supports if any(t.supports for t in task.templates.values()) else None
 
 
 def never_supported(task: Task, design: Design) -> CfgenError:

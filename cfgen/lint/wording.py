@@ -12,7 +12,7 @@ from cfgen.lint.finding import Finding, from_error, key_line
 from cfgen.lint.sample import Sample, own_design
 from cfgen.paths import display
 from cfgen.prompts import Prompt, Template, find_spans, parse_position, render
-from cfgen.tasks import TEMPLATE_INPUT, Task
+from cfgen.tasks import Task
 
 PROMPTS = 200
 """Prompts of each template that are looked at."""
@@ -90,7 +90,7 @@ def check_spans(task: Task, sample: Sample) -> Iterable[Finding]:
         missing: dict[str, tuple[str, str]] = {}
         for pair in sample.pairs[design]:
             for side in (pair.original, pair.counterfactual):
-                template = side.inputs.get(TEMPLATE_INPUT, next(iter(task.templates)))
+                template = task.template_of(side.inputs).id
                 for position in wanted:
                     try:
                         find_spans(side.prompt, position)

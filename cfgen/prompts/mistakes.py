@@ -19,6 +19,7 @@ def check_inputs(template: Template, inputs: Mapping[str, Any]) -> None:
     """Check that the inputs are there, have the right shape and supported values."""
     problems = []
     where = display(template.path)
+    unsupported = template.unsupported(inputs)
     for name in dict.fromkeys((*template.shows, *template.supports)):
         if name not in inputs:
             message = f"template {template.id!r} needs a value of {name!r}, which is not given"
@@ -34,12 +35,10 @@ def check_inputs(template: Template, inputs: Mapping[str, Any]) -> None:
         elif slots == (name,) and name in template.slots and isinstance(value, (tuple, list)):
             message = f"template {template.id!r} shows {name!r} as one value, not {value!r}"
             problems.append(Problem("input-shape", message, where))
-        supported = template.supports.get(name)
-        if supported is not None and not any(
-            type(item) is type(value) and item == value for item in supported
-        ):
+        if name in unsupported:
             message = f"template {template.id!r} does not support {name} = {value!r}"
-            hint = f"it supports {', '.join(map(repr, supported))}; take another template"
+            supported = ", ".join(map(repr, template.supports[name]))
+            hint = f"it supports {supported}; take another template"
             problems.append(Problem("input-unsupported", message, where, hint))
     if problems:
         raise CfgenError(problems)

@@ -40,6 +40,19 @@ class Template:
     paths: Mapping[str, Path]
     cache: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
+    def unsupported(self, inputs: Mapping[str, Any]) -> list[str]:
+        """Inputs that have a value which the wording is not right for; ``1`` is not ``True``.
+
+        Args:
+            inputs: The values of the inputs; those that are left out are not looked at.
+        """
+        return [
+            name
+            for name, values in self.supports.items()
+            if name in inputs
+            and not any(inputs[name] == v and type(inputs[name]) is type(v) for v in values)
+        ]
+
     @property
     def digest(self) -> str:
         """SHA-256 of everything that can change a prompt; does not depend on where files are."""

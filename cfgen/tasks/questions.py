@@ -28,22 +28,12 @@ def question_of(
     domains = {name: allowed_inputs.get(name, domain) for name, domain in model.domains.items()}
     chosen = tuple(task.hypotheses.values()) if hypotheses is None else tuple(hypotheses)
     allowed = domains.get(TEMPLATE_INPUT, task.templates)
-    supports = {
-        str(name): task.templates[name].supports
-        for name in allowed
-        if task.templates[name].supports
-    }
-    if not supports:
+    restricted = {key for name in allowed for key in task.templates[name].supports}
+    if not restricted:
         return Question(model.program, chosen, domains)
-    wanted = {key for inputs in supports.values() for key in inputs} | {TEMPLATE_INPUT}
-    only = next(iter(task.templates))
 
     def shown(original: Mapping[str, Any], counterfactual: Mapping[str, Any]) -> bool:
-        return all(
-            inputs[key] in values
-            for inputs in (original, counterfactual)
-            for key, values in supports.get(inputs.get(TEMPLATE_INPUT, only), {}).items()
-        )
+        return task.supports(original) and task.supports(counterfactual)
 
-    names = tuple(name for name in domains if name in wanted)
+    names = tuple(name for name in domains if name in restricted | {TEMPLATE_INPUT})
     return Question(model.program, chosen, domains, shown, names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cfgen.causal import CausalModel, Choice, Domain
 from cfgen.counterfactuals import Design, Hypothesis
@@ -100,6 +100,14 @@ class Task:
             CfgenError: If there is no such hypothesis.
         """
         return get_named("hypothesis", self.hypotheses, name, self.name)
+
+    def template_of(self, inputs: Mapping[str, Any]) -> Template:
+        """The template that inputs are shown with; the only one if no input says which."""
+        return self.templates[inputs.get(TEMPLATE_INPUT, next(iter(self.templates)))]
+
+    def supports(self, inputs: Mapping[str, Any]) -> bool:
+        """Whether the template of these inputs says that its wording is right for their values."""
+        return not self.template_of(inputs).unsupported(inputs)
 
     def template_domain(self, names: Sequence[str] = ()) -> dict[str, Domain]:
         """Restriction of the input ``template`` to some templates.

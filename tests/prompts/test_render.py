@@ -288,3 +288,10 @@ def test_a_template_can_be_sent_to_another_process(load: Load) -> None:
     assert copy == template
     assert copy.digest == template.digest
     assert render(copy, INPUTS) == expected
+
+
+def test_what_is_not_supported_is_told_apart_by_type_too(load: Load) -> None:
+    template = load("{{ word }}{{ items[asked] }}", supports="{asked: [1], word: [a, b]}")
+    assert template.unsupported({"asked": 1, "word": "a"}) == []
+    assert template.unsupported({"asked": True, "word": "c"}) == ["asked", "word"]
+    assert template.unsupported({"word": "b"}) == []
