@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.test_readme import ROOT, blocks_of, run_block
+from tests.pages import ROOT, blocks_of, run_block
 
 PAGE = ROOT / "docs/designing.md"
 

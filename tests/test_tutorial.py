@@ -1,60 +1,70 @@
 """docs/tutorial.md, followed from top to bottom: files are written, commands print what is shown.
 
-The labels of fences are those of tests/test_readme.py, and two more: a path with ``+`` for the rest
-of a file whose beginning is another block, and ``findings`` for a command that ends with 1.
+The labels of fences are those of tests/pages.py, and two more: a path with ``+`` for the rest of a
+file whose beginning is another block, and ``findings`` for a command that ends with 1.
 """
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.test_readme import ROOT, Block, assert_lines, blocks_of, run_in
+from tests.pages import ROOT, Block, blocks_of, run_block
 
 TUTORIAL = ROOT / "docs/tutorial.md"
 
 
-def write(block: Block, folder: Path, beginnings: dict[str, str]) -> None:
-    """Write a file, or the rest of one behind its beginning."""
-    name = block.label.removesuffix("+")
-    if name == block.label:
-        beginnings[name] = block.text
-        text = block.text
-    else:
-        text = f"{beginnings[name]}\n\n{block.text}"
-    assert (folder / name).is_file(), f"{name} was not made by cfgen new"
-    (folder / name).write_text(text, encoding="utf-8")
+class Reader:
+    """Follows the tutorial in an empty folder, as far as is asked for.
+
+    Attributes:
+        ran: How many blocks were run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ran = 0
+        self._rest = blocks_of(TUTORIAL)
+        self._beginnings: dict[str, str] = {}
+
+    def follow(self, *, slow: bool) -> None:
+        """Go on to the end, or to the first block that needs a real LM."""
+        while self._rest and (slow or not self._rest[0].is_slow):
+            block = self._rest.pop(0)
+            if "." in block.label:
+                self._write(block)
+            elif block.runs:
+                run_block(block, self.folder, code=int(block.label == "findings"))
+                self.ran += 1
+
+    def _write(self, block: Block) -> None:
+        """Write a file, or the rest of one behind its beginning."""
+        name = block.label.removesuffix("+")
+        if name == block.label:
+            self._beginnings[name] = block.text
+            text = block.text
+        else:
+            text = f"{self._beginnings[name]}\n\n{block.text}"
+        assert (self.folder / name).is_file(), f"{name} was not made by cfgen new"
+        (self.folder / name).write_text(text, encoding="utf-8")
 
 
-def follow(folder: Path, *, slow: bool) -> int:
-    """Follow the tutorial in an empty folder; how many blocks were run."""
-    beginnings: dict[str, str] = {}
-    ran = 0
-    for block in blocks_of(TUTORIAL):
-        if "." in block.label:
-            write(block, folder, beginnings)
-        elif block.runs and (slow or not block.is_slow):
-            if block.language == "python":
-                printed = run_in(folder, sys.executable, "-c", block.text)
-            else:
-                code = int(block.label == "findings")
-                commands = block.commands
-                printed = "".join(run_in(folder, "bash", "-c", c, code=code) for c in commands)
-            if block.shown:
-                assert_lines(block.shown, printed)
-            ran += 1
-    return ran
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
+    """The one who follows the tutorial in these tests, one after the other."""
+    return Reader(tmp_path_factory.mktemp("tutorial"))
 
 
-def test_the_tutorial_works_as_it_is_written(tmp_path: Path) -> None:
-    assert follow(tmp_path, slow=False) == 7
+def test_the_tutorial_works_as_it_is_written(reader: Reader) -> None:
+    reader.follow(slow=False)
+    assert reader.ran == 7
 
 
 @pytest.mark.slow
-def test_the_tutorial_works_to_its_end(tmp_path: Path) -> None:
-    assert follow(tmp_path, slow=True) == 10
+def test_the_tutorial_works_to_its_end(reader: Reader) -> None:
+    reader.follow(slow=True)
+    assert reader.ran == 10
 
 
 def test_every_file_of_the_new_task_is_replaced() -> None:

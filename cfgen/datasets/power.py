@@ -142,8 +142,10 @@ def critical(
 
 def _smallest(iia: float, against: float, level: float, power: float) -> int:
     """The first number of pairs from which on the power is never below the wanted one."""
+    # if not even the most are enough, looking at all the numbers below takes seconds for nothing
+    enough = critical(np.array([MOST]), iia, against, level)[1][0] >= power
     bound = 64
-    while bound <= 4 * MOST:
+    while enough and bound <= 4 * MOST:
         counts = np.arange(1, bound + 1)
         _, powers = critical(counts, iia, against, level)
         short = np.flatnonzero(powers < power)

@@ -108,7 +108,7 @@ def test_any_branches(rng, name, steps):
 
 @pytest.mark.slow
 @given(st.randoms(use_true_random=False), st.sampled_from(ALL), st.integers(2, 12))
-@settings(quick, max_examples=150)
+@settings(quick, max_examples=60)
 def test_any_branches_at_length(rng, name, steps):
     check_any_branches(rng, name, steps)
 

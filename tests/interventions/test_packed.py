@@ -165,7 +165,7 @@ def test_any_branches(rng, name):
 
 @pytest.mark.slow
 @given(st.randoms(use_true_random=False), st.sampled_from(ALL))
-@settings(quick, max_examples=400)
+@settings(quick, max_examples=150)
 def test_any_branches_at_length(rng, name):
     check_any_branches(rng, name)
 

@@ -271,7 +271,7 @@ def test_what_is_filled_changes_nothing_in_the_reference(rng, name):
 
 @pytest.mark.slow
 @given(st.randoms(use_true_random=False), st.sampled_from(ALL))
-@settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=400)
+@settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=150)
 def test_what_is_filled_changes_nothing_in_the_reference_at_length(rng, name):
     check_filled(rng, name)
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from cfgen.lint.codes import CODES
-from tests.test_readme import ROOT, blocks_of, run_block
+from tests.pages import ROOT, blocks_of, run_block
 
 PAGE = ROOT / "docs/lint.md"
 
