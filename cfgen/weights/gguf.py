@@ -1,4 +1,6 @@
-"""What a GGUF file says about itself in front of its weights, read without any library of models.
+"""What a GGUF file says about itself in front of its weights, and whether it can be used.
+
+It is read without any library of models.
 
 The format (version 2 and 3, little-endian): ``GGUF``, version, number of tensors, number of fields;
 then the fields (key, type, value); then the tensors (name, shape, type, offset); then, at the next
@@ -7,12 +9,16 @@ multiple of the alignment, their data.
 
 from __future__ import annotations
 
+import difflib
 import struct
 from dataclasses import dataclass
 from math import prod
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import TypeAlias
+
+from cfgen.errors import CfgenError, Problem
+from cfgen.paths import display
 
 Value: TypeAlias = str | int | float | bool
 
@@ -23,7 +29,7 @@ _FORMATS[12] = "d"
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class GgufHeader:
     """The fields and the tensors of a GGUF file.
 
     Attributes:
@@ -78,7 +84,7 @@ class _Cursor:
         return length
 
 
-def read_header(file: Path) -> Header:
+def read_header(file: Path) -> GgufHeader:
     """Read what a GGUF file says about itself, and check that all of its weights are there.
 
     Args:
@@ -105,7 +111,7 @@ def read_header(file: Path) -> Header:
             raise ValueError(
                 "what stands in front of its weights is cut short or damaged"
             ) from error
-        return Header(header, sizes)
+        return GgufHeader(header, sizes)
 
 
 def _begins_as_gguf(file: Path) -> bool:
@@ -132,3 +138,49 @@ def _sizes(cursor: _Cursor, count: int, alignment: int) -> dict[str, int]:
             f"it is cut short: {len(cursor.content):,} bytes of {start + max(ends):,} are there"
         )
     return elements
+
+
+def check_gguf(file: Path) -> GgufHeader:
+    """Read a file's header, and check what can be checked without a library of models.
+
+    Raises:
+        CfgenError: There is no such file, or it is not a whole GGUF file with a tokenizer
+            (``lm-gguf``).
+        OSError: It can't be read.
+    """
+    if not file.is_file():
+        named = display(file)
+        message = f"{named} is a folder" if file.is_dir() else f"there is no file {named}"
+        raise CfgenError(Problem("lm-gguf", message, hint=_hint(file)))
+    try:
+        header = read_header(file)
+    except ValueError as error:
+        message = f"{display(file)} is not a whole GGUF file: {error}"
+        hint = "get it again from where it came from, or name another file"
+        raise CfgenError(Problem("lm-gguf", message, hint=hint)) from error
+    problems = []
+    if int(header.fields.get("split.count", 1)) > 1:
+        message = f"{display(file)} is one of {header.fields['split.count']} parts of an LM"
+        hint = "join them with llama.cpp's llama-gguf-split --merge, and name the result"
+        problems.append(Problem("lm-gguf", message, hint=hint))
+    if not header.architecture:
+        message = f"{display(file)} does not say which architecture its weights are for"
+        hint = "it must hold a language model, not an adapter or a part of one"
+        problems.append(Problem("lm-gguf", message, hint=hint))
+    if not {"tokenizer.ggml.model", "tokenizer.ggml.tokens"} <= header.fields.keys():
+        message = f"{display(file)} holds no tokenizer"
+        hint = "name a GGUF file of the whole LM, as llama.cpp's convert_hf_to_gguf.py writes it"
+        problems.append(Problem("lm-gguf", message, hint=hint))
+    if problems:
+        raise CfgenError(problems)
+    return header
+
+
+def _hint(file: Path) -> str:
+    """What may have been meant: a GGUF file in that folder."""
+    folder = file if file.is_dir() else file.parent
+    names = sorted(path.name for path in folder.glob("*.gguf")) if folder.is_dir() else []
+    if not names:
+        return "name the GGUF file as gguf:folder/model.gguf, or a folder as ./folder"
+    close = difflib.get_close_matches(file.name, names, n=1) or names[:1]
+    return f"did you mean gguf:{display(folder / close[0])}?"

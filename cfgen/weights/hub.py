@@ -1,13 +1,15 @@
-"""Find an LM on the Hugging Face Hub, or in its cache: one commit, safetensors, no code."""
+"""The Hugging Face Hub: one commit of an LM, no code of it; and its libraries kept silent."""
 
 from __future__ import annotations
 
 import errno
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from cfgen.errors import CfgenError, Problem
 from cfgen.weights.cache import Progress
-from cfgen.weights.quiet import quiet
 
 WANTED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
 UNWANTED = ("*/*", "consolidated*")  # other formats of the same weights
@@ -71,3 +73,38 @@ def _problem(message: str) -> CfgenError:
         "Hub (owner/name or owner/name@revision)"
     )
     return CfgenError(Problem("lm-hub", message, hint=hint))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Switch off the progress bars, log lines below errors and warnings of the Hugging Face stack.
+
+    What was set before is set again afterwards. Whatever matters in those messages (weights that
+    are missing, a tokenizer without offsets) is checked by ``cfgen.lm`` and is an error.
+    """
+    from huggingface_hub.utils import logging as hub_logging
+    from huggingface_hub.utils.tqdm import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
+    from transformers.utils import logging as transformers_logging
+
+    bars = transformers_logging.is_progress_bar_enabled()
+    hub_bars = not are_progress_bars_disabled()
+    levels = [(log, log.get_verbosity()) for log in (transformers_logging, hub_logging)]
+    try:
+        transformers_logging.disable_progress_bar()
+        disable_progress_bars()
+        for log, _ in levels:
+            log.set_verbosity_error()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for log, level in levels:
+            log.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()
+        if hub_bars:
+            enable_progress_bars()

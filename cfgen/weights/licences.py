@@ -1,26 +1,28 @@
-"""Terms of a base LM that have to be accepted once before anything of it is fetched."""
+"""Terms of a base LM that have to be accepted once before anything of it is fetched.
+
+They are asked for, remembered in the cache folder, and shown in full where a wheel holds them.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
 import tempfile
+import textwrap
 from datetime import UTC, datetime
+from html.parser import HTMLParser
 from pathlib import Path
 
 from cfgen.errors import CfgenError, Problem
 from cfgen.paths import display
 from cfgen.weights.cache import Progress, cache_root, no_progress
-from cfgen.weights.entries import BaseEntry
-from cfgen.weights.page import plain_text
+from cfgen.weights.registry import BaseEntry
 from cfgen.weights.wheels import download_wheels, read_part
 
-
-def is_accepted(entry: BaseEntry) -> bool:
-    """Whether there is nothing to accept, or it has been."""
-    return entry.terms is None or _record(entry).is_file()
+WIDTH = 80
+_UNSEEN = {"script", "style", "template", "button", "nav", "head"}
+_BLOCKS = {"p", "li", "h1", "h2", "h3", "h4", "h5", "h6", "tr", "pre", "blockquote", "div", "br"}
 
 
 def check_accepted(entry: BaseEntry, accept: bool) -> None:
@@ -34,7 +36,7 @@ def check_accepted(entry: BaseEntry, accept: bool) -> None:
     Raises:
         CfgenError: They are not accepted (``lm-licence``), or that can't be remembered.
     """
-    if entry.terms is None or is_accepted(entry):
+    if entry.terms is None or entry.accepted:
         return
     if accept:
         _remember(entry)
@@ -77,18 +79,9 @@ def terms_text(entry: BaseEntry, *, progress: Progress = no_progress) -> str:
     return f"{head}\n{plain_text(content)}"
 
 
-def _record(entry: BaseEntry) -> Path:
-    """The file that says that the terms are accepted; other terms have another."""
-    assert entry.terms is not None
-    content = json.dumps([entry.licence, entry.terms.model_dump(mode="json")], sort_keys=True)
-    name = re.sub(r"[^a-z0-9]+", "-", entry.licence.lower()).strip("-")
-    digest = hashlib.sha256(content.encode()).hexdigest()[:12]
-    return cache_root() / "licences" / f"{name}-{digest}.json"
-
-
 def _remember(entry: BaseEntry) -> None:
     assert entry.terms is not None
-    file = _record(entry)
+    file = entry.acceptance
     record = {
         "licence": entry.licence,
         "url": entry.terms.url,
@@ -106,3 +99,53 @@ def _remember(entry: BaseEntry) -> None:
         )
         hint = "set CFGEN_CACHE to a folder you may write to"
         raise CfgenError(Problem("lm-cache", message, hint=hint)) from error
+
+
+def plain_text(content: bytes) -> str:
+    """Turn a file into text, a blank line between paragraphs.
+
+    Args:
+        content: Plain text, or an HTML page, of which everything from its first heading to the
+            end of its article (or of its main part) is taken.
+
+    Returns:
+        Lines of at most 80 characters (of a page), with a newline at the end.
+    """
+    text = content.decode("utf-8", errors="replace")
+    if not re.match(r"\s*<(!doctype|html)", text, re.IGNORECASE):
+        return text.strip() + "\n"
+    page = _PageText()
+    page.feed(text)
+    page.close()
+    paragraphs = [" ".join("".join(pieces).split()) for pieces in page.blocks]
+    return "\n\n".join(textwrap.fill(words, WIDTH) for words in paragraphs if words) + "\n"
+
+
+class _PageText(HTMLParser):
+    """Collects what is to be read of a page, block by block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks: list[list[str]] = []
+        self.unseen: list[str] = []
+        self.inside = False
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        if tag == "h1" and not self.unseen:
+            self.inside = True
+        if tag in _UNSEEN:
+            self.unseen.append(tag)
+        elif tag in _BLOCKS:
+            self.blocks.append([])
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("article", "main") and self.blocks:
+            self.inside = False
+        if tag in self.unseen:
+            self.unseen.remove(tag)
+        elif tag in _BLOCKS:
+            self.blocks.append([])
+
+    def handle_data(self, data: str) -> None:
+        if self.inside and not self.unseen and self.blocks:
+            self.blocks[-1].append(data)

@@ -10,11 +10,16 @@ from pathlib import Path
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.paths import display
 from cfgen.weights.cache import Progress, no_progress, sha256_of
-from cfgen.weights.entries import ADAPTER_FILES, AdapterEntry, BaseEntry, Entry, is_gguf
-from cfgen.weights.fetch import fetch
+from cfgen.weights.copies import convert_own, fetch
 from cfgen.weights.hub import hub_folder
-from cfgen.weights.own import convert_own
-from cfgen.weights.registry import load_entries
+from cfgen.weights.registry import (
+    ADAPTER_FILES,
+    AdapterEntry,
+    BaseEntry,
+    Entry,
+    is_gguf,
+    load_entries,
+)
 
 
 @dataclass(frozen=True, slots=True)

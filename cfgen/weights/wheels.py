@@ -18,7 +18,7 @@ from cfgen.errors import CfgenError, Problem
 from cfgen.paths import display
 from cfgen.processes import python_command, python_environment
 from cfgen.weights.cache import Progress, sha256_of
-from cfgen.weights.entries import BaseEntry, Part
+from cfgen.weights.registry import BaseEntry, Part
 from cfgen.weights.signals import held
 
 POLL_SECONDS = 0.1

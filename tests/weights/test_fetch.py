@@ -15,7 +15,7 @@ import pytest
 
 from cfgen.errors import CfgenError
 from cfgen.weights import fetch, load_entries
-from cfgen.weights.fetch import _recipe
+from cfgen.weights.copies import _of_base
 
 GGUF = random.Random(0).randbytes(3_000_000)
 
@@ -395,4 +395,4 @@ def test_a_module_called_pip_in_the_current_folder_is_not_run(shop, monkeypatch)
 
 def test_room_is_counted_for_the_worst_moment(shop):
     one = entry()
-    assert _recipe(one).room == len(GGUF) + max(one.source.parts[0].wheel.size, 4000)
+    assert _of_base(one).room == len(GGUF) + max(one.source.parts[0].wheel.size, 4000)

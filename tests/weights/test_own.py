@@ -85,7 +85,9 @@ def test_what_lies_beside_the_file_is_not_read(file, tmp_path):
     assert not (folder / "adapter_config.json").exists()
 
 
-def test_hashing_is_said_and_done_once(file):
+def test_hashing_is_said_and_done_once(file, monkeypatch):
+    monkeypatch.setattr("cfgen.weights.cache.LARGE", 0)
+    os.utime(file, (1, 1))
     steps: list[tuple[str, int, int | None]] = []
     for _ in range(2):
         convert_own(NAME, progress=lambda *step: steps.append(step))
@@ -151,7 +153,7 @@ def test_a_file_that_nobody_may_read(file, monkeypatch):
     def refuse(path: Path) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("cfgen.weights.own.read_header", refuse)
+    monkeypatch.setattr("cfgen.weights.gguf.read_header", refuse)
     assert "Permission denied" in problem().message
 
 
