@@ -3,7 +3,7 @@
 from cfgen.counterfactuals import edits
 from cfgen.counterfactuals.designs import Design, draw_inputs, restrict_domains
 from cfgen.counterfactuals.drawing import compile_draw
-from cfgen.counterfactuals.edits import Edit
+from cfgen.counterfactuals.edits import InputEdit
 from cfgen.counterfactuals.hypotheses import ALL, NONE, Hypothesis, Site
 from cfgen.counterfactuals.labelling import compile_pair
 from cfgen.counterfactuals.pairs import (
@@ -25,8 +25,8 @@ __all__ = [
     "ORIGINAL",
     "THIRD",
     "Design",
-    "Edit",
     "Hypothesis",
+    "InputEdit",
     "Pair",
     "Side",
     "Site",

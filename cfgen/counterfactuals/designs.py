@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cfgen.causal import Domain, Pools
-from cfgen.counterfactuals.edits import Edit, apply_edits
+from cfgen.counterfactuals.edits import InputEdit, apply_edits
 from cfgen.errors import caller_place
 
 
@@ -27,8 +27,8 @@ class Design:
     """
 
     name: str
-    counterfactual: tuple[Edit, ...]
-    original: tuple[Edit, ...] = ()
+    counterfactual: tuple[InputEdit, ...]
+    original: tuple[InputEdit, ...] = ()
     contrast: tuple[str, ...] = ()
     description: str = ""
     where: str = field(default="", compare=False)
@@ -36,7 +36,7 @@ class Design:
     def __post_init__(self) -> None:
         for name in ("counterfactual", "original", "contrast"):
             given = getattr(self, name)
-            alone = isinstance(given, (str, Edit))
+            alone = isinstance(given, (str, InputEdit))
             object.__setattr__(self, name, (given,) if alone else tuple(given))
         object.__setattr__(self, "where", self.where or caller_place(2))
 
@@ -46,16 +46,11 @@ class Design:
         A value drawn disjointly shares no word with the value it replaces, so both are counted.
         Inputs that draw from one lexicon may share words and are counted by the largest need.
         """
-        redrawn = {
-            (edit.input, edit.index)
-            for edit in (*self.original, *self.counterfactual)
-            if edit.op == "resample" and edit.disjoint
-        }
+        edits = (*self.original, *self.counterfactual)
         needed: dict[str, int] = {}
         for name, domain in domains.items():
-            size = domain.arity or 1
-            more = size if (name, None) in redrawn else sum(name == n for n, _ in redrawn)
-            words = size + more
+            redrawn = {k for edit in edits if edit.input == name for k in edit.redrawn(domain)}
+            words = (domain.arity or 1) + len(redrawn)
             for pool in domain.pools:
                 needed[pool] = max(needed.get(pool, 0), words)
         return needed

@@ -12,7 +12,7 @@ from typing import Any
 
 from cfgen.causal import Choice, Distinct, Domain, Words
 from cfgen.counterfactuals.designs import Design, draw_inputs
-from cfgen.counterfactuals.edits import Edit, apply_edits
+from cfgen.counterfactuals.edits import InputEdit
 
 Draw = Callable[[random.Random], tuple[Any, ...]]
 """From a source of randomness to the original's inputs, then the counterfactual's, in the order of
@@ -121,27 +121,13 @@ class _Writer:
             f"        if {condition}: break",
         ]
 
-    def edit(self, edit: Edit) -> None:
+    def edit(self, edit: InputEdit) -> None:
         """Apply an edit to the present values."""
         if not self.possible:
             return
-        name, old = edit.input, self.now[edit.input]
-        whole = Edit(edit.op, name, value=edit.value, source=edit.source, disjoint=edit.disjoint)
-        if edit.op == "resample" and edit == whole:
-            self.draw(name, avoid=old if edit.disjoint else "")
-        elif edit.op == "set":
-            self.now[name] = self._constant(edit.value)
-        elif edit.op == "copy":
-            self.now[name] = self.now[edit.source]
-        elif edit.op == "reverse":
-            self._let(name, f"{old}[::-1]")
-        elif edit.op == "flip":
-            first, second = map(self._constant, self.domains[name])
-            self._let(name, f"{second} if {old} == {first} else {first}")
-        elif edit.op != "keep":
-            apply, edits, domains = map(self._constant, (apply_edits, (edit,), self.domains))
-            inputs = ", ".join(f"{key!r}: {value}" for key, value in self.now.items())
-            self._let(name, f"{apply}({edits}, {{{inputs}}}, {domains}, rng)[{name!r}]")
+        apply, domains = self._constant(edit.apply), self._constant(self.domains)
+        inputs = ", ".join(f"{key!r}: {value}" for key, value in self.now.items())
+        self._let(edit.input, f"{apply}({{{inputs}}}, {domains}, rng)")
 
     def _let(self, name: str, expression: str) -> None:
         self.now[name] = self._name("v")

@@ -6,13 +6,15 @@ abstract pair stands for all pairs of inputs that differ from it by a renaming o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
-from cfgen.causal import Choice
+from cfgen.causal import Domain
 from cfgen.counterfactuals.atoms import Atom, Atoms, State, Value, canonical
 from cfgen.counterfactuals.designs import Design
-from cfgen.counterfactuals.edits import Edit
+from cfgen.counterfactuals.edits import InputEdit
 from cfgen.errors import CfgenError, Problem
 
 AbstractPair = tuple[State, State]
@@ -61,59 +63,49 @@ def draw_value(
                 yield (atom, *rest), chance * more
 
 
-def apply_edit(
-    atoms: Atoms, names: Sequence[str], edit: Edit, state: State, others: State = ()
-) -> Iterator[tuple[State, Fraction]]:
-    """Apply one edit to a state, in every way it can come out.
+@dataclass(frozen=True, slots=True)
+class PairInputs:
+    """One side of an abstract pair, as edits see it.
 
-    Args:
+    Attributes:
         atoms: The inputs.
-        names: Names of the inputs of the state.
-        edit: The edit; all inputs it names are among them.
+        names: Names of the inputs of a state.
         state: What is edited.
         others: The other side of the pair, whose words may be drawn as well.
-
-    Yields:
-        The new states, with their probabilities.
     """
-    place = names.index(edit.input)
-    old = state[place]
-    if edit.op == "resample":
-        used = frozenset(atom for value in (*state, *others) for atom in value)
-        for new, chance in _resampled(atoms, edit, old, used):
-            yield (*state[:place], new, *state[place + 1 :]), chance
-        return
-    new = old
-    if edit.op == "reverse":
-        new = old[::-1]
-    elif edit.op == "permute":
-        new = tuple(old[index] for index in edit.value)
-    elif edit.op == "set":
-        new = atoms.value(edit.input, edit.value)
-    elif edit.op == "copy":
-        new = state[names.index(edit.source)]
-    elif edit.op == "flip":
-        domain = atoms.domains[edit.input]
-        assert isinstance(domain, Choice)
-        first, second = (atoms.value(edit.input, value) for value in domain)
-        new = second if old == first else first
-    yield (*state[:place], new, *state[place + 1 :]), Fraction(1)
+
+    atoms: Atoms
+    names: Sequence[str]
+    state: State
+    others: State = ()
+
+    @property
+    def domains(self) -> Mapping[str, Domain]:
+        """Input -> its domain."""
+        return self.atoms.domains
+
+    def now(self, name: str) -> Value:
+        """The value that an input has by then."""
+        return self.state[self.names.index(name)]
+
+    def given(self, name: str, value: Any) -> Value:
+        """A value that is known."""
+        return self.atoms.value(name, value)
+
+    def drawn(self, name: str, size: int, avoid: Value) -> Iterator[tuple[Value, Fraction]]:
+        """Different elements of an input, drawn one after the other."""
+        used = frozenset(atom for value in (*self.state, *self.others) for atom in value)
+        return draw_value(self.atoms, name, used, avoid, size)
+
+    def edited(self, edit: InputEdit) -> Iterator[tuple[State, Fraction]]:
+        """The state in every way that an edit can come out, with its probability."""
+        place = self.names.index(edit.input)
+        before, after = self.state[:place], self.state[place + 1 :]
+        for new, chance in edit.outcomes(self):
+            yield (*before, new, *after), chance
 
 
-def _resampled(
-    atoms: Atoms, edit: Edit, old: Value, used: frozenset[Atom]
-) -> Iterator[tuple[Value, Fraction]]:
-    if edit.index is None:
-        avoid = old if edit.disjoint else ()
-        yield from draw_value(atoms, edit.input, used, avoid, len(old))
-        return
-    before, after = old[: edit.index], old[edit.index + 1 :]
-    avoid = old if edit.disjoint else before + after
-    for new, chance in draw_value(atoms, edit.input, used, avoid, 1):
-        yield (*before, *new, *after), chance
-
-
-def originals(atoms: Atoms, names: Sequence[str], edits: Iterable[Edit]) -> Distribution:
+def originals(atoms: Atoms, names: Sequence[str], edits: Iterable[InputEdit]) -> Distribution:
     """Every original that can be drawn, canonical, with its probability."""
     found: Distribution = {((),): Fraction(1)}
     for name in names:
@@ -127,20 +119,20 @@ def originals(atoms: Atoms, names: Sequence[str], edits: Iterable[Edit]) -> Dist
     for edit in edits:
         after = {}
         for (state,), chance in found.items():
-            for new, more in apply_edit(atoms, names, edit, state):
+            for new, more in PairInputs(atoms, names, state).edited(edit):
                 _add(atoms, after, (new,), chance * more)
         found = after
     return found
 
 
 def counterfactuals(
-    atoms: Atoms, names: Sequence[str], pairs: Distribution, edits: Iterable[Edit]
+    atoms: Atoms, names: Sequence[str], pairs: Distribution, edits: Iterable[InputEdit]
 ) -> Distribution:
     """Every pair that edits of the counterfactual make of pairs, canonical, with probability."""
     for edit in edits:
         after: Distribution = {}
         for (original, state), chance in pairs.items():
-            for new, more in apply_edit(atoms, names, edit, state, original):
+            for new, more in PairInputs(atoms, names, state, original).edited(edit):
                 _add(atoms, after, (original, new), chance * more)
         pairs = after
     return pairs

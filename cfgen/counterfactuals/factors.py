@@ -18,7 +18,7 @@ from cfgen.counterfactuals.draws import (
     counterfactuals,
     originals,
 )
-from cfgen.counterfactuals.edits import Edit
+from cfgen.counterfactuals.edits import Resample
 
 Indices = NDArray[np.int64]
 MOST_PAIRS = 1_500_000
@@ -92,7 +92,7 @@ def _factor(atoms: Atoms, names: tuple[str, ...]) -> Factor:
     drawn: Distribution = {
         (state, state): chance for (state,), chance in originals(atoms, names, ()).items()
     }
-    pairs = counterfactuals(atoms, names, drawn, [Edit("resample", name) for name in names])
+    pairs = counterfactuals(atoms, names, drawn, [Resample(name) for name in names])
     befores = {state: index for index, state in enumerate(dict.fromkeys(b for b, _ in pairs))}
     afters = {state: index for index, state in enumerate(dict.fromkeys(a for _, a in pairs))}
     return Factor(

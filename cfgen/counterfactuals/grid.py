@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cfgen.counterfactuals.edits import Edit
+from cfgen.counterfactuals.edits import InputEdit
 from cfgen.counterfactuals.options import Option
 
 Shares = NDArray[np.float64]
@@ -64,7 +64,7 @@ class Grid:
             functools.reduce(np.add.outer, each, np.zeros((), dtype=np.int64))
         ).ravel()
 
-    def edits(self, index: int) -> tuple[tuple[Edit, ...], tuple[Edit, ...]]:
+    def edits(self, index: int) -> tuple[tuple[InputEdit, ...], tuple[InputEdit, ...]]:
         """The edits of a composition, of the original and of the counterfactual."""
         numbers = np.unravel_index(index, [len(options) for options in self.blocks])
         chosen = [options[int(k)] for options, k in zip(self.blocks, numbers, strict=True)]

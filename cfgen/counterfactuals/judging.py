@@ -65,21 +65,16 @@ class Judged:
 
 def words_of_edits(question: Question, design: Design) -> frozenset[str]:
     """Texts that a design's edits name; they stand for themselves."""
-    found: set[str] = set()
-    for edit in (*design.original, *design.counterfactual):
-        if edit.op == "set":
-            domain = question.domains[edit.input]
-            values = (edit.value,) if domain.arity is None else edit.value
-            found |= {value for value in values if type(value) is str}
-    return frozenset(found)
+    edits = (*design.original, *design.counterfactual)
+    return frozenset[str]().union(*(e.constants(question.domains[e.input]) for e in edits))
 
 
 def names_for(question: Question, design: Design) -> tuple[str, ...]:
     """Inputs that matter under a design: also those that a mattering one is copied from."""
     names = set(question.names)
-    edits = [edit for edit in (*design.original, *design.counterfactual) if edit.op == "copy"]
-    for _ in edits:
-        names |= {edit.source for edit in edits if edit.input in names}
+    edits = (*design.original, *design.counterfactual)
+    for _ in edits:  # so often, since what is copied may itself be copied from elsewhere
+        names |= {name for edit in edits if edit.input in names for name in edit.reads}
     return tuple(name for name in question.domains if name in names)
 
 

@@ -9,33 +9,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cfgen.causal import Choice, Distinct, Domain
+from cfgen.causal import Domain
 from cfgen.counterfactuals.atoms import Atoms, State, canonical
 from cfgen.counterfactuals.draws import Distribution, counterfactuals, originals
-from cfgen.counterfactuals.edits import Edit, same_values
+from cfgen.counterfactuals.edits import (
+    Palette,
+    Steps,
+    same_values,
+    tried_on_counterfactual,
+    tried_on_original,
+)
 from cfgen.counterfactuals.factors import Factor
 
-Steps = tuple[Edit, ...]
 Chances = NDArray[np.float64]
-MOST_SET = 8
-"""Values of an input up to which each is tried as a fixed value."""
 MOST_OPTIONS = 4_000
 """Compositions that are tried on inputs that depend on each other."""
-
-
-@dataclass(frozen=True, slots=True)
-class Palette:
-    """Which edits are tried, besides those that are always tried.
-
-    Attributes:
-        copies: Up to how many inputs with the same values these are copied from each other.
-        mixtures: Whether inputs are drawn anew without having to be different.
-        elements: Whether single elements of tuples are drawn anew.
-    """
-
-    copies: int
-    mixtures: bool
-    elements: bool
 
 
 FULL = Palette(copies=6, mixtures=True, elements=True)
@@ -72,8 +60,7 @@ class Option:
         """Fewer inputs changed, then fewer edits, then simpler ones."""
         changed = len({edit.input for edit in self.counterfactual})
         steps = (*self.original, *self.counterfactual)
-        harder = sum(edit.op in ("set", "resample", "permute") for edit in steps)
-        mixed = sum(edit.op == "resample" and not edit.disjoint for edit in steps)
+        harder, mixed = (sum(edit.effort[k] for edit in steps) for k in (0, 1))
         return (changed, len(self.counterfactual), len(self.original), harder, mixed)
 
 
@@ -139,8 +126,8 @@ def options_of(
     sources = {
         name: [one for one, other in links if other == name and one in names] for name in names
     }
-    before = [edits_before(name, domains[name], sources[name]) for name in names]
-    after = [edits_after(name, domains[name], sources[name], palette) for name in names]
+    before = [tried_on_original(name, domains[name], sources[name]) for name in names]
+    after = [tried_on_counterfactual(name, domains[name], sources[name], palette) for name in names]
     if np.prod([len(steps) for steps in (*before, *after)], dtype=float) > MOST_OPTIONS:
         raise TooManyOptions
     places = _places(atoms, block, names)
@@ -198,57 +185,3 @@ def _places(atoms: Atoms, block: Sequence[Factor], names: Sequence[str]):  # typ
         return index
 
     return place
-
-
-def edits_before(name: str, domain: Domain, sources: Sequence[str]) -> list[Steps]:
-    """What is tried on an input of the original: nothing, a fixed value, or that of another."""
-    return [(), *_fixed(name, domain), *_copied(name, domain, sources)]
-
-
-def edits_after(name: str, domain: Domain, sources: Sequence[str], palette: Palette) -> list[Steps]:
-    """What is tried on an input of the counterfactual."""
-    found: list[Edit] = []
-    if isinstance(domain, Distinct):
-        found += _orders(name, domain.size)
-        found.append(Edit("resample", name, disjoint=True))
-        if palette.elements and domain.size > 1:
-            found += [
-                Edit("resample", name, disjoint=True, index=index) for index in range(domain.size)
-            ]
-    elif isinstance(domain, Choice) and domain.count() == 2:
-        found.append(Edit("flip", name))
-    elif domain.count() > 1:
-        found.append(Edit("resample", name, disjoint=True))
-    if palette.mixtures and domain.count() > 1:
-        found.append(Edit("resample", name))
-    alone = [(edit,) for edit in found]
-    return [(), *alone, *_fixed(name, domain), *_copied(name, domain, sources)]
-
-
-def _orders(name: str, size: int) -> list[Edit]:
-    """Other orders of the elements: all of three, and of more the reverse and the rotations."""
-    if size < 2:
-        return []
-    if size <= 3:
-        orders = list(itertools.permutations(range(size)))[1:]
-    else:
-        orders = [tuple((k + by) % size for k in range(size)) for by in range(1, size)]
-    backwards = tuple(reversed(range(size)))
-    others = [Edit("permute", name, value=order) for order in orders if order != backwards]
-    return [Edit("reverse", name), *others]
-
-
-def _fixed(name: str, domain: Domain) -> list[Steps]:
-    if not isinstance(domain, Choice) or not 1 < domain.count() <= MOST_SET:
-        return []
-    return [(Edit("set", name, value=value),) for value in domain]
-
-
-def _copied(name: str, domain: Domain, sources: Sequence[str]) -> list[Steps]:
-    found: list[Steps] = []
-    for source in sources:
-        copied = Edit("copy", name, source=source)
-        found.append((copied,))
-        if isinstance(domain, Choice) and domain.count() == 2:
-            found.append((copied, Edit("flip", name)))
-    return found

@@ -13,15 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from cfgen.counterfactuals.designs import Design, draw_inputs
+from cfgen.counterfactuals.edits import Steps, tried_on_counterfactual, tried_on_original
 from cfgen.counterfactuals.evaluate import Columns, Question
 from cfgen.counterfactuals.goals import Goal, Two, make_goal
-from cfgen.counterfactuals.options import (
-    PALETTES,
-    Steps,
-    copy_links,
-    edits_after,
-    edits_before,
-)
+from cfgen.counterfactuals.options import PALETTES, copy_links
 from cfgen.counterfactuals.predict import predictor
 from cfgen.counterfactuals.search import Wanted
 from cfgen.errors import CfgenError
@@ -167,11 +162,11 @@ def _extended(
     for name, domain in domains.items():
         sources = [one for one, other in links if other == name]
         if all(edit.input != name for edit in original):
-            for steps in edits_before(name, domain, sources)[1:]:
+            for steps in tried_on_original(name, domain, sources)[1:]:
                 yield _in_order((*original, *steps), order), counterfactual
         changed = {edit.input for edit in counterfactual}
         if name not in changed and len(changed) < most:
-            for steps in edits_after(name, domain, sources, PALETTE)[1:]:
+            for steps in tried_on_counterfactual(name, domain, sources, PALETTE)[1:]:
                 yield original, _in_order((*counterfactual, *steps), order)
 
 

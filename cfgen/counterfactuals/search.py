@@ -9,6 +9,7 @@ from fractions import Fraction
 from cfgen.counterfactuals.atoms import Atoms
 from cfgen.counterfactuals.cover import smallest_cover
 from cfgen.counterfactuals.designs import Design
+from cfgen.counterfactuals.edits import Palette
 from cfgen.counterfactuals.evaluate import Question
 from cfgen.counterfactuals.factors import Factor, combined, factors_of
 from cfgen.counterfactuals.goals import Goal, Two, make_goal
@@ -17,7 +18,6 @@ from cfgen.counterfactuals.judging import Judged, judge
 from cfgen.counterfactuals.options import (
     PALETTES,
     Option,
-    Palette,
     TooManyOptions,
     blocks_of,
     copy_links,
@@ -157,7 +157,7 @@ def describe(question: Question, goal: Goal, design: Design, share: float, alike
     judged = judge(question, design, trials=0)
     shares = {couple: judged.differ(*couple) for couple in goal.couples}
     separates = {couple: found for couple, found in shares.items() if found >= share}
-    changed = dict.fromkeys(edit.input for edit in design.counterfactual if edit.op != "keep")
+    changed = dict.fromkeys(edit.input for edit in design.counterfactual if edit.changes)
     decisive = judged.decisive(goal.required) if goal.required else Fraction(0)
     return Found(judged, decisive, separates, tuple(changed), alike)
 

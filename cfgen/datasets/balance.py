@@ -40,7 +40,7 @@ def balanced_draw(design: Design, domains: Mapping[str, Domain], key: str) -> Dr
     Returns:
         The drawing; what is not balanced comes from its source of randomness.
     """
-    settled = {edit.input for edit in design.original if edit.op in ("set", "copy")}
+    settled = {edit.input for edit in design.original if edit.replaces}
     free = {name: domain for name, domain in domains.items() if name not in settled}
     cells = _cells({name: d for name, d in free.items() if _is_small(d)}, key)
     words = {name: _Words(name, domain, key) for name, domain in free.items() if _has_words(domain)}

@@ -137,7 +137,7 @@ def check_possible(n: int, design: Design, domains: Mapping[str, Domain]) -> Non
     Raises:
         CfgenError: If there are fewer, counting only the inputs that the design leaves open.
     """
-    settled = {edit.input for edit in design.original if edit.op in ("set", "copy")}
+    settled = {edit.input for edit in design.original if edit.replaces}
     possible = math.prod(d.count() for name, d in domains.items() if name not in settled)
     if n > possible:
         raise CfgenError(_too_few(design, n, f"there are at most {possible:,} different originals"))

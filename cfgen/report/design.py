@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from cfgen.counterfactuals import Design, Edit
+from cfgen.counterfactuals import Design
 from cfgen.counterfactuals.evaluate import Question
 from cfgen.counterfactuals.goals import Two
 from cfgen.counterfactuals.search import Found, Search
@@ -157,22 +157,8 @@ def code_lines(design: Design) -> list[str]:
     lines = []
     for name, steps in (("original", design.original), ("counterfactual", design.counterfactual)):
         if steps:
-            lines.append(f"{name}=[{', '.join(map(edit_code, steps))}],")
+            lines.append(f"{name}=[{', '.join(edit.code for edit in steps)}],")
     return lines
-
-
-def edit_code(edit: Edit) -> str:
-    """One edit as it stands in a task file."""
-    extra = ""
-    if edit.op in ("set", "permute"):
-        extra = f", {edit.value!r}"
-    elif edit.op == "copy":
-        extra = f", of={edit.source!r}"
-    if edit.index is not None:
-        extra += f", index={edit.index}"
-    if edit.disjoint:
-        extra += ", disjoint=True"
-    return f"edits.{edit.op}({edit.input!r}{extra})".replace("'", '"')
 
 
 def design_record(
@@ -205,8 +191,8 @@ def _record(question: Question, result: Search, found: Found) -> dict[str, Any]:
     example = example_of(question, result.goal, found.judged)
     return {
         "name": design.name,
-        "original": [edit_code(edit) for edit in design.original],
-        "counterfactual": [edit_code(edit) for edit in design.counterfactual],
+        "original": [edit.code for edit in design.original],
+        "counterfactual": [edit.code for edit in design.counterfactual],
         "decisive": float(found.decisive),
         "decisive_exact": str(found.decisive),
         "separates": [[*couple, float(share)] for couple, share in found.separates.items()],

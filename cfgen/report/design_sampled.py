@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cfgen.counterfactuals.sampled import SampledSearch
-from cfgen.report.design import code_lines, edit_code
+from cfgen.report.design import code_lines
 
 
 def sampled_text(result: SampledSearch) -> str:
@@ -43,8 +43,8 @@ def sampled_record(result: SampledSearch) -> dict[str, Any]:
         "found": [
             {
                 "name": found.design.name,
-                "original": [edit_code(edit) for edit in found.design.original],
-                "counterfactual": [edit_code(edit) for edit in found.design.counterfactual],
+                "original": [edit.code for edit in found.design.original],
+                "counterfactual": [edit.code for edit in found.design.counterfactual],
                 "pairs": found.pairs,
                 "decisive": found.decisive / found.pairs,
                 "low": found.low,

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from cfgen.causal import CausalModel
 from cfgen.counterfactuals import ALL, NONE, Design, Hypothesis
-from cfgen.counterfactuals.edits import Edit, problems_with
+from cfgen.counterfactuals.edits import InputEdit, problems_with
 from cfgen.counterfactuals.hypotheses import Align, Layers
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.prompts import Template, parse_position
@@ -39,7 +39,7 @@ def form_problems(definition: TaskDefinition) -> list[Problem]:
     for design in definition.designs if isinstance(definition.designs, (list, tuple)) else ():
         if isinstance(design, Design):
             edits = (*design.original, *design.counterfactual)
-            expected += [(f"design {design.name!r}", edit, Edit) for edit in edits]
+            expected += [(f"design {design.name!r}", edit, InputEdit) for edit in edits]
     return [
         Problem(
             "bad-definition",

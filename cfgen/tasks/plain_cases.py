@@ -6,14 +6,16 @@ lexicons. Written independently of :mod:`cfgen.counterfactuals.draws`, which it 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from random import Random
+from typing import Any, TypeVar, cast
 
-from cfgen.causal import Choice, Distinct, Domain
+from cfgen.causal import Distinct, Domain
 from cfgen.counterfactuals import Design
 from cfgen.counterfactuals.draws import TooManyCases
-from cfgen.counterfactuals.edits import Edit
+from cfgen.counterfactuals.edits import InputEdit
 from cfgen.counterfactuals.evaluate import Question
 from cfgen.tasks.proving import settled_cases
 
@@ -92,7 +94,7 @@ def can_draw(
     return _least(pair, groups) in set(found.pairs)
 
 
-def _of(edits: Iterable[Edit], names: Collection[str]) -> list[Edit]:
+def _of(edits: Iterable[InputEdit], names: Collection[str]) -> list[InputEdit]:
     return [edit for edit in edits if edit.input in names]
 
 
@@ -105,7 +107,7 @@ def _words(value: Any) -> Iterator[Any]:
         yield value
 
 
-def _open(values: Iterable[Any], mentioned: Any, groups: Iterable[Group]) -> list[Any]:
+def _open(values: Iterable[Any], mentioned: Any, groups: Collection[Group]) -> list[Any]:
     """Of the words that are not mentioned yet, the first of each group; and all other values."""
     known = {word for word in _words(mentioned) if isinstance(word, str)}
     listed = list(values)
@@ -117,7 +119,7 @@ def _open(values: Iterable[Any], mentioned: Any, groups: Iterable[Group]) -> lis
 
 
 def _values(
-    domain: Domain, mentioned: Any, groups: Iterable[Group], avoid: Collection[Any] = ()
+    domain: Domain, mentioned: Any, groups: Collection[Group], avoid: Collection[Any] = ()
 ) -> Iterator[Any]:
     """Every value of a domain, up to renaming words that are not mentioned yet."""
     if not isinstance(domain, Distinct):
@@ -137,7 +139,9 @@ def _values(
     yield from extend(())
 
 
-def _assignments(domains: list[Domain], mentioned: Any, groups: Iterable[Group]) -> Iterator[Side]:
+def _assignments(
+    domains: list[Domain], mentioned: Any, groups: Collection[Group]
+) -> Iterator[Side]:
     if not domains:
         yield ()
         return
@@ -146,44 +150,93 @@ def _assignments(domains: list[Domain], mentioned: Any, groups: Iterable[Group])
             yield (value, *rest)
 
 
+class _NothingLeft(Exception):
+    """There is no value that could be drawn."""
+
+
+class _Turns:
+    """Makes what is drawn at random come out in every way, one after the other.
+
+    An edit is applied again and again, by the very code that makes the pairs of a dataset. Its
+    first draw gives each value in turn; so does its second, for each value of the first; and so on.
+    """
+
+    def __init__(self, mentioned: Any, groups: Collection[Group]) -> None:
+        self.mentioned = mentioned
+        self.groups = groups
+        self.turns: list[int] = []
+        self.counts: list[int] = []
+        self.drawn: list[Any] = []
+
+    def draw(self, domain: Domain, avoid: Collection[Any]) -> Any:
+        """The value whose turn it is."""
+        values = list(_values(domain, (self.mentioned, *self.drawn), self.groups, avoid))
+        if not values:
+            raise _NothingLeft
+        number = len(self.drawn)
+        if number == len(self.turns):
+            self.turns.append(0)
+            self.counts.append(len(values))
+        self.drawn.append(values[self.turns[number]])
+        return self.drawn[-1]
+
+    def every(self, apply: Callable[[], Any]) -> Iterator[Any]:
+        """Whatever a function that draws can return."""
+        while True:
+            self.drawn.clear()
+            with suppress(_NothingLeft):
+                yield apply()
+            while self.turns and self.turns[-1] + 1 == self.counts[-1]:
+                self.turns.pop()
+                self.counts.pop()
+            if not self.turns:
+                return
+            self.turns[-1] += 1
+
+
+class _DomainInTurns:
+    """A domain from which every value is drawn in turn; otherwise as the domain it stands for."""
+
+    def __init__(self, domain: Domain, turns: _Turns) -> None:
+        self._domain = domain
+        self._turns = turns
+
+    def sample(self, rng: object, avoid: Collection[Any] = ()) -> Any:
+        return self._turns.draw(self._domain, avoid)
+
+    @property
+    def of(self) -> _DomainInTurns:
+        """The domain of the elements."""
+        return _DomainInTurns(cast(Distinct, self._domain).of, self._turns)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._domain)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._domain, name)
+
+
 def _outcomes(
-    edit: Edit, side: Side, other: Side, domains: Mapping[str, Domain], groups: Iterable[Group]
+    edit: InputEdit,
+    side: Side,
+    other: Side,
+    domains: Mapping[str, Domain],
+    groups: Collection[Group],
 ) -> Iterator[Side]:
     """Everything that an edit can make of a side."""
-    names = list(domains)
-    place, domain = names.index(edit.input), domains[edit.input]
-    old = side[place]
-    mentioned = (other, side)
-    made: Iterable[Any]
-    if edit.op == "resample" and edit.index is not None and isinstance(domain, Distinct):
-        head, tail = old[: edit.index], old[edit.index + 1 :]
-        avoid = old if edit.disjoint else head + tail
-        made = [(*head, new, *tail) for new in _values(domain.of, mentioned, groups, avoid)]
-    elif edit.op == "resample":
-        whole = isinstance(domain, Distinct)
-        avoid = () if not edit.disjoint else old if whole else (old,)
-        made = _values(domain, mentioned, groups, avoid)
-    elif edit.op == "reverse":
-        made = [tuple(reversed(old))]
-    elif edit.op == "permute":
-        made = [tuple(old[k] for k in edit.value)]
-    elif edit.op == "set":
-        made = [edit.value]
-    elif edit.op == "copy":
-        made = [side[names.index(edit.source)]]
-    elif edit.op == "flip" and isinstance(domain, Choice):
-        made = [value for value in domain if value != old]
-    else:
-        made = [old]
-    for value in made:
+    turns = _Turns((other, side), groups)
+    stand_ins: Any = {name: _DomainInTurns(domain, turns) for name, domain in domains.items()}
+    inputs = dict(zip(domains, side, strict=True))
+    place, unused = list(domains).index(edit.input), Random(0)
+    for value in turns.every(lambda: edit.apply(inputs, stand_ins, unused)):
         yield (*side[:place], value, *side[place + 1 :])
 
 
-def _unique(sides: Iterable[T], groups: Iterable[Group]) -> list[T]:
+def _unique(sides: Iterable[T], groups: Collection[Group]) -> list[T]:
     return list(dict.fromkeys(_least(side, groups) for side in sides))
 
 
-def _least(mentioned: T, groups: Iterable[Group]) -> T:
+def _least(mentioned: T, groups: Collection[Group]) -> T:
     """The same with its words renamed, in order of mention, to the first of their groups."""
     group_of = {word: group for group in groups for word in group}
     names: dict[str, str] = {}

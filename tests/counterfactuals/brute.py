@@ -8,42 +8,53 @@ from fractions import Fraction
 from typing import Any
 
 from cfgen.causal import Choice, Distinct, Domain
-from cfgen.counterfactuals import Design, Edit
+from cfgen.counterfactuals import Design, InputEdit
+from cfgen.counterfactuals.edits import (
+    CopyValue,
+    Flip,
+    Keep,
+    Permute,
+    Resample,
+    Reverse,
+    SetValue,
+)
 
 Inputs = dict[str, Any]
 Chances = dict[tuple[tuple[Any, ...], tuple[Any, ...]], Fraction]
 
 
-def outcomes(edit: Edit, inputs: Inputs, domains: Mapping[str, Domain]) -> list[Any]:
+def outcomes(edit: InputEdit, inputs: Inputs, domains: Mapping[str, Domain]) -> list[Any]:
     """The values an edit can give, all equally likely."""
     old, domain = inputs[edit.input], domains[edit.input]
-    if edit.op == "resample" and edit.index is None:
+    if isinstance(edit, Resample) and edit.index is None:
         taken = set(old) if isinstance(domain, Distinct) else {old}
         if not edit.disjoint:
             return list(domain)
         return [v for v in domain if not taken & (set(v) if isinstance(v, tuple) else {v})]
-    if edit.op == "resample":
+    if isinstance(edit, Resample):
         assert isinstance(domain, Distinct)
         assert edit.index is not None
         others = [v for k, v in enumerate(old) if k != edit.index]
         avoid = old if edit.disjoint else others
         new = [v for v in domain.of if v not in avoid]
         return [(*old[: edit.index], v, *old[edit.index + 1 :]) for v in new]
-    if edit.op == "flip":
+    if isinstance(edit, Flip):
         assert isinstance(domain, Choice)
         return [v for v in domain if v != old]
-    made = {
-        "keep": lambda: old,
-        "reverse": lambda: old[::-1],
-        "permute": lambda: tuple(old[k] for k in edit.value),
-        "set": lambda: edit.value,
-        "copy": lambda: inputs[edit.source],
-    }
-    return [made[edit.op]()]
+    if isinstance(edit, Reverse):
+        return [old[::-1]]
+    if isinstance(edit, Permute):
+        return [tuple(old[k] for k in edit.order)]
+    if isinstance(edit, SetValue):
+        return [edit.value]
+    if isinstance(edit, CopyValue):
+        return [inputs[edit.source]]
+    assert isinstance(edit, Keep)
+    return [old]
 
 
 def _steps(
-    edits: tuple[Edit, ...], inputs: Inputs, domains: Mapping[str, Domain]
+    edits: tuple[InputEdit, ...], inputs: Inputs, domains: Mapping[str, Domain]
 ) -> Iterator[tuple[Inputs, Fraction]]:
     if not edits:
         yield inputs, Fraction(1)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cfgen import CausalModel, Hypothesis, boolean, choice, distinct, edits, integers
 from cfgen.causal import Domain, Words
-from cfgen.counterfactuals import Design, Edit
+from cfgen.counterfactuals import Design, InputEdit
 from cfgen.counterfactuals.edits import problems_with
 
 SMALL = Words("small", ("ash", "bay", "elm", "fir"))
@@ -34,8 +34,8 @@ def domains(draw: Any) -> dict[str, Domain]:
     return {f"x{index}": domain for index, domain in enumerate(chosen)}
 
 
-def possible_edits(given: dict[str, Domain]) -> list[Edit]:
-    found: list[Edit] = []
+def possible_edits(given: dict[str, Domain]) -> list[InputEdit]:
+    found: list[InputEdit] = []
     for name, domain in given.items():
         values = list(domain)
         found += [

@@ -14,13 +14,15 @@ from cfgen.causal import Domain, Words
 from cfgen.counterfactuals import Design
 from cfgen.counterfactuals.atoms import Atoms, Value, canonical, elements_of, make_atoms
 from cfgen.counterfactuals.draws import abstract_pairs
+from cfgen.counterfactuals.edits import SetValue
 from cfgen.counterfactuals.factors import combined, factors_of
 from tests.counterfactuals.brute import Chances, every_pair
 from tests.counterfactuals.strategies import cartesian, designs, domains
 
 
 def named(design: Design, given: dict[str, Domain]) -> set[str]:
-    values = [e.value for e in (*design.original, *design.counterfactual) if e.op == "set"]
+    steps = (*design.original, *design.counterfactual)
+    values = [edit.value for edit in steps if isinstance(edit, SetValue)]
     flat = [v for value in values for v in (value if isinstance(value, tuple) else (value,))]
     return {value for value in flat if isinstance(value, str)}
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cfgen import CfgenError, boolean, choice, distinct, edits, integers
 from cfgen.causal import Domain, Words
-from cfgen.counterfactuals import Edit
+from cfgen.counterfactuals import InputEdit
 from cfgen.counterfactuals.edits import apply_edits, problems_with
 
 COLOURS = Words("colours", ("red", "green", "blue", "pink", "grey"))
@@ -43,7 +43,7 @@ INPUTS: dict[str, Any] = {
 }
 
 
-def apply(*steps: Edit, seed: int = 0) -> dict[str, Any]:
+def apply(*steps: InputEdit, seed: int = 0) -> dict[str, Any]:
     return apply_edits(steps, INPUTS, DOMAINS, random.Random(seed))
 
 
@@ -63,7 +63,7 @@ def apply(*steps: Edit, seed: int = 0) -> dict[str, Any]:
         (edits.copy("pair", of="pairs"), "pair", ("grey", "pink")),
     ],
 )
-def test_what_an_edit_does(edit: Edit, name: str, value: Any) -> None:
+def test_what_an_edit_does(edit: InputEdit, name: str, value: Any) -> None:
     assert problems_with(edit, DOMAINS) == []
     assert apply(edit) == {**INPUTS, name: value}
 
@@ -190,7 +190,7 @@ def test_disjoint_resample_without_enough_words() -> None:
         ),
     ],
 )
-def test_impossible_edits(edit: Edit, message: str) -> None:
+def test_impossible_edits(edit: InputEdit, message: str) -> None:
     [problem] = problems_with(edit, DOMAINS)
     assert problem.code == "impossible-edit"
     assert problem.message == message
