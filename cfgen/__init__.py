@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cfgen.analysis.experiment import run_experiment as run_experiment
+    from cfgen.analysis import run_experiment as run_experiment
     from cfgen.causal import CausalModel as CausalModel
     from cfgen.causal import Setting as Setting
     from cfgen.causal import boolean as boolean
@@ -51,7 +51,7 @@ _HOME = {
     "list_tasks": "tasks",
     "load_lm": "lm.load",
     "load_task": "tasks",
-    "run_experiment": "analysis.experiment",
+    "run_experiment": "analysis",
     "templates": "prompts.domains",
 }
 

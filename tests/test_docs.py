@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cfgen.analysis.records import Results
-from cfgen.analysis.results import SCHEMA
+from cfgen.analysis import SCHEMA, Results
 from cfgen.datasets import Manifest, schema_of
 from cfgen.datasets.coverage import Coverage
 from cfgen.datasets.leakage import Leak

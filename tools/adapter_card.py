@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cfgen.analysis.stats import rate
+from cfgen.analysis import rate
 
 HEADER = """\
 ---

@@ -26,8 +26,7 @@ from torch import Tensor
 from cfgen import load_lm
 from cfgen.datasets import recipe, write_dataset
 from cfgen.datasets.export import NEED_TOKENS, TOOLS, export
-from cfgen.interventions.edits import Branch, Edit, FromPrompt
-from cfgen.interventions.jobs import run_branches
+from cfgen.interventions import Branch, Edit, FromPrompt, run_branches
 from cfgen.lm import LM, Place, load_tokenizer
 
 MODEL, LAYER, PAIRS = "smollm2-135m", 25, 6

@@ -6,8 +6,15 @@ from dataclasses import asdict
 
 import torch
 
-from cfgen.interventions.edits import Branch, Edit, FromPrompt, check_branches
-from cfgen.interventions.engine import choose_engine, open_chunk, run_chunk
+from cfgen.interventions import (
+    Branch,
+    Edit,
+    FromPrompt,
+    check_branches,
+    choose_engine,
+    open_chunk,
+    run_chunk,
+)
 from cfgen.lm import LM, Place
 from sweeps.jobs import Cell, Collector, Job, Outcome
 

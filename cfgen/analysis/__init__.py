@@ -1,1 +1,31 @@
-"""Analysis: run an experiment on an LM, count what came out, and say how sure that is."""
+"""Analysis: run an experiment on an LM, count what came out, and say how sure that is.
+
+What other packages may use. Importing it imports torch.
+"""
+
+from __future__ import annotations
+
+from cfgen.analysis.behaviour import NO_ANSWER, Behaviour, behave, wrong_sides
+from cfgen.analysis.experiment import Experiment, run_experiment
+from cfgen.analysis.iia import Cell, Output
+from cfgen.analysis.results import OUTPUTS, RESULTS, SCHEMA, Results, Share, write_results
+from cfgen.analysis.stats import rate, rate_of
+
+__all__ = [
+    "NO_ANSWER",
+    "OUTPUTS",
+    "RESULTS",
+    "SCHEMA",
+    "Behaviour",
+    "Cell",
+    "Experiment",
+    "Output",
+    "Results",
+    "Share",
+    "behave",
+    "rate",
+    "rate_of",
+    "run_experiment",
+    "write_results",
+    "wrong_sides",
+]

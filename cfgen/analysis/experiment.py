@@ -6,32 +6,38 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from cfgen.analysis.arguments import (
-    check_arguments,
-    check_lengths,
-    check_predictions,
-    none_kept_aligned,
-)
 from cfgen.analysis.behaviour import Behaviour, behave
 from cfgen.analysis.iia import Cell, Output, kind_of_token, score
-from cfgen.analysis.swapping import Progress, Said, run_swaps
+from cfgen.analysis.swapping import FirstTokens, Progress, run_swaps
 from cfgen.counterfactuals import NONE, Pair, Site
-from cfgen.errors import CfgenError
-from cfgen.interventions.agreement import TOLERANCE
-from cfgen.interventions.checks import (
+from cfgen.errors import CfgenError, Problem, did_you_mean
+from cfgen.interventions import (
+    BATCH_SIZE,
+    TOLERANCE,
+    VERIFIED,
     Check,
+    Engine,
+    EngineTally,
+    SiteSwaps,
+    align,
     check_padding,
     check_self_swap,
     check_tokens,
     check_words,
-    sample,
+    choose_engine,
+    layers_of,
+    place_of,
+    swaps_to_try,
 )
-from cfgen.interventions.engine import BATCH_SIZE, Engine, choose_engine
-from cfgen.interventions.swaps import Aligned, align
-from cfgen.interventions.sweeps import layers_of
-from cfgen.interventions.tally import Tally
-from cfgen.interventions.verification import VERIFIED
-from cfgen.lm import LM, PairTokens, check_first_tokens, check_sums, encode_pairs
+from cfgen.lm import (
+    LM,
+    Layout,
+    PairTokens,
+    check_first_tokens,
+    check_places,
+    check_sums,
+    encode_pairs,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,7 @@ class Experiment:
     outputs: tuple[Output, ...]
     cells: tuple[Cell, ...]
     checks: tuple[Check, ...]
-    tally: Tally
+    tally: EngineTally
     verified: int
 
 
@@ -164,7 +170,7 @@ def run_experiment(
 
 def _check_sites(
     engine: Engine,
-    aligned: Sequence[Aligned],
+    aligned: Sequence[SiteSwaps],
     layers: Mapping[Site, Sequence[int]],
     report: Progress,
 ) -> list[Check]:
@@ -177,7 +183,7 @@ def _check_sites(
         site, swaps, here = found.site, list(found.swaps.values()), layers[found.site]
         decoded = check_tokens(engine.lm.tokenizer, swaps)
         report("checks", 2 * number + 1, 2 * len(aligned) + 1)
-        tried = sample(swaps)
+        tried = swaps_to_try(swaps)
         selves = check_self_swap(engine, tried, site, here)
         report("checks", 2 * number + 2, 2 * len(aligned) + 1)
         ends = tried[:: max(1, len(tried) - 1)]  # the shortest and the longest
@@ -191,7 +197,7 @@ def _check_sites(
     return checks
 
 
-def _checks_made(engine: Engine, said: Said) -> list[Check]:
+def _checks_made(engine: Engine, said: FirstTokens) -> list[Check]:
     """The checks that the engine made on the way."""
     checks = [Check("every edit fired once", "", engine.tally.cost.edits, "edits counted")]
     if engine.tally.self_tested:
@@ -233,3 +239,71 @@ def _cells(
         for layer, tokens in said.items()
     ]
     return [cell for cell in found if cell is not None]
+
+
+def check_arguments(
+    pairs: Sequence[Pair], hypotheses: Mapping[str, Site], batch_size: int, layout: Layout
+) -> None:
+    """Check what a run is given, before anything is computed.
+
+    Args:
+        pairs: The pairs to run.
+        hypotheses: Name -> site.
+        batch_size: Prompts per forward.
+        layout: Where everything is in the LM.
+
+    Raises:
+        CfgenError: There are no pairs (``no-pairs``) or hypotheses (``no-hypotheses``), a
+            hypothesis that the pairs don't know (``unknown-hypothesis``), a batch size below 1
+            (``bad-batch-size``), or a component that there isn't or that the LM doesn't have (see
+            :func:`cfgen.lm.layout.check_places`).
+    """
+    problems = []
+    if not pairs:
+        hint = "ask for more pairs, or use a design that yields decisive ones"
+        problems.append(Problem("no-pairs", "there is no pair to run", hint=hint))
+    if not hypotheses:
+        hint = "name at least one hypothesis and its site"
+        problems.append(Problem("no-hypotheses", "there is no hypothesis to test", hint=hint))
+    if batch_size < 1:
+        message = f"a batch of {batch_size} prompts is none"
+        problems.append(Problem("bad-batch-size", message, hint="use 1 or more"))
+    known = {name for pair in pairs for name in pair.predictions}
+    for name in hypotheses:
+        if pairs and name not in known:
+            message = f"the pairs carry no predictions of the hypothesis {name!r}"
+            problems.append(Problem("unknown-hypothesis", message, hint=did_you_mean(name, known)))
+    if problems:
+        raise CfgenError(problems)
+    check_places(layout, [place_of(site, 0) for site in hypotheses.values()])
+
+
+def check_predictions(names: Iterable[str], pairs: Sequence[PairTokens]) -> None:
+    """Raise a CfgenError (``no-predictions``) for hypotheses that predict nothing for any pair."""
+    hint = "test it with the design that it is meant for"
+    silent = [
+        name for name in names if all(pair.pair.predictions.get(name) is None for pair in pairs)
+    ]
+    if silent:
+        raise CfgenError(
+            Problem("no-predictions", f"{name!r} predicts an answer for no pair kept", hint=hint)
+            for name in silent
+        )
+
+
+def check_lengths(lm: LM, encoded: Sequence[PairTokens]) -> None:
+    """Raise a CfgenError (``prompt-beyond-context``) for prompts beyond the LM's context."""
+    limit = getattr(lm.model.config, "max_position_embeddings", None)
+    longest = max(max(len(pair.original), len(pair.counterfactual)) for pair in encoded)
+    if limit is not None and longest > limit:
+        message = f"a prompt has {longest} tokens, but the LM takes at most {limit}"
+        hint = "use a shorter template, or an LM with a longer context"
+        raise CfgenError(Problem("prompt-beyond-context", message, hint=hint))
+
+
+def none_kept_aligned(label: str, lost: Mapping[str, int]) -> Problem:
+    """What to say when the filter leaves no pair that can be swapped at a site."""
+    reasons = "; ".join(f"{count} pairs: {reason}" for reason, count in lost.items())
+    message = f"no pair that the LM answers correctly can be swapped at {label!r}: {reasons}"
+    hint = "run more pairs, or use words with the same number of tokens"
+    return Problem("no-kept-pair-aligned", message, hint=hint)

@@ -4,15 +4,235 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict
 
 from cfgen.analysis.experiment import Experiment
-from cfgen.analysis.records import Plain, Results, as_results
+from cfgen.analysis.iia import Cell
+from cfgen.analysis.stats import CONFIDENCE, Rate
 from cfgen.folders import new_folder, write_record
+from cfgen.interventions import Check, Cost, EngineTally
+
+Plain = str | int | float | bool | None
+"""A value that JSON has as it is."""
+_LIBRARIES = ("cfgen", "torch", "transformers", "tokenizers", "numpy", "scipy", "pyarrow")
+
+
+class Share(BaseModel):
+    """A rate: ``k`` of ``n``, with its 95 % Wilson interval."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    k: int
+    n: int
+    rate: float
+    low: float
+    high: float
+
+
+class SiteRecord(BaseModel):
+    """Where a hypothesis was tested."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    positions: tuple[str, ...]
+    frozen: tuple[str, ...]
+    align: Literal["slot", "word"]
+    layers: Literal["each", "up_to"]
+    component: str
+    head: int | None
+    neurons: tuple[int, ...]
+    label: str
+
+
+class Work(BaseModel):
+    """What runs cost.
+
+    Attributes:
+        forwards: Forwards of the LM.
+        passes: Tokens x blocks that were computed, padding included.
+        required: Tokens x blocks that could not be known without computing them.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    forwards: int
+    passes: int
+    required: int
+
+
+class EngineRecord(BaseModel):
+    """How swaps were run.
+
+    Attributes:
+        name: ``packed`` or ``reference``.
+        note: Why it is not the packed one, where that had been possible to choose.
+        run: Swaps that were run.
+        filled: Reason -> swaps that needed no run, as they can't change anything.
+        self_tested: How many of those were run all the same.
+        verified: Swaps run again on the reference engine.
+        budget: Tokens per packed forward, at the end.
+        shrunk: How often it was halved, because memory did not suffice.
+        clean: The prompts' unchanged runs.
+        swaps: The swaps' runs.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: Literal["packed", "reference"]
+    note: str
+    run: int
+    filled: dict[str, int]
+    self_tested: int
+    verified: int
+    budget: int
+    shrunk: int
+    clean: Work
+    swaps: Work
+
+
+class Results(BaseModel):
+    """The content of ``results.json``.
+
+    Attributes:
+        n: Pairs that were run; ``kept`` of them were answered correctly and hence swapped.
+        clean_accuracy: Share of prompts answered correctly when nothing is changed, originals and
+            counterfactuals pooled; None if no prompt has an answer. ``clean`` has the counts.
+        keep_rate: Share of pairs kept. ``keep`` has the counts.
+        dropped: Reason -> pairs dropped by the filter.
+        unaligned: Label of a site -> reason -> kept pairs that could not be swapped there.
+        files: What the run wrote into its folder.
+        sha256: Its hashes, see :func:`cfgen.folders.write_record`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    model: str
+    task: str
+    design: str
+    seed: int
+    n: int
+    clean_accuracy: float | None
+    keep_rate: float
+    cells: tuple[Cell, ...]
+    kept: int
+    layers: tuple[int, ...]
+    sites: dict[str, SiteRecord]
+    clean: dict[str, Share | None]
+    keep: Share
+    keep_by_design: dict[str, Share]
+    keep_by_answer: dict[str, Share]
+    dropped: dict[str, int]
+    unaligned: dict[str, dict[str, int]]
+    checks: tuple[Check, ...]
+    engine: EngineRecord
+    confidence: float
+    revision: str
+    device: str
+    dtype: str
+    versions: dict[str, str]
+    settings: dict[str, Plain]
+    files: tuple[str, ...] = ()
+    sha256: dict[str, str] = {}
+
+
+def as_results(
+    experiment: Experiment,
+    seed: int,
+    settings: Mapping[str, Plain],
+) -> Results:
+    """Bring an experiment into the form of ``results.json``.
+
+    Args:
+        experiment: What came out.
+        seed: The seed that the pairs were made with.
+        settings: Further choices of the caller.
+
+    Returns:
+        The record; which files there are, its writer adds.
+    """
+    seen = experiment.behaviour
+    return Results(
+        model=experiment.model,
+        task=experiment.task,
+        design=experiment.design,
+        seed=seed,
+        n=experiment.n,
+        clean_accuracy=seen.clean.value if seen.clean else None,
+        keep_rate=seen.keep.value,
+        cells=experiment.cells,
+        kept=len(seen.kept),
+        layers=experiment.layers,
+        sites={
+            name: SiteRecord(
+                positions=site.positions,
+                frozen=site.frozen,
+                align=site.align,
+                layers=site.layers,
+                component=site.component,
+                head=site.head,
+                neurons=site.neurons,
+                label=site.label,
+            )
+            for name, site in experiment.sites.items()
+        },
+        clean={
+            "both": _maybe_share(seen.clean),
+            "original": _maybe_share(seen.clean_original),
+            "counterfactual": _maybe_share(seen.clean_counterfactual),
+        },
+        keep=_share(seen.keep),
+        keep_by_design={key: _share(found) for key, found in seen.keep_by_design.items()},
+        keep_by_answer={key: _share(found) for key, found in seen.keep_by_answer.items()},
+        dropped=seen.dropped,
+        unaligned=experiment.unaligned,
+        checks=experiment.checks,
+        engine=_engine(experiment.tally, experiment.verified),
+        confidence=CONFIDENCE,
+        revision=experiment.revision,
+        device=experiment.device,
+        dtype=experiment.dtype,
+        versions={"python": platform.python_version()}
+        | {name: _version(name) for name in _LIBRARIES},
+        settings=dict(settings),
+    )
+
+
+def _share(found: Rate) -> Share:
+    return Share(k=found.k, n=found.n, rate=found.value, low=found.low, high=found.high)
+
+
+def _engine(tally: EngineTally, verified: int) -> EngineRecord:
+    return EngineRecord(
+        name="packed" if tally.engine == "packed" else "reference",
+        note=tally.note,
+        run=tally.run,
+        filled=dict(sorted(tally.filled.items())),
+        self_tested=tally.self_tested,
+        verified=verified,
+        budget=tally.budget.tokens,
+        shrunk=tally.budget.shrunk,
+        clean=_work(tally.clean),
+        swaps=_work(tally.cost),
+    )
+
+
+def _work(cost: Cost) -> Work:
+    return Work(forwards=cost.forwards, passes=cost.passes, required=cost.required)
+
+
+def _maybe_share(found: Rate | None) -> Share | None:
+    return _share(found) if found else None
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return "not installed"
+
 
 OUTPUTS = "outputs.parquet"
 RESULTS = "results.json"

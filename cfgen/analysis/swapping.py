@@ -8,12 +8,18 @@ from dataclasses import dataclass, field
 
 from cfgen.analysis.behaviour import wrong_sides
 from cfgen.counterfactuals import Site
-from cfgen.interventions.answers import most_likely
-from cfgen.interventions.edits import Branch, check_branches
-from cfgen.interventions.engine import Engine, open_chunk, run_chunk
-from cfgen.interventions.swaps import Aligned
-from cfgen.interventions.sweeps import branch_of
-from cfgen.interventions.verification import Sample, verify
+from cfgen.interventions import (
+    Branch,
+    Engine,
+    Reservoir,
+    SiteSwaps,
+    branch_of,
+    check_branches,
+    most_likely,
+    open_chunk,
+    run_chunk,
+    verify,
+)
 from cfgen.lm import PairTokens
 
 Progress = Callable[[str, int, int], None]
@@ -21,7 +27,7 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class FirstTokens:
     """What the LM said.
 
     Attributes:
@@ -39,11 +45,11 @@ class Said:
 def run_swaps(
     engine: Engine,
     encoded: Sequence[PairTokens],
-    aligned: Sequence[Aligned],
+    aligned: Sequence[SiteSwaps],
     layers: Mapping[Site, Sequence[int]],
     verified: int,
     report: Progress,
-) -> Said:
+) -> FirstTokens:
     """Run every pair unchanged, and swap those that the LM answers correctly.
 
     Args:
@@ -61,8 +67,8 @@ def run_swaps(
     Raises:
         CfgenError: A check of the engine failed, or the engines disagree (``engines-disagree``).
     """
-    said = Said([(0, 0)] * len(encoded))
-    sample = Sample(verified, random.Random(0))
+    said = FirstTokens([(0, 0)] * len(encoded))
+    sample = Reservoir(verified, random.Random(0))
     total = sum(len(found.swaps) * len(layers[found.site]) for found in aligned)
     done = 0
     report("swaps", 0, total)
@@ -90,7 +96,7 @@ def run_swaps(
             done += len(answered.indices)
             report("swaps", done, total)
         report("swaps", done, total)
-    return Said(said.clean, said.swapped, verify(engine, sample))
+    return FirstTokens(said.clean, said.swapped, verify(engine, sample))
 
 
 _Cell = tuple[int, int, int]
@@ -98,7 +104,7 @@ _Cell = tuple[int, int, int]
 
 
 def _cells(
-    group: Sequence[int], aligned: Sequence[Aligned], layers: Mapping[Site, Sequence[int]]
+    group: Sequence[int], aligned: Sequence[SiteSwaps], layers: Mapping[Site, Sequence[int]]
 ) -> list[_Cell]:
     return [
         (number, layer, index)
@@ -109,7 +115,7 @@ def _cells(
     ]
 
 
-def _branch(engine: Engine, cell: _Cell, row: int, aligned: Sequence[Aligned]) -> Branch:
+def _branch(engine: Engine, cell: _Cell, row: int, aligned: Sequence[SiteSwaps]) -> Branch:
     number, layer, index = cell
     found = aligned[number]
     count = engine.layout.layers

@@ -15,7 +15,7 @@ from cfgen.folders import check_replaceable
 from cfgen.paths import display, plain_name
 
 if TYPE_CHECKING:
-    from cfgen.analysis.records import Results
+    from cfgen.analysis import Results
     from cfgen.counterfactuals import Design, Pair, Site
     from cfgen.tasks import Task
 
@@ -146,8 +146,7 @@ def execute(
 
     _find(plan, report, accept_license)
     report("loading libraries", 0, None)
-    from cfgen.analysis.experiment import run_experiment
-    from cfgen.analysis.results import write_results
+    from cfgen.analysis import run_experiment, write_results
     from cfgen.datasets.features import table_maker
     from cfgen.lm import load_lm
 

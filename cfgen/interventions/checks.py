@@ -16,11 +16,9 @@ from torch import Tensor
 
 from cfgen.counterfactuals import Site
 from cfgen.errors import CfgenError, Problem
-from cfgen.interventions.agreement import agree, distance
-from cfgen.interventions.engine import Engine, open_chunk, run_chunk
-from cfgen.interventions.swaps import Swap
-from cfgen.interventions.sweeps import branch_of
-from cfgen.interventions.tally import Tally
+from cfgen.interventions.answers import agree, distance
+from cfgen.interventions.engine import Engine, EngineTally, open_chunk, run_chunk
+from cfgen.interventions.swaps import Swap, branch_of
 from cfgen.lm import LAST, SHOWN, PairTokens, TokenSpan
 from cfgen.prompts.positions import parse_position
 
@@ -45,7 +43,7 @@ class Check:
     note: str
 
 
-def sample(swaps: Sequence[Swap]) -> list[Swap]:
+def swaps_to_try(swaps: Sequence[Swap]) -> list[Swap]:
     """The swaps with the shortest and the longest original, and some of lengths between."""
     ordered = sorted(swaps, key=lambda swap: len(swap.original))
     if len(ordered) <= SAMPLE:
@@ -181,7 +179,7 @@ def _run(
     engine: Engine, swaps: Sequence[Swap], site: Site, layers: Sequence[int], padding: int = 0
 ) -> tuple[Tensor, dict[int, Tensor]]:
     """Logits (swaps, vocabulary) unchanged, and per layer; every edit is made, none left out."""
-    tally = Tally(engine.name, "", engine.tally.budget)  # what checks run is not counted
+    tally = EngineTally(engine.name, "", engine.tally.budget)  # what checks run is not counted
     apart = replace(engine, answer_tokens=1, tally=tally)
     prompts = [side.ids for swap in swaps for side in (swap.original, swap.source)]
     count = engine.layout.layers

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from cfgen.interventions.answers import Cost
-from cfgen.interventions.batches import Batch, by_length, make_batch
-from cfgen.interventions.memory import Budget, within_memory
+from cfgen.interventions.batches import Batch, Budget, by_length, make_batch, within_memory
 from cfgen.interventions.values import Reads, Values, Where, merge, reading
 from cfgen.lm import LM, Layout
 
@@ -21,7 +20,7 @@ Run = Callable[[Batch, Sequence[int]], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
-class Clean:
+class CleanRuns:
     """Prompts as they are.
 
     Attributes:
@@ -50,7 +49,7 @@ def run_clean(
     *,
     padding: int = 0,
     runs: Mapping[int, Run] | None = None,
-) -> Clean:
+) -> CleanRuns:
     """Run prompts unchanged and read values from them.
 
     Args:
@@ -83,7 +82,7 @@ def run_clean(
         tokens = sum(batch.lengths) * layout.layers
         cost += Cost(1, len(group) * batch.width * layout.layers, tokens)
     logits = torch.cat(rows) if rows else torch.empty(0)
-    return Clean(logits, row_of, merge(parts), cost)
+    return CleanRuns(logits, row_of, merge(parts), cost)
 
 
 def run_within(
@@ -96,7 +95,7 @@ def run_within(
     *,
     batch_size: int,
     padding: int = 0,
-) -> Clean:
+) -> CleanRuns:
     """Run some prompts unchanged, in groups of about one length that memory suffices for.
 
     Args:
@@ -113,7 +112,7 @@ def run_within(
         Logits and values.
     """
 
-    def attempt(tokens: int) -> Clean:
+    def attempt(tokens: int) -> CleanRuns:
         longest = max((len(prompts[index]) for index in indices), default=1) + padding
         groups = groups_of(prompts, indices, max(1, min(batch_size, tokens // longest)))
         return run_clean(lm, layout, prompts, reads, groups, padding=padding)

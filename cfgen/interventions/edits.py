@@ -25,7 +25,7 @@ class FromPrompt:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Given:
+class Constant:
     """Values given as numbers.
 
     Attributes:
@@ -50,7 +50,7 @@ class Edit:
 
     place: Place
     positions: tuple[int, ...]
-    value: FromPrompt | Given
+    value: FromPrompt | Constant
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def _wrong(
     yield from _outside(edit.positions, length, f"prompt {prompt}")
     if len(set(edit.positions)) != len(edit.positions):
         yield "a position is named twice in one edit"
-    if isinstance(value, Given):
+    if isinstance(value, Constant):
         shape, wanted = tuple(value.values.shape), layout.shape_of(edit.place, length)
         if shape[:1] != (len(edit.positions),):
             yield f"{len(edit.positions)} positions, but values for {shape[0] if shape else 'none'}"

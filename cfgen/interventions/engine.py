@@ -7,20 +7,106 @@ memory does not grow with them (:mod:`cfgen.interventions.jobs`).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.interventions import packed, reference
-from cfgen.interventions.answers import Answered
-from cfgen.interventions.batches import by_length
-from cfgen.interventions.clean import Clean, run_within
+from cfgen.interventions.answers import Answers, Cost
+from cfgen.interventions.batches import TOKEN_BUDGETS, Budget, by_length
+from cfgen.interventions.clean import CleanRuns, run_within
 from cfgen.interventions.edits import Branch
-from cfgen.interventions.memory import DEFAULT, Budget
-from cfgen.interventions.support import check_rotations, why_not_packed
-from cfgen.interventions.tally import Tally
+from cfgen.interventions.masks import FULL, SLIDING
 from cfgen.interventions.values import needed
 from cfgen.lm import LM, Layout, find_layout
+
+
+@dataclass(slots=True)
+class EngineTally:
+    """What was done so far; it grows as interventions are run.
+
+    Attributes:
+        engine: ``packed`` or ``reference``.
+        note: Why it is not the one that would have been chosen; empty if it is.
+        budget: Tokens per forward of the packed engine.
+        clean: Cost of the prompts' unchanged runs.
+        cost: Cost of the interventions.
+        run: Interventions that were run.
+        filled: Reason -> interventions that needed no run.
+        self_tested: How many of those were run all the same, and changed nothing.
+    """
+
+    engine: str
+    note: str
+    budget: Budget
+    clean: Cost = field(default_factory=Cost)
+    cost: Cost = field(default_factory=Cost)
+    run: int = 0
+    filled: Counter[str] = field(default_factory=Counter)
+    self_tested: int = 0
+
+
+MASKED = ("sdpa", "eager")
+"""Attention implementations that take a mask for every query and key."""
+
+
+LONG, DYNAMIC = "longrope", "dynamic"
+"""Kinds of rotary positions whose frequencies depend on the longest prompt of a batch."""
+
+
+def check_rotations(lm: LM, lengths: Collection[int], answer_tokens: int) -> None:
+    """Check that what the LM computes for a prompt doesn't depend on the prompts next to it.
+
+    Some scaled rotary positions take other frequencies once a prompt of the batch is longer than
+    those of the pretraining.
+
+    Args:
+        lm: The LM.
+        lengths: Tokens of the prompts.
+        answer_tokens: How many tokens the LM says.
+
+    Raises:
+        CfgenError: It does (``rotations-depend-on-length``).
+    """
+    config: Any = lm.model.config
+    scaling = getattr(config, "rope_parameters", None) or {}
+    each = [part for part in (scaling, *scaling.values()) if isinstance(part, dict)]
+    for part in each:
+        limit = part.get("original_max_position_embeddings") or config.max_position_embeddings
+        kind, last = part.get("rope_type"), answer_tokens - 1
+        beyond = [length for length in lengths if length + last > limit]
+        straddling = len(beyond) < len(lengths) or any(n <= limit for n in beyond)
+        if beyond and (kind == DYNAMIC or (kind == LONG and straddling)):
+            message = (
+                f"the rotary positions ({kind}) of {lm.name!r} change for all prompts of a batch "
+                f"once one has more than {limit} tokens; here there are {min(lengths)} to "
+                f"{max(lengths) + last}"
+            )
+            which = "prompts" if kind == DYNAMIC else "prompts that are all longer, or all"
+            hint = f"use {which} of at most {limit} tokens, answer included"
+            raise CfgenError(Problem("rotations-depend-on-length", message, hint=hint))
+
+
+def why_not_packed(lm: LM) -> str:
+    """Say why interventions on an LM can't be packed.
+
+    Args:
+        lm: The LM.
+
+    Returns:
+        The reason; empty if they can.
+    """
+    config: Any = lm.model.config
+    attention = getattr(config, "_attn_implementation", None)
+    if attention not in MASKED:
+        return f"its attention ({attention}) takes no mask for every query and key"
+    types = set(getattr(config, "layer_types", None) or ())
+    if other := sorted(types - {FULL, SLIDING}):
+        return f"it has layers that are not plain attention ({', '.join(other)})"
+    return ""
+
 
 ENGINES = ("auto", "packed", "reference")
 BATCH_SIZE = 16
@@ -47,7 +133,7 @@ class Engine:
     name: str
     batch_size: int
     answer_tokens: int
-    tally: Tally
+    tally: EngineTally
 
     def chunks(self, lengths: Sequence[int]) -> list[list[int]]:
         """Split prompts into chunks that are handled at once.
@@ -98,35 +184,34 @@ def choose_engine(
         message = f"interventions on {lm.name!r} can't be packed: {reason}"
         raise CfgenError(Problem("cannot-pack", message, hint="use --engine auto or reference"))
     name = "reference" if reason or wanted == "reference" else "packed"
-    budget = Budget(
-        DEFAULT.get(lm.device.type, DEFAULT["cpu"]) if token_budget is None else token_budget
-    )
+    if token_budget is None:
+        token_budget = TOKEN_BUDGETS.get(lm.device.type, TOKEN_BUDGETS["cpu"])
     return Engine(
         lm=lm,
         layout=find_layout(lm.model),
         name=name,
         batch_size=batch_size,
         answer_tokens=answer_tokens,
-        tally=Tally(name, f"not packed: {reason}" if reason else "", budget),
+        tally=EngineTally(name, f"not packed: {reason}" if reason else "", Budget(token_budget)),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
+class BranchChunk:
     """Prompts that were run unchanged, and interventions on them that can be run now.
 
     Attributes:
         prompts: Token ids; those that are not part of the chunk are not touched.
         branches: Index -> intervention.
         clean: What the prompts of the chunk give unchanged.
-        kept: What the packed engine builds upon; None for the reference.
+        built: What the packed engine builds upon; None for the reference.
         padding: How much the longest prompt of a batch is padded.
     """
 
     prompts: Sequence[Sequence[int]]
     branches: Mapping[int, Branch]
-    clean: Clean
-    kept: packed.Kept | None
+    clean: CleanRuns
+    built: packed.PackedChunk | None
     padding: int
 
 
@@ -138,7 +223,7 @@ def open_chunk(
     also: Iterable[int] = (),
     fill: bool = True,
     padding: int = 0,
-) -> Chunk:
+) -> BranchChunk:
     """Run the prompts of some interventions unchanged, keeping what those need.
 
     Args:
@@ -162,9 +247,9 @@ def open_chunk(
         engine.lm, {len(prompts[p]) for p in bases | sources | set(also)}, engine.answer_tokens
     )
     others = sorted((sources | set(also)) - bases)
-    kept = None
+    built = None
     if engine.name == "packed":
-        clean, kept = packed.open_packed(
+        clean, built = packed.open_packed(
             engine.lm,
             engine.layout,
             prompts,
@@ -187,12 +272,12 @@ def open_chunk(
             padding=padding,
         )
     engine.tally.clean += clean.cost
-    return Chunk(prompts, branches, clean, kept, padding)
+    return BranchChunk(prompts, branches, clean, built, padding)
 
 
 def run_chunk(
-    engine: Engine, chunk: Chunk, wanted: Collection[int] | None = None
-) -> Iterator[Answered]:
+    engine: Engine, chunk: BranchChunk, wanted: Collection[int] | None = None
+) -> Iterator[Answers]:
     """Run interventions.
 
     Args:
@@ -209,27 +294,27 @@ def run_chunk(
             change nothing does change something (``filled-cell-differs``).
     """
     indices = set(chunk.branches) if wanted is None else set(wanted)
-    answers = _packed(engine, chunk, indices) if chunk.kept else _reference(engine, chunk, indices)
+    answers = _packed(engine, chunk, indices) if chunk.built else _reference(engine, chunk, indices)
     for answered in answers:
         engine.tally.cost += answered.cost
         yield answered
 
 
-def _packed(engine: Engine, chunk: Chunk, indices: set[int]) -> Iterator[Answered]:
-    kept, common = chunk.kept, (engine.lm, engine.layout, chunk.prompts, chunk.clean)
-    assert kept is not None
-    known = [filled for filled in kept.filled if filled.index in indices]
-    engine.tally.filled.update(filled.reason for filled in known)
+def _packed(engine: Engine, chunk: BranchChunk, indices: set[int]) -> Iterator[Answers]:
+    built, common = chunk.built, (engine.lm, engine.layout, chunk.prompts, chunk.clean)
+    assert built is not None
+    known = [one for one in built.known if one.index in indices]
+    engine.tally.filled.update(one.reason for one in known)
     engine.tally.run += len(indices) - len(known)
-    tested, cost = packed.run_self_tests(*common, kept, engine.tally.budget)
+    tested, cost = packed.run_self_tests(*common, built, engine.tally.budget)
     engine.tally.self_tested += tested
     engine.tally.cost += cost
     yield from packed.run_packed(
-        *common, kept, indices, engine.tally.budget, answer_tokens=engine.answer_tokens
+        *common, built, indices, engine.tally.budget, answer_tokens=engine.answer_tokens
     )
 
 
-def _reference(engine: Engine, chunk: Chunk, indices: set[int]) -> Iterator[Answered]:
+def _reference(engine: Engine, chunk: BranchChunk, indices: set[int]) -> Iterator[Answers]:
     some = {index: branch for index, branch in chunk.branches.items() if index in indices}
     engine.tally.run += len(some)
     yield from reference.run_all(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cfgen.interventions.batches import Batch
-from cfgen.interventions.packing import Columns
+from cfgen.interventions.packing import Placement
 
 FULL, SLIDING = "full_attention", "sliding_attention"
 
@@ -54,7 +54,7 @@ class Owners:
     last: tuple[Tensor, Tensor]
 
 
-def find_owners(columns: Columns, batch: Batch, row_of: dict[int, int]) -> Owners:
+def find_owners(columns: Placement, batch: Batch, row_of: dict[int, int]) -> Owners:
     """Note down whose every column is.
 
     Args:

@@ -12,8 +12,8 @@ from transformers import DynamicCache
 
 from cfgen.interventions.batches import Batch
 from cfgen.interventions.clean import forward
-from cfgen.interventions.firing import Firing
-from cfgen.interventions.reduction import Reduced
+from cfgen.interventions.reach import Reach
+from cfgen.interventions.values import Firing
 from cfgen.lm import LM, Layout, Place, hook
 
 
@@ -40,7 +40,7 @@ class Original:
 
 
 def run_originals(
-    lm: LM, layout: Layout, batch: Batch, prompts: Sequence[int], branches: Iterable[Reduced]
+    lm: LM, layout: Layout, batch: Batch, prompts: Sequence[int], branches: Iterable[Reach]
 ) -> tuple[Tensor, Original]:
     """Run originals and keep what branches of them will need.
 

@@ -1,7 +1,7 @@
 """The packed engine: every intervention of a sweep as a branch of the original's run.
 
 The original runs once, and its keys, values and block inputs are kept. What a branch can change is
-worked out first (:mod:`cfgen.interventions.reduction`), branches are packed into few forwards
+worked out first (:mod:`cfgen.interventions.reach`), branches are packed into few forwards
 (:mod:`cfgen.interventions.packing`), and those are run on top of the original
 (:mod:`cfgen.interventions.packed_forward`).
 """
@@ -14,16 +14,14 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from cfgen.errors import CfgenError, Problem
-from cfgen.interventions.agreement import disagreement
-from cfgen.interventions.answers import Answered, Cost, most_likely
-from cfgen.interventions.batches import Batch
-from cfgen.interventions.clean import Clean, groups_of, run_clean
+from cfgen.interventions.answers import Answers, Cost, disagreement, most_likely
+from cfgen.interventions.batches import Batch, Budget, within_memory
+from cfgen.interventions.clean import CleanRuns, groups_of, run_clean
 from cfgen.interventions.edits import Branch
-from cfgen.interventions.memory import Budget, within_memory
 from cfgen.interventions.original import Original, join, run_originals
 from cfgen.interventions.packed_forward import run_forward
 from cfgen.interventions.packing import Row, pack
-from cfgen.interventions.reduction import Filled, Reduced, reduce_branches
+from cfgen.interventions.reach import NoReach, Reach, find_reach
 from cfgen.interventions.values import needed
 from cfgen.lm import LM, Layout
 
@@ -32,19 +30,19 @@ SELF_TESTS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class PackedChunk:
     """What the runs of unchanged prompts leave for the branches.
 
     Attributes:
-        reduced: Branches that have to be run.
-        filled: Branches that need no run.
+        to_run: Branches that have to be run.
+        known: Branches that need no run.
         tests: Some of those, with all their edits made, to be run all the same.
         original: What forwards build upon; None if there is no branch.
     """
 
-    reduced: tuple[Reduced, ...]
-    filled: tuple[Filled, ...]
-    tests: tuple[Reduced, ...]
+    to_run: tuple[Reach, ...]
+    known: tuple[NoReach, ...]
+    tests: tuple[Reach, ...]
     original: Original | None
 
 
@@ -59,7 +57,7 @@ def open_packed(
     batch_size: int,
     fill: bool,
     padding: int,
-) -> tuple[Clean, Kept]:
+) -> tuple[CleanRuns, PackedChunk]:
     """Run prompts unchanged, keeping what branches of them need.
 
     Args:
@@ -76,15 +74,15 @@ def open_packed(
     Returns:
         What the prompts give, and what was kept.
     """
-    run, known = reduce_branches(prompts, branches, layout.layers, fill=fill)
-    tested = {filled.index: branches[filled.index] for filled in _some(known)}
-    tests, _ = reduce_branches(prompts, tested, layout.layers, fill=False)
+    run, known = find_reach(prompts, branches, layout.layers, fill=fill)
+    tested = {one.index: branches[one.index] for one in _some(known)}
+    tests, _ = find_reach(prompts, tested, layout.layers, fill=False)
     reads = needed(edit for branch in (*run, *tests) for edit in branch.edits)
     bases = list(dict.fromkeys(branch.prompt for branch in branches.values()))
-    unrun = [_unedited(filled, prompts, layout) for filled in known]
+    unrun = [_unedited(one, prompts, layout) for one in known]
     longest = max(len(prompts[index]) for index in (*bases, *others)) + padding
 
-    def attempt(tokens: int) -> tuple[Clean, Original | None]:
+    def attempt(tokens: int) -> tuple[CleanRuns, Original | None]:
         size = max(1, min(batch_size, tokens // longest))
         first, rest = groups_of(prompts, bases, size), groups_of(prompts, others, size)
         kept: list[Original] = []
@@ -99,20 +97,20 @@ def open_packed(
         return clean, join(kept) if kept else None
 
     clean, original = within_memory(budget, attempt)
-    return clean, Kept(tuple(run), tuple(known), tuple(tests), original)
+    return clean, PackedChunk(tuple(run), tuple(known), tuple(tests), original)
 
 
 def run_packed(
     lm: LM,
     layout: Layout,
     prompts: Sequence[Sequence[int]],
-    clean: Clean,
-    kept: Kept,
+    clean: CleanRuns,
+    built: PackedChunk,
     wanted: Collection[int],
     budget: Budget,
     *,
     answer_tokens: int = 1,
-) -> Iterator[Answered]:
+) -> Iterator[Answers]:
     """Run branches.
 
     Args:
@@ -120,7 +118,7 @@ def run_packed(
         layout: Where everything is in it.
         prompts: Token ids of all prompts.
         clean: What they give unchanged.
-        kept: What was kept of that.
+        built: What was kept of that.
         wanted: Which branches.
         budget: Tokens per forward.
         answer_tokens: How many tokens to let the LM say, greedily.
@@ -128,21 +126,21 @@ def run_packed(
     Yields:
         What the LM says, each branch once, in no particular order.
     """
-    here = [branch for branch in kept.reduced if branch.index in wanted]
-    known = [filled for filled in kept.filled if filled.index in wanted]
+    here = [branch for branch in built.to_run if branch.index in wanted]
+    known = [one for one in built.known if one.index in wanted]
     if answer_tokens > 1:  # the answer goes on behind the first token, so it has to be said
-        here += [_unedited(filled, prompts, layout) for filled in known]
+        here += [_unedited(one, prompts, layout) for one in known]
     elif known:
         yield _filled(clean, known)
-    yield from _run(lm, layout, prompts, clean, kept.original, here, budget, answer_tokens)
+    yield from _run(lm, layout, prompts, clean, built.original, here, budget, answer_tokens)
 
 
 def run_self_tests(
     lm: LM,
     layout: Layout,
     prompts: Sequence[Sequence[int]],
-    clean: Clean,
-    kept: Kept,
+    clean: CleanRuns,
+    built: PackedChunk,
     budget: Budget,
 ) -> tuple[int, Cost]:
     """Run some of the branches that need no run, with all their edits made: nothing may change.
@@ -154,9 +152,9 @@ def run_self_tests(
         CfgenError: One changed something (``filled-cell-differs``).
     """
     cost = Cost()
-    reasons = {filled.index: filled.reason for filled in kept.filled}
-    prompt_of = {filled.index: filled.prompt for filled in kept.filled}
-    for answered in _run(lm, layout, prompts, clean, kept.original, kept.tests, budget, 1):
+    reasons = {one.index: one.reason for one in built.known}
+    prompt_of = {one.index: one.prompt for one in built.known}
+    for answered in _run(lm, layout, prompts, clean, built.original, built.tests, budget, 1):
         cost += answered.cost
         for index, logits in zip(answered.indices, answered.logits, strict=True):
             off = disagreement(clean.after(prompt_of[index])[None], logits[None], lm.dtype)
@@ -167,51 +165,51 @@ def run_self_tests(
                 )
                 hint = "run with --engine reference, and please report this LM"
                 raise CfgenError(Problem("filled-cell-differs", message, hint=hint))
-    return len(kept.tests), cost
+    return len(built.tests), cost
 
 
 def _run(
     lm: LM,
     layout: Layout,
     prompts: Sequence[Sequence[int]],
-    clean: Clean,
+    clean: CleanRuns,
     original: Original | None,
-    branches: Sequence[Reduced],
+    branches: Sequence[Reach],
     budget: Budget,
     answer_tokens: int,
-) -> Iterator[Answered]:
+) -> Iterator[Answers]:
     if original is None:
         return
     lengths = {branch.prompt: len(prompts[branch.prompt]) for branch in branches}
 
-    def run(rows: tuple[Row, ...]) -> Answered:
+    def run(rows: tuple[Row, ...]) -> Answers:
         return run_forward(lm, layout, prompts, original, clean.values, rows, answer_tokens)
 
     for forward in pack(branches, lengths, layout.layers, budget.tokens):
         together = [branch for row in forward for branch in row.branches]
 
-        def attempt(tokens: int, some: Sequence[Reduced] = together) -> list[Answered]:
+        def attempt(tokens: int, some: Sequence[Reach] = together) -> list[Answers]:
             return [run(rows) for rows in pack(some, lengths, layout.layers, tokens)]
 
         yield from within_memory(budget, attempt)
 
 
-def _unedited(filled: Filled, prompts: Sequence[Sequence[int]], layout: Layout) -> Reduced:
+def _unedited(one: NoReach, prompts: Sequence[Sequence[int]], layout: Layout) -> Reach:
     """A branch that only says what the original says."""
-    last = len(prompts[filled.prompt]) - 1
-    return Reduced(filled.index, filled.prompt, layout.layers, (last,), ())
+    last = len(prompts[one.prompt]) - 1
+    return Reach(one.index, one.prompt, layout.layers, (last,), ())
 
 
-def _filled(clean: Clean, known: Sequence[Filled]) -> Answered:
-    logits = clean.logits[[clean.row_of[filled.prompt] for filled in known]]
-    indices = tuple(filled.index for filled in known)
-    return Answered(indices, logits, most_likely(logits)[:, None].cpu(), Cost())
+def _filled(clean: CleanRuns, known: Sequence[NoReach]) -> Answers:
+    logits = clean.logits[[clean.row_of[one.prompt] for one in known]]
+    indices = tuple(one.index for one in known)
+    return Answers(indices, logits, most_likely(logits)[:, None].cpu(), Cost())
 
 
-def _some(known: Sequence[Filled]) -> list[Filled]:
+def _some(known: Sequence[NoReach]) -> list[NoReach]:
     """A few of each reason, spread over all."""
-    found: list[Filled] = []
-    for reason in dict.fromkeys(filled.reason for filled in known):
-        same = [filled for filled in known if filled.reason == reason]
+    found: list[NoReach] = []
+    for reason in dict.fromkeys(one.reason for one in known):
+        same = [one for one in known if one.reason == reason]
         found += same[:: max(1, len(same) // SELF_TESTS)][:SELF_TESTS]
     return found

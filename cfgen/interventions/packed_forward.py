@@ -16,15 +16,15 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from cfgen.interventions.answers import Answered, Cost, most_likely
+from cfgen.interventions.answers import Answers, Cost, most_likely
 from cfgen.interventions.edits import Edit
 from cfgen.interventions.masks import Owners, answer_mask, find_owners, prompt_mask, windows
 from cfgen.interventions.original import Original
-from cfgen.interventions.packing import Columns, Row, lay_out
-from cfgen.interventions.reduction import Reduced
+from cfgen.interventions.packing import Placement, Row, lay_out
+from cfgen.interventions.reach import Reach
 from cfgen.interventions.stepping import Entry, Stepping, stepping
 from cfgen.interventions.values import Values
-from cfgen.interventions.writes import Placed, check_tokens, make_writes, writing
+from cfgen.interventions.writes import Target, check_targets, make_writes, writing
 from cfgen.lm import LM, Layout
 
 
@@ -36,7 +36,7 @@ def run_forward(
     values: Values,
     rows: tuple[Row, ...],
     answer_tokens: int,
-) -> Answered:
+) -> Answers:
     """Run the branches of one forward.
 
     Args:
@@ -53,7 +53,7 @@ def run_forward(
     """
     columns = lay_out(rows, layout.layers)
     owners = find_owners(columns, original.batch, dict(original.row_of))
-    packed = _Packed(lm, layout, prompts, original, values, columns, owners)
+    packed = _Forward(lm, layout, prompts, original, values, columns, owners)
     cache = _prefix(original, owners)
     logits, edits = packed.prompts(cache)
     said = [most_likely(logits)]  # (branches,)
@@ -62,7 +62,7 @@ def run_forward(
         said.append(most_likely(packed.answers(cache, said[-1], step)))
         passes += len(rows) * layout.layers * max(len(row.branches) for row in rows)
     branches = [branch for row in rows for branch in row.branches]
-    return Answered(
+    return Answers(
         indices=tuple(branch.index for branch in branches),
         logits=logits,
         tokens=torch.stack(said, dim=1).cpu(),
@@ -70,14 +70,14 @@ def run_forward(
     )
 
 
-def _required(branches: Sequence[Reduced], layout: Layout, answer_tokens: int) -> int:
+def _required(branches: Sequence[Reach], layout: Layout, answer_tokens: int) -> int:
     """Token-block passes that can't be done without."""
     more = (answer_tokens - 1) * layout.layers
     return sum(len(b.tokens) * (layout.layers - b.level) + more for b in branches)
 
 
 @dataclass(frozen=True, slots=True)
-class _Packed:
+class _Forward:
     """One forward and what it needs."""
 
     lm: LM
@@ -85,7 +85,7 @@ class _Packed:
     texts: Sequence[Sequence[int]]
     original: Original
     values: Values
-    columns: Columns
+    columns: Placement
     owners: Owners
 
     def prompts(self, cache: DynamicCache) -> tuple[Tensor, int]:
@@ -101,22 +101,22 @@ class _Packed:
             count = self.columns.present[layer]
             return masks[self._windows[layer]][:, :, :count, : seen + count]
 
-        placed = list(self._placed())
-        inside = [item for item, entering in placed if not entering]
-        check_tokens(input_ids, [item for item, _ in placed])
+        targets = list(self._targets())
+        inside = [item for item, entering in targets if not entering]
+        check_targets(input_ids, [item for item, _ in targets])
         whole = masks[self._windows[0]]
         plan = Stepping(
             mask=whole,
             mask_of=mask_of,
             width=self.columns.width,
             present=self.columns.present,
-            entries=self._entries([item for item, entering in placed if entering]),
+            entries=self._entries([item for item, entering in targets if entering]),
             answers=self.owners.last,
         )
         writes = make_writes(inside, self.values, self.lm.device)
         with stepping(self.layout, plan), writing(self.layout, writes):
             logits = self._forward(input_ids, whole, self.owners.positions, cache)
-        return logits, len(placed)
+        return logits, len(targets)
 
     def answers(self, cache: DynamicCache, said: Tensor, step: int) -> Tensor:
         """Logits after one more token of each branch's answer (branches, vocabulary)."""
@@ -172,7 +172,7 @@ class _Packed:
             ids[r, : len(line)] = torch.tensor(line)
         return ids.to(self.lm.device)
 
-    def _placed(self) -> Iterator[tuple[Placed, bool]]:
+    def _targets(self) -> Iterator[tuple[Target, bool]]:
         """The edits with their columns, and whether each is part of the state that enters."""
         for r, row in enumerate(self.columns.rows):
             ids = self.texts[row.prompt]
@@ -182,7 +182,7 @@ class _Packed:
                     at = tuple(column[position] for position in edit.positions)
                     tokens = tuple(ids[position] for position in edit.positions)
                     keys = self._keys(row.prompt, column) if edit.place.row.over_keys else ()
-                    yield Placed(edit, r, at, tokens, keys), _enters_with(edit, branch.level)
+                    yield Target(edit, r, at, tokens, keys), _enters_with(edit, branch.level)
 
     def _keys(self, prompt: int, column: Mapping[int, int]) -> tuple[int, ...]:
         batch = self.original.batch
@@ -191,7 +191,7 @@ class _Packed:
         count = len(self.texts[prompt])
         return tuple(own + column[k] if k in column else pad + k for k in range(count))
 
-    def _entries(self, placed: Sequence[Placed]) -> dict[int, Entry]:
+    def _entries(self, targets: Sequence[Target]) -> dict[int, Entry]:
         """Block -> the original's states of the tokens that enter there, with the edits made."""
         tokens: dict[int, list[tuple[int, int, int]]] = {}
         for r, row in enumerate(self.columns.rows):
@@ -202,17 +202,17 @@ class _Packed:
                     tokens.setdefault(branch.level, []).extend(
                         (r, start + i, skip + token) for i, token in enumerate(branch.tokens)
                     )
-        return {level: self._entry(level, found, placed) for level, found in tokens.items()}
+        return {level: self._entry(level, found, targets) for level, found in tokens.items()}
 
     def _entry(
-        self, level: int, tokens: Sequence[tuple[int, int, int]], placed: Sequence[Placed]
+        self, level: int, tokens: Sequence[tuple[int, int, int]], targets: Sequence[Target]
     ) -> Entry:
         rows, columns, taken = torch.tensor(tokens).T
         stored = self.original.states[level]
         base = self.owners.base.cpu()[rows].to(stored.device)
         states = stored[base, taken.to(stored.device)]  # (tokens, width), a copy
         number = {(r, c): i for i, (r, c, _) in enumerate(tokens)}
-        here = [item for item in placed if (item.row, item.columns[0]) in number]
+        here = [item for item in targets if (item.row, item.columns[0]) in number]
         writes = make_writes(here, self.values, states.device)
         for write in sorted(writes, key=lambda write: write.place.layer):  # as they come by
             where = zip(write.rows.tolist(), write.columns.tolist(), strict=True)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from cfgen.interventions.reduction import Reduced
+from cfgen.interventions.reach import Reach
 
 ROW_TOKENS = 128
 """Branches' tokens in a row, if the prompt is not longer: every token of a row is compared with
@@ -33,7 +33,7 @@ class Row:
     """
 
     prompt: int
-    branches: tuple[Reduced, ...]
+    branches: tuple[Reach, ...]
 
     @property
     def width(self) -> int:
@@ -47,7 +47,7 @@ class Row:
 
 
 def pack(
-    reduced: Sequence[Reduced], lengths: Mapping[int, int], layers: int, budget: int
+    reaches: Sequence[Reach], lengths: Mapping[int, int], layers: int, budget: int
 ) -> Iterator[tuple[Row, ...]]:
     """Distribute branches over forwards.
 
@@ -56,7 +56,7 @@ def pack(
     is not small any more ends before a row that would leave too much of it empty.
 
     Args:
-        reduced: What is to be run.
+        reaches: What is to be run.
         lengths: Prompt -> its tokens.
         layers: Number of blocks of the LM.
         budget: Tokens per forward, padding included; one that no row fits into is exceeded by a
@@ -65,7 +65,7 @@ def pack(
     Yields:
         The rows of each forward. Forwards come in the order of the blocks that they begin at.
     """
-    rows = sorted(_rows(reduced, lengths, budget), key=lambda row: (row.first, row.width))
+    rows = sorted(_rows(reaches, lengths, budget), key=lambda row: (row.first, row.width))
     forward: list[Row] = []
     present: list[int] = []
     used = 0
@@ -92,13 +92,13 @@ def _entered(row: Row, layers: int) -> list[int]:
     return list(accumulate(entered))
 
 
-def _rows(reduced: Sequence[Reduced], lengths: Mapping[int, int], budget: int) -> Iterator[Row]:
-    by_prompt: dict[int, dict[int, list[Reduced]]] = {}
-    for branch in reduced:
+def _rows(reaches: Sequence[Reach], lengths: Mapping[int, int], budget: int) -> Iterator[Row]:
+    by_prompt: dict[int, dict[int, list[Reach]]] = {}
+    for branch in reaches:
         by_prompt.setdefault(branch.prompt, {}).setdefault(branch.level, []).append(branch)
     for prompt, levels in by_prompt.items():
         room = min(budget, max(ROW_TOKENS, lengths[prompt]))
-        together: list[Reduced] = []
+        together: list[Reach] = []
         used = 0
         for level in sorted(levels):
             more = sum(len(branch.tokens) for branch in levels[level])
@@ -110,11 +110,11 @@ def _rows(reduced: Sequence[Reduced], lengths: Mapping[int, int], budget: int) -
         yield from _fill(prompt, together, room)
 
 
-def _fill(prompt: int, branches: Sequence[Reduced], room: int) -> Iterator[Row]:
+def _fill(prompt: int, branches: Sequence[Reach], room: int) -> Iterator[Row]:
     """Fill rows about equally, the longest branches first."""
     total = sum(len(branch.tokens) for branch in branches)
     count = -(-total // room)
-    rows: list[list[Reduced]] = [[] for _ in range(count)]
+    rows: list[list[Reach]] = [[] for _ in range(count)]
     used = [0] * count
     for branch in sorted(branches, key=lambda branch: -len(branch.tokens)):
         least = used.index(min(used))
@@ -130,7 +130,7 @@ def _fill(prompt: int, branches: Sequence[Reduced], room: int) -> Iterator[Row]:
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class Placement:
     """Where everything lies in a forward of rows.
 
     Attributes:
@@ -146,7 +146,7 @@ class Columns:
     starts: tuple[tuple[int, ...], ...]
 
 
-def lay_out(rows: tuple[Row, ...], layers: int) -> Columns:
+def lay_out(rows: tuple[Row, ...], layers: int) -> Placement:
     """Work out where the branches of a forward lie.
 
     Args:
@@ -161,4 +161,4 @@ def lay_out(rows: tuple[Row, ...], layers: int) -> Columns:
     ]
     entered = zip(*(_entered(row, layers) for row in rows), strict=True)
     present = tuple(max(1, *counts) for counts in entered)
-    return Columns(rows, present[-1], present, tuple(starts))
+    return Placement(rows, present[-1], present, tuple(starts))

@@ -10,13 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 
-from cfgen.interventions.answers import Answered, Cost, most_likely
-from cfgen.interventions.batches import Batch, make_batch
+from cfgen.interventions.answers import Answers, Cost, most_likely
+from cfgen.interventions.batches import Batch, Budget, make_batch, within_memory
 from cfgen.interventions.clean import forward
 from cfgen.interventions.edits import Branch
-from cfgen.interventions.memory import Budget, within_memory
 from cfgen.interventions.values import Values
-from cfgen.interventions.writes import Placed, check_tokens, make_writes, writing
+from cfgen.interventions.writes import Target, check_targets, make_writes, writing
 from cfgen.lm import LM, Layout
 
 
@@ -31,7 +30,7 @@ def run_all(
     batch_size: int,
     answer_tokens: int = 1,
     padding: int = 0,
-) -> Iterator[Answered]:
+) -> Iterator[Answers]:
     """Run interventions, batch by batch in the order given.
 
     Args:
@@ -52,7 +51,7 @@ def run_all(
     done = 0
     while done < len(order):
 
-        def attempt(tokens: int, start: int = done) -> Answered:
+        def attempt(tokens: int, start: int = done) -> Answers:
             longest = max(len(prompts[branches[i].prompt]) for i in order[start:][:batch_size])
             rows = max(1, min(batch_size, tokens // (longest + padding)))
             some = {index: branches[index] for index in order[start : start + rows]}
@@ -80,7 +79,7 @@ def run_batch(
     *,
     answer_tokens: int = 1,
     padding: int = 0,
-) -> Answered:
+) -> Answers:
     """Run interventions, one per row.
 
     Args:
@@ -104,22 +103,22 @@ def run_batch(
     cost, first, said = Cost(), None, []
     for _ in range(answer_tokens):
         batch = make_batch(lm, texts, padding)
-        placed = list(_placed(batch, prompts, branches.values()))
-        check_tokens(batch.input_ids, placed)
-        with writing(layout, make_writes(placed, values, lm.device)):
+        targets = list(_targets(batch, prompts, branches.values()))
+        check_targets(batch.input_ids, targets)
+        with writing(layout, make_writes(targets, values, lm.device)):
             logits = forward(lm, batch)
         first = logits if first is None else first
         said.append(most_likely(logits).cpu())  # (branches,)
         texts = [[*text, int(token)] for text, token in zip(texts, said[-1], strict=True)]
         passes = len(texts) * batch.width * layout.layers
-        cost += Cost(1, passes, sum(batch.lengths) * layout.layers, len(placed))
+        cost += Cost(1, passes, sum(batch.lengths) * layout.layers, len(targets))
     assert first is not None
-    return Answered(tuple(branches), first, torch.stack(said, dim=1), cost)
+    return Answers(tuple(branches), first, torch.stack(said, dim=1), cost)
 
 
-def _placed(
+def _targets(
     batch: Batch, prompts: Sequence[Sequence[int]], branches: Iterable[Branch]
-) -> Iterator[Placed]:
+) -> Iterator[Target]:
     for row, branch in enumerate(branches):
         ids = prompts[branch.prompt]
         for edit in branch.edits:
@@ -128,4 +127,4 @@ def _placed(
             keys: tuple[int, ...] = ()
             if edit.place.row.over_keys:
                 keys = tuple(batch.column(row, position) for position in range(len(ids)))
-            yield Placed(edit, row, columns, tokens, keys)
+            yield Target(edit, row, columns, tokens, keys)

@@ -1,14 +1,19 @@
-"""Swaps as data: which token of the original gets its value from which token of the other."""
+"""From pairs to interventions: a swap is what a pair and a site make of each other.
+
+Which token of the original gets its value from which token of the other prompt does not depend on
+the layer. So swaps are worked out once per pair and site, and become a branch in every layer.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from cfgen.counterfactuals import Side, Site
 from cfgen.errors import CfgenError, Problem
-from cfgen.lm import COMPONENTS, LAST, PairTokens, PromptTokens, TokenSpan, locate
+from cfgen.interventions.edits import Branch, Edit, FromPrompt
+from cfgen.lm import COMPONENTS, LAST, PairTokens, Place, PromptTokens, TokenSpan, locate
 from cfgen.prompts.positions import Position, parse_position
 
 
@@ -46,7 +51,7 @@ class Swap:
 
 
 @dataclass(frozen=True, slots=True)
-class Aligned:
+class SiteSwaps:
     """The swaps of several pairs at one site.
 
     Attributes:
@@ -60,7 +65,7 @@ class Aligned:
     dropped: dict[int, str]
 
 
-def align(encoded: Sequence[PairTokens], site: Site) -> Aligned:
+def align(encoded: Sequence[PairTokens], site: Site) -> SiteSwaps:
     """Work out the swaps at a site, and why some pairs have none.
 
     A pair has none if a position has another number of mentions or of tokens on the two sides, or
@@ -84,7 +89,7 @@ def align(encoded: Sequence[PairTokens], site: Site) -> Aligned:
     for index, pair in enumerate(encoded):
         try:
             swap = _swap(pair, site)
-        except _NotAligned as reason:
+        except _Misalignment as reason:
             dropped[index] = str(reason)
         except CfgenError as error:
             first = first or error
@@ -94,10 +99,10 @@ def align(encoded: Sequence[PairTokens], site: Site) -> Aligned:
             swaps[index] = swap
     if encoded and not swaps:
         raise first or CfgenError(_none_left(site, dropped))
-    return Aligned(site, swaps, dropped)
+    return SiteSwaps(site, swaps, dropped)
 
 
-class _NotAligned(Exception):
+class _Misalignment(Exception):
     """Why one pair can't be swapped."""
 
 
@@ -105,7 +110,7 @@ def _swap(pair: PairTokens, site: Site) -> Swap:
     to: list[TokenSpan] = []
     of: list[TokenSpan] = []
     if COMPONENTS[site.component].over_keys and len(pair.original) != len(pair.counterfactual):
-        raise _NotAligned(f"{site.component}: not the same number of tokens in both prompts")
+        raise _Misalignment(f"{site.component}: not the same number of tokens in both prompts")
     for expression in site.positions:
         targets = locate(pair.original, expression)
         other = expression
@@ -113,10 +118,10 @@ def _swap(pair: PairTokens, site: Site) -> Swap:
             other = _same_word(pair, expression)
         sources = locate(pair.counterfactual, other)
         if len(targets) != len(sources):
-            raise _NotAligned(f"{expression}: not the same number of mentions on both sides")
+            raise _Misalignment(f"{expression}: not the same number of mentions on both sides")
         for target, source in zip(targets, sources, strict=True):
             if len(target.tokens) != len(source.tokens):
-                raise _NotAligned(f"{expression}: not the same number of tokens on both sides")
+                raise _Misalignment(f"{expression}: not the same number of tokens on both sides")
         to += targets
         of += sources
     frozen = [found for name in site.frozen for found in locate(pair.original, name)]
@@ -137,7 +142,7 @@ def _same_word(pair: PairTokens, expression: str) -> str:
         holders = [position.name]
     if len(holders) != 1:
         found = "several slots hold" if holders else "no slot holds"
-        raise _NotAligned(f"{expression}: in the counterfactual {found} the original's word")
+        raise _Misalignment(f"{expression}: in the counterfactual {found} the original's word")
     return _expression(replace(position, name=holders[0]))
 
 
@@ -177,3 +182,60 @@ def _none_left(site: Site, dropped: dict[int, str]) -> Problem:
 
 def _tokens(located: Sequence[TokenSpan]) -> Iterator[int]:
     return (token for found in located for token in found.tokens)
+
+
+HELD = "resid_post"
+"""Frozen positions are held here, in every layer."""
+
+
+def layers_of(site: Site, layers: Iterable[int] | None, count: int) -> tuple[int, ...]:
+    """Resolve which layers to sweep at a site.
+
+    Args:
+        site: The site.
+        layers: Layers counted from 0; None for all.
+        count: How many the LM has.
+
+    Returns:
+        The layers in ascending order, without repeats; only 0 for a component that comes before
+        all blocks.
+
+    Raises:
+        CfgenError: A layer that the LM doesn't have, or none at all (``no-such-layer``).
+    """
+    chosen = tuple(range(count)) if layers is None else tuple(sorted(set(layers)))
+    wrong = [layer for layer in chosen if not 0 <= layer < count]
+    if wrong or not chosen:
+        message = f"no layer {', '.join(map(str, wrong))}" if wrong else "no layer was chosen"
+        hint = f"the LM has layers 0 to {count - 1}"
+        raise CfgenError(Problem("no-such-layer", message, hint=hint))
+    return (0,) if COMPONENTS[site.component].before_blocks else chosen
+
+
+def place_of(site: Site, layer: int) -> Place:
+    """What is swapped at a site in one layer."""
+    return Place(site.component, layer, site.head, site.neurons)
+
+
+def branch_of(swap: Swap, site: Site, layer: int, count: int, original: int, source: int) -> Branch:
+    """One swap at one layer, as an intervention.
+
+    Args:
+        swap: The swap.
+        site: Where it is made.
+        layer: The layer; the last of the layers, for a site that is swapped up to a layer.
+        count: How many layers the LM has.
+        original: Index of the prompt that is edited.
+        source: Index of the prompt that values are taken from.
+
+    Returns:
+        The edits of the swapped positions, and those that hold the frozen ones.
+    """
+    swept: Sequence[int] = range(layer + 1) if site.layers == "up_to" else (layer,)
+    to = tuple(position for position, _ in swap.moves)
+    of = tuple(position for _, position in swap.moves)
+    edits = [Edit(place_of(site, each), to, FromPrompt(source, of)) for each in swept]
+    if swap.held:
+        own = FromPrompt(original, swap.held)
+        edits += [Edit(Place(HELD, each), swap.held, own) for each in range(count)]
+    return Branch(original, tuple(edits))

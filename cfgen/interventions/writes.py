@@ -11,13 +11,12 @@ from torch import Tensor
 
 from cfgen.errors import CfgenError, Problem
 from cfgen.interventions.edits import Edit, FromPrompt
-from cfgen.interventions.firing import Firing
-from cfgen.interventions.values import Values, Where
+from cfgen.interventions.values import Firing, Values, Where
 from cfgen.lm import Layout, Place, hook
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class Target:
     """An edit, and where its tokens are in a forward.
 
     Attributes:
@@ -57,19 +56,19 @@ class Write:
     keys: Tensor | None
 
 
-def make_writes(placed: Sequence[Placed], values: Values, device: torch.device) -> list[Write]:
+def make_writes(targets: Sequence[Target], values: Values, device: torch.device) -> list[Write]:
     """Join edits that can be written by one operation.
 
     Args:
-        placed: The edits.
+        targets: The edits.
         values: What was read from the prompts that they take values from.
         device: Where the forward runs.
 
     Returns:
         The writes.
     """
-    groups: dict[tuple[Place, bool, bool], list[Placed]] = {}
-    for item in placed:
+    groups: dict[tuple[Place, bool, bool], list[Target]] = {}
+    for item in targets:
         place = item.edit.place
         where = Place(place.component, place.layer, neurons=place.neurons)
         taken = isinstance(item.edit.value, FromPrompt)
@@ -106,21 +105,21 @@ def writing(layout: Layout, writes: Sequence[Write]) -> Iterator[Firing]:
     firing.check()
 
 
-def check_tokens(input_ids: Tensor, placed: Sequence[Placed]) -> None:
+def check_targets(input_ids: Tensor, targets: Sequence[Target]) -> None:
     """Check that the columns about to be overwritten hold the tokens that were meant.
 
     Args:
         input_ids: What goes through the LM (rows, columns).
-        placed: The edits.
+        targets: The edits.
 
     Raises:
         CfgenError: A column holds another token (``edit-off-target``).
     """
-    if not placed:
+    if not targets:
         return
-    rows = [item.row for item in placed for _ in item.columns]
-    columns = [column for item in placed for column in item.columns]
-    meant = torch.tensor([token for item in placed for token in item.tokens])
+    rows = [item.row for item in targets for _ in item.columns]
+    columns = [column for item in targets for column in item.columns]
+    meant = torch.tensor([token for item in targets for token in item.tokens])
     there = input_ids.cpu()[rows, columns]
     if not torch.equal(there, meant):
         wrong = int((there != meant).nonzero()[0])
@@ -133,7 +132,7 @@ def check_tokens(input_ids: Tensor, placed: Sequence[Placed]) -> None:
 
 
 def _joined(
-    place: Place, by_head: bool, items: Sequence[Placed], values: Values, device: torch.device
+    place: Place, by_head: bool, items: Sequence[Target], values: Values, device: torch.device
 ) -> Write:
     def tensor(numbers: list[int]) -> Tensor:
         return torch.tensor(numbers, dtype=torch.long, device=device)
@@ -157,7 +156,7 @@ def _joined(
 def _values(
     place: Place,
     heads: Tensor | None,
-    items: Sequence[Placed],
+    items: Sequence[Target],
     values: Values,
     keys: Tensor | None,
 ) -> Tensor:

@@ -13,7 +13,7 @@ from cfgen.lm import COMPONENTS
 from cfgen.report.style import lined
 
 if TYPE_CHECKING:
-    from cfgen.analysis.iia import Cell
+    from cfgen.analysis import Cell
 
 COLUMNS = 3
 """Hypotheses next to each other in one table; with ``none`` they fit into 80 columns."""

@@ -18,8 +18,7 @@ from cfgen.report.style import grid, heading
 from cfgen.tasks import Task
 
 if TYPE_CHECKING:
-    from cfgen.analysis.iia import Cell
-    from cfgen.analysis.records import Results, Share
+    from cfgen.analysis import Cell, Results, Share
 
 FILES = {
     "results.json": "all numbers, with what they depend on",

@@ -4,8 +4,7 @@ import dataclasses
 
 import pytest
 
-from cfgen.analysis.behaviour import NO_ANSWER, behave, wrong_sides
-from cfgen.analysis.stats import rate
+from cfgen.analysis import NO_ANSWER, behave, rate, wrong_sides
 from cfgen.errors import CfgenError
 from cfgen.lm import encode_pairs
 

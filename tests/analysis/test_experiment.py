@@ -5,8 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from cfgen.analysis.experiment import run_experiment
-from cfgen.analysis.stats import rate
+from cfgen.analysis import rate, run_experiment
 from cfgen.counterfactuals import Site
 from cfgen.errors import CfgenError
 

@@ -5,9 +5,7 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
-from cfgen.analysis.experiment import run_experiment
-from cfgen.analysis.records import Results
-from cfgen.analysis.results import OUTPUTS, RESULTS, SCHEMA, write_results
+from cfgen.analysis import OUTPUTS, RESULTS, SCHEMA, Results, run_experiment, write_results
 from cfgen.counterfactuals import Site
 from cfgen.errors import CfgenError
 

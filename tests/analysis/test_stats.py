@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cfgen.analysis.stats import rate, rate_of
+from cfgen.analysis import rate, rate_of
 
 
 @pytest.mark.parametrize(

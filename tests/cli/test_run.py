@@ -12,7 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cfgen.analysis.experiment import Experiment
+    from cfgen.analysis import Experiment
     from cfgen.counterfactuals import Pair, Site
     from tests.cli.conftest import Cli
 
@@ -27,14 +27,8 @@ def made_up(
     **how: Any,
 ) -> Experiment:
     """Stands for ``run_experiment``: position right in half of layer 3, token always in layer 4."""
-    from cfgen.analysis.behaviour import Behaviour
-    from cfgen.analysis.experiment import Experiment
-    from cfgen.analysis.iia import Cell, Output
-    from cfgen.analysis.stats import rate
-    from cfgen.interventions.answers import Cost
-    from cfgen.interventions.checks import Check
-    from cfgen.interventions.memory import Budget
-    from cfgen.interventions.tally import Tally
+    from cfgen.analysis import Behaviour, Cell, Experiment, Output, rate
+    from cfgen.interventions import Budget, Check, Cost, EngineTally
 
     n = len(pairs)
     swept = tuple(layers or range(5))
@@ -73,7 +67,7 @@ def made_up(
             Check("self-swap changes nothing", "last", 4, "swaps"),
             Check("self-swap changes nothing", "first", 5, "swaps"),
         ),
-        tally=Tally(
+        tally=EngineTally(
             "packed",
             "",
             Budget(1024, shrunk=1),
@@ -92,7 +86,7 @@ def no_lm(monkeypatch: pytest.MonkeyPatch) -> None:
     importlib.import_module("cfgen.lm.load")  # before what it imports is replaced
     monkeypatch.setattr("cfgen.weights.find_weights", lambda name, **options: None)
     monkeypatch.setattr("cfgen.lm.load.load_lm", lambda name, **options: None)
-    monkeypatch.setattr("cfgen.analysis.experiment.run_experiment", made_up)
+    monkeypatch.setattr("cfgen.analysis.run_experiment", made_up)
 
 
 @pytest.mark.usefixtures("no_lm")

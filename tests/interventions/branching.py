@@ -11,10 +11,19 @@ from random import Random
 import torch
 from torch import Tensor
 
-from cfgen.interventions import packed, reference
-from cfgen.interventions.edits import Branch, Edit, FromPrompt, Given, check_branches
-from cfgen.interventions.engine import choose_engine, open_chunk, run_chunk
-from cfgen.interventions.tally import Tally
+from cfgen.interventions import (
+    Branch,
+    Constant,
+    Edit,
+    EngineTally,
+    FromPrompt,
+    check_branches,
+    choose_engine,
+    open_chunk,
+    packed,
+    reference,
+    run_chunk,
+)
 from cfgen.lm import LM, Place, find_layout
 from tests.families import tiny_model
 from tests.lm.families.by_hand import BEFORE_BLOCKS, HEADWISE
@@ -78,11 +87,11 @@ def places_of(layout) -> Iterator[Place]:
                 yield Place(name, layer, neurons=(3, 0, 7))
 
 
-def given(layout, place: Place, positions: Sequence[int], length: int, seed: int) -> Given:
+def given(layout, place: Place, positions: Sequence[int], length: int, seed: int) -> Constant:
     generator = torch.Generator().manual_seed(seed)
     shape = (len(positions), *shape_of(layout, place, length))
     values = torch.randn(shape, generator=generator)
-    return Given(values.softmax(-1) if place.component == PATTERN else values)
+    return Constant(values.softmax(-1) if place.component == PATTERN else values)
 
 
 # Both engines
@@ -98,7 +107,7 @@ def run(
     token_budget: int | None = None,
     fill: bool = True,
     padding: int = 0,
-) -> tuple[Tensor, Tally, Tensor]:
+) -> tuple[Tensor, EngineTally, Tensor]:
     """Logits (branches, vocabulary), the tally, and logits of unchanged prompts."""
     chosen = choose_engine(lm, engine, batch_size=batch_size, token_budget=token_budget)
     check_branches(chosen.layout, prompts, branches)
@@ -130,7 +139,9 @@ def assert_equal(branches: Sequence[Branch], expected: Tensor, got: Tensor) -> N
     assert torch.equal(expected.argmax(-1)[clear], got.argmax(-1)[clear])
 
 
-def compare(lm: LM, prompts: Prompts, branches: Sequence[Branch], **options) -> tuple[int, Tally]:
+def compare(
+    lm: LM, prompts: Prompts, branches: Sequence[Branch], **options
+) -> tuple[int, EngineTally]:
     """Run on both engines; they must agree.
 
     Returns:
@@ -304,7 +315,7 @@ def _at(edit: Edit, positions: tuple[int, ...]) -> Edit:
     value = edit.value
     if isinstance(value, FromPrompt):
         return Edit(edit.place, positions, FromPrompt(value.prompt, value.positions[:1]))
-    return Edit(edit.place, positions, Given(value.values[:1]))
+    return Edit(edit.place, positions, Constant(value.values[:1]))
 
 
 def random_branch(rng: Random, layout, prompts: Prompts) -> Branch:

@@ -9,16 +9,22 @@ import torch
 
 from cfgen.counterfactuals import Site
 from cfgen.errors import CfgenError
-from cfgen.interventions import batches, checks, clean, masks, reference, values, writes
-from cfgen.interventions.checks import (
+from cfgen.interventions import (
+    align,
+    batches,
     check_padding,
     check_self_swap,
     check_tokens,
     check_words,
-    sample,
+    checks,
+    choose_engine,
+    clean,
+    masks,
+    reference,
+    swaps_to_try,
+    values,
+    writes,
 )
-from cfgen.interventions.engine import choose_engine
-from cfgen.interventions.swaps import align
 from cfgen.lm import encode_pairs, tokens
 
 LAYERS = (0, 1, 2, 3)
@@ -188,5 +194,5 @@ def test_the_sample_has_the_shortest_and_the_longest(tiny_lm, make):
     aligned = align(encode_pairs(tiny_lm.tokenizer, make.pairs(30)), Site())
     swaps = list(aligned.swaps.values())
     lengths = [len(swap.original) for swap in swaps]
-    chosen = [len(swap.original) for swap in sample(swaps)]
+    chosen = [len(swap.original) for swap in swaps_to_try(swaps)]
     assert (chosen[0], chosen[-1], len(chosen)) == (min(lengths), max(lengths), checks.SAMPLE)

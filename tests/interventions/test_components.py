@@ -6,7 +6,7 @@ from random import Random
 
 import torch
 
-from cfgen.interventions.edits import Branch, Edit, Given
+from cfgen.interventions import Branch, Constant, Edit
 from cfgen.lm import COMPONENTS, Place
 from tests.interventions.branching import compare, layout_of, lm_of, shape_of, swap, text
 from tests.lm.families.test_components import RAW
@@ -24,7 +24,7 @@ def test_both_engines_run_it_and_leave_out_what_can_not_change_anything(monkeypa
     ]
     place = Place(RAW.name, 1)
     zeros = torch.zeros(1, *shape_of(layout, place, 14))
-    branches.append(Branch(0, (Edit(place, (6,), Given(zeros)),)))
+    branches.append(Branch(0, (Edit(place, (6,), Constant(zeros)),)))
     changing, tally = compare(lm_of("gemma2"), prompts, branches)
     # behind the keys of the last block, only the last token leads to the answer
     assert changing == len(branches) - 1

@@ -9,10 +9,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cfgen.interventions.edits import Branch, Edit, FromPrompt
-from cfgen.interventions.jobs import run_branches
-from cfgen.interventions.packing import pack
-from cfgen.interventions.reduction import reduce_branches
+from cfgen.interventions import Branch, Edit, FromPrompt, find_reach, pack, run_branches
 from cfgen.lm import Place
 from tests.families import ALL
 from tests.interventions.branching import (
@@ -93,7 +90,7 @@ def test_several_rows_of_a_prompt_in_one_forward():
         for to in (1, 20, 39)
     ]
     branches += [swap(Place("resid_post", 3), 2, [4], 0, [4]), Branch(2, ())]
-    run, _ = reduce_branches(prompts, dict(enumerate(branches)), 4)
+    run, _ = find_reach(prompts, dict(enumerate(branches)), 4)
     first, *_ = pack(run, {0: 40, 1: 40, 2: 5}, 4, 4096)
     assert [row.prompt for row in first].count(0) > 1
     for name in ("llama", "gpt2", "gemma2"):

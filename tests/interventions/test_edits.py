@@ -10,8 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cfgen.errors import CfgenError
-from cfgen.interventions.edits import Branch, Edit, FromPrompt, Given, check_branches
-from cfgen.interventions.jobs import run_branches
+from cfgen.interventions import Branch, Constant, Edit, FromPrompt, check_branches, run_branches
 from cfgen.lm import Place
 from tests.families import ALL
 from tests.interventions.branching import (
@@ -65,7 +64,7 @@ IMPOSSIBLE = {
     "twice": (swap(Place(RESID), 0, [1, 1], 1, [1, 2]), "a position is named twice in one edit"),
     "other counts": (swap(Place(RESID), 0, [1, 2], 1, [1]), "2 positions take their values from 1"),
     "other count of values": (
-        of(RESID, [1, 2], Given(torch.zeros(3, 32))),
+        of(RESID, [1, 2], Constant(torch.zeros(3, 32))),
         "2 positions, but values for 3",
     ),
     "a pattern of another length": (
@@ -73,7 +72,7 @@ IMPOSSIBLE = {
         "attention patterns of prompts with 3 and 5 tokens",
     ),
     "a given pattern of another length": (
-        of("attn_pattern", [1], Given(torch.zeros(1, 4, 6))),
+        of("attn_pattern", [1], Constant(torch.zeros(1, 4, 6))),
         "values of shape (4, 6) where one token has (4, 5): attn_pattern, layer 1",
     ),
 }
@@ -150,7 +149,7 @@ def test_values_of_the_right_shape_are_accepted(name):
 )
 def test_values_of_another_shape_are_an_error(place, shape):
     """Also where they could be stretched: that would write numbers that nobody gave."""
-    branch = Branch(0, (Edit(place, (1, 4), Given(torch.zeros(2, *shape))),))
+    branch = Branch(0, (Edit(place, (1, 4), Constant(torch.zeros(2, *shape))),))
     ((code, message),) = problems(branch)
     assert code == "edit-impossible"
     assert message.startswith("intervention 0: ")
@@ -226,7 +225,7 @@ def test_sources_are_named_once_and_in_order():
         Edit(Place(RESID, layer), (1,), FromPrompt(source, (1,)))
         for layer, source in enumerate((2, 0, 2))
     ]
-    edits.append(Edit(Place(RESID, 3), (1,), Given(torch.zeros(1, 32))))
+    edits.append(Edit(Place(RESID, 3), (1,), Constant(torch.zeros(1, 32))))
     assert Branch(0, tuple(edits)).sources == (2, 0)
 
 

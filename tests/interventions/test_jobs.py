@@ -7,9 +7,7 @@ from random import Random
 import pytest
 import torch
 
-from cfgen.interventions.edits import Branch
-from cfgen.interventions.jobs import run_branches
-from cfgen.interventions.memory import DEFAULT
+from cfgen.interventions import TOKEN_BUDGETS, Branch, run_branches
 from cfgen.lm import Place
 from tests.interventions.branching import (
     assert_equal,
@@ -134,7 +132,7 @@ def test_prompts_that_no_branch_needs_are_not_run():
 def test_the_token_budget_is_that_of_the_device_or_the_one_given(job):
     prompts, branches = job
     tally = run_branches(lm_of("gpt2"), prompts, branches).tally
-    assert (tally.budget.tokens, tally.budget.shrunk) == (DEFAULT["cpu"], 0)
+    assert (tally.budget.tokens, tally.budget.shrunk) == (TOKEN_BUDGETS["cpu"], 0)
     small = run_branches(lm_of("gpt2"), prompts, branches, token_budget=30).tally
     assert small.budget.tokens == 30
     assert small.cost.forwards > tally.cost.forwards

@@ -9,10 +9,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cfgen.interventions.batches import Batch, position_ids
+from cfgen.interventions import Batch, Reach, Row, lay_out, pack
+from cfgen.interventions.batches import position_ids
 from cfgen.interventions.masks import answer_mask, find_owners, prompt_mask, windows
-from cfgen.interventions.packing import Row, lay_out, pack
-from cfgen.interventions.reduction import Reduced
 from cfgen.lm import LM
 from tests.interventions.branching import lm_of
 
@@ -39,7 +38,7 @@ def forwards(draw):
         last = lengths[row_of[prompt]] - 1
         tokens = {*draw(st.sets(st.integers(0, last))), last}
         level = draw(st.integers(0, LAYERS))
-        branches.append(Reduced(index, prompt, level, tuple(sorted(tokens)), ()))
+        branches.append(Reach(index, prompt, level, tuple(sorted(tokens)), ()))
     budget = draw(st.sampled_from((1, 12, 1000)))
     packed = list(pack(branches, {p: lengths[row_of[p]] for p in prompts}, LAYERS, budget))
     rows = draw(st.sampled_from(packed))
@@ -143,9 +142,9 @@ def test_the_mask_of_answers(forward, window, steps, layer):
 
 
 def test_owners_of_a_small_forward():
-    early = Reduced(1, 7, 0, (1, 3), ())
-    late = Reduced(0, 7, 2, (3,), ())
-    rows = Row(4, (Reduced(2, 4, 1, (0,), ()),)), Row(7, (early, late))
+    early = Reach(1, 7, 0, (1, 3), ())
+    late = Reach(0, 7, 2, (3,), ())
+    rows = Row(4, (Reach(2, 4, 1, (0,), ()),)), Row(7, (early, late))
     owners = find_owners(lay_out(rows, 3), batch_of([1, 4], 1), {4: 0, 7: 1})
     assert owners.base.tolist() == [0, 1]
     assert owners.owner.tolist() == [[0, 3, 3], [1, 1, 2]]

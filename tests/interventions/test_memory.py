@@ -10,10 +10,17 @@ import pytest
 import torch
 
 from cfgen.errors import CfgenError
-from cfgen.interventions import clean, packed, reference
-from cfgen.interventions.edits import Branch
-from cfgen.interventions.jobs import run_branches
-from cfgen.interventions.memory import DEFAULT, LEAST, Budget, within_memory
+from cfgen.interventions import (
+    LEAST,
+    TOKEN_BUDGETS,
+    Branch,
+    Budget,
+    clean,
+    packed,
+    reference,
+    run_branches,
+    within_memory,
+)
 from cfgen.lm import Place
 from tests.interventions.branching import assert_equal, lm_of, swap, text
 
@@ -140,7 +147,7 @@ def test_a_run_with_too_large_forwards_gives_the_same(monkeypatch, kind, steps):
     lm, (prompts, branches) = lm_of("llama"), job()
     options = {"engine": "packed", "answer_tokens": steps, "keep_logits": True}
     expected = run_branches(lm, prompts, branches, **options)
-    assert expected.tally.budget == Budget(DEFAULT["cpu"])
+    assert expected.tally.budget == Budget(TOKEN_BUDGETS["cpu"])
     sizes = failing_above(monkeypatch, "run_forward", forward_size, 50, FAILURES[kind])
     got = run_branches(lm, prompts, branches, **options)
     assert_equal(branches, expected.logits, got.logits)
@@ -148,7 +155,7 @@ def test_a_run_with_too_large_forwards_gives_the_same(monkeypatch, kind, steps):
     assert max(sizes) <= 50
     shrunk = got.tally.budget.shrunk
     assert shrunk > 0
-    assert got.tally.budget.tokens == DEFAULT["cpu"] // 2**shrunk < 64
+    assert got.tally.budget.tokens == TOKEN_BUDGETS["cpu"] // 2**shrunk < 64
     assert got.tally.run == expected.tally.run
     assert got.tally.filled == expected.tally.filled
 

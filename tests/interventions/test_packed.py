@@ -10,11 +10,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cfgen.errors import CfgenError
-from cfgen.interventions import stepping
-from cfgen.interventions.agreement import agree
-from cfgen.interventions.edits import Branch, Edit, FromPrompt, Given
-from cfgen.interventions.packing import pack
-from cfgen.interventions.reduction import reduce_branches
+from cfgen.interventions import (
+    Branch,
+    Constant,
+    Edit,
+    FromPrompt,
+    agree,
+    find_reach,
+    pack,
+    stepping,
+)
 from cfgen.lm import Place, find_layout
 from tests.families import ALL
 from tests.interventions.branching import (
@@ -279,7 +284,7 @@ def test_levels_from_the_first_to_behind_the_last_in_one_forward():
                 Branch(prompt, ()),
             ]
     for name in ALL:
-        run_, known = reduce_branches(prompts, dict(enumerate(branches)), 4)
+        run_, known = find_reach(prompts, dict(enumerate(branches)), 4)
         assert {branch.level for branch in run_} == {0, 2, 3, 4}
         (forward,) = pack(run_, {0: 6, 1: 12}, 4, 2048)
         assert len(known) > 0
@@ -312,7 +317,7 @@ def test_many_rows_of_one_prompt_beside_rows_of_others():
     ]
     branches += [swap(Place("q", 1), 2, [3], 0, [3])]
     lengths = {index: len(prompt) for index, prompt in enumerate(prompts)}
-    run_, _ = reduce_branches(prompts, dict(enumerate(branches)), 4)
+    run_, _ = find_reach(prompts, dict(enumerate(branches)), 4)
     first, *_ = pack(run_, lengths, 4, 2048)
     assert [row.prompt for row in first].count(0) > 2
     assert {row.prompt for row in first} == {0, 1, 2}
@@ -331,7 +336,7 @@ def test_patterns_over_keys_of_which_only_some_are_in_the_branch():
         for head in (None, 0, 3):
             place = Place(PATTERN, layer, head=head)
             shape = (2, 14) if head is not None else (2, 4, 14)
-            anything = Given(torch.rand(shape, generator=generator))
+            anything = Constant(torch.rand(shape, generator=generator))
             branches += [
                 swap(place, 0, [4, 13], 1, [4, 13]),
                 swap(place, 0, [4], 1, [11]),

@@ -7,14 +7,14 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cfgen.interventions.packing import ROW_TOKENS, Row, lay_out, pack
-from cfgen.interventions.reduction import Reduced
+from cfgen.interventions import Reach, Row, lay_out, pack
+from cfgen.interventions.packing import ROW_TOKENS
 
 LAYERS = 5
 
 
 def branch(index, prompt, level, tokens):
-    return Reduced(index, prompt, level, tuple(tokens), ())
+    return Reach(index, prompt, level, tuple(tokens), ())
 
 
 @st.composite

@@ -7,11 +7,16 @@ import torch
 
 from cfgen.counterfactuals import Site
 from cfgen.errors import CfgenError
-from cfgen.interventions import clean, reference
+from cfgen.interventions import (
+    align,
+    branch_of,
+    choose_engine,
+    clean,
+    open_chunk,
+    reference,
+    run_chunk,
+)
 from cfgen.interventions.clean import run_clean
-from cfgen.interventions.engine import choose_engine, open_chunk, run_chunk
-from cfgen.interventions.swaps import align
-from cfgen.interventions.sweeps import branch_of
 from cfgen.interventions.values import Reads
 from cfgen.lm import encode_pairs, find_layout
 

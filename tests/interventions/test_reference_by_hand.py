@@ -8,7 +8,7 @@ from random import Random
 import pytest
 import torch
 
-from cfgen.interventions.edits import Branch, Edit, FromPrompt
+from cfgen.interventions import Branch, Edit, FromPrompt
 from cfgen.lm import Place
 from tests.interventions.branching import lm_of, off, run, swap, text
 

@@ -10,9 +10,7 @@ import pytest
 import torch
 
 from cfgen.errors import CfgenError
-from cfgen.interventions.engine import choose_engine
-from cfgen.interventions.jobs import run_branches
-from cfgen.interventions.support import why_not_packed
+from cfgen.interventions import choose_engine, run_branches, why_not_packed
 from cfgen.lm import Place
 from tests.families import ALL, tiny_model
 from tests.interventions.branching import lm_of, swap, text

@@ -4,7 +4,7 @@ import pytest
 
 from cfgen.counterfactuals import Site
 from cfgen.errors import CfgenError
-from cfgen.interventions.swaps import align
+from cfgen.interventions import align
 from cfgen.lm import encode_pairs
 
 WORDS = (

@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cfgen.interventions.edits import Branch, Edit, FromPrompt
-from cfgen.interventions.jobs import run_branches
+from cfgen.interventions import Branch, Edit, FromPrompt, run_branches
 from cfgen.lm import Place
 
 PROMPTS = [(5, 6, 7, 8, 9), (10, 11, 12, 13, 14)]

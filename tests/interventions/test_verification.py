@@ -11,12 +11,22 @@ import pytest
 import torch
 
 from cfgen.errors import CfgenError
-from cfgen.interventions import original, packed, packed_forward, reduction, verification
-from cfgen.interventions.answers import Answered, Cost
-from cfgen.interventions.edits import Branch, Edit, FromPrompt, Given
-from cfgen.interventions.jobs import run_branches
+from cfgen.interventions import (
+    Answers,
+    Branch,
+    Constant,
+    Cost,
+    Edit,
+    FromPrompt,
+    Reservoir,
+    jobs,
+    original,
+    packed,
+    packed_forward,
+    reach,
+    run_branches,
+)
 from cfgen.interventions.stepping import Stepping
-from cfgen.interventions.verification import Sample
 from cfgen.lm import Place
 from tests.interventions.branching import FIRST_WORD, swap
 
@@ -137,7 +147,7 @@ def keys_of_the_original_are_those_of_another(monkeypatch):
 
 
 def tokens_begin_too_late(monkeypatch):
-    former = reduction.reduce_branches
+    former = reach.find_reach
 
     def reduce(prompts, branches, layers, **more):
         run, known = former(prompts, branches, layers, **more)
@@ -148,7 +158,7 @@ def tokens_begin_too_late(monkeypatch):
             short.append(replace(branch, tokens=tuple(dict.fromkeys(tokens))))
         return short, known
 
-    monkeypatch.setattr(packed, "reduce_branches", reduce)
+    monkeypatch.setattr(packed, "find_reach", reduce)
 
 
 def logits_are_no_numbers(monkeypatch):
@@ -228,7 +238,7 @@ def test_what_is_verified_may_be_any_branch(lm):
     prompts += [prompts[0], (5,)]
     branches += [
         Branch(8, branches[0].edits),
-        Branch(9, (Edit(Place("resid_pre", 1), (0,), Given(torch.ones(1, 32))),)),
+        Branch(9, (Edit(Place("resid_pre", 1), (0,), Constant(torch.ones(1, 32))),)),
         Branch(9, ()),
         Branch(1, (Edit(Place("v", 2, head=1), (3,), FromPrompt(9, (0,))),)),
     ]
@@ -259,13 +269,13 @@ def test_what_is_filled_is_tried(lm):
 
 
 def too_long_a_prefix(monkeypatch):
-    former = reduction._common
-    monkeypatch.setattr(reduction, "_common", lambda *prompts: former(*prompts) + 2)
+    former = reach._common
+    monkeypatch.setattr(reach, "_common", lambda *prompts: former(*prompts) + 2)
 
 
 def too_many_late_edits(monkeypatch):
-    former = reduction._late
-    monkeypatch.setattr(reduction, "_late", lambda edit, layers: former(edit, layers - 2))
+    former = reach._late
+    monkeypatch.setattr(reach, "_late", lambda edit, layers: former(edit, layers - 2))
 
 
 @pytest.mark.parametrize("plant", [too_long_a_prefix, too_many_late_edits])
@@ -292,13 +302,13 @@ def test_a_fault_in_what_tries_it_is_found(lm, monkeypatch):
 
 def draw(size, count, seed, together=1):
     """Which of some interventions a sample has."""
-    sample = Sample(size, Random(seed))
+    sample = Reservoir(size, Random(seed))
     chunk = SimpleNamespace(prompts=(), branches=range(count))
     for start in range(0, count, together):
         indices = tuple(range(start, min(start + together, count)))
         logits = torch.zeros(len(indices), 2)
         tokens = torch.zeros(len(indices), 1, dtype=torch.long)
-        sample.add(chunk, Answered(indices, logits, tokens, Cost()))
+        sample.add(chunk, Answers(indices, logits, tokens, Cost()))
     assert sample.seen == count
     return [tried.branch for tried in sample.drawn]
 
@@ -335,4 +345,4 @@ def test_the_seed_of_a_job_decides_what_is_verified(lm, monkeypatch):
     for seed in (1, 1, 2):
         run_branches(lm, prompts, branches, seed=seed)
     assert drawn[0] == drawn[1] != drawn[2]
-    assert len(drawn[0]) == verification.VERIFIED
+    assert len(drawn[0]) == jobs.VERIFIED

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cfgen.analysis.iia import Cell
+from cfgen.analysis import Cell
 from cfgen.report.layers import best_cell, layer_tables
 
 if TYPE_CHECKING:

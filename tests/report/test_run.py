@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from cfgen.analysis.iia import Cell
-from cfgen.analysis.stats import rate
+from cfgen.analysis import Cell, rate
 from cfgen.counterfactuals import Pair
 from cfgen.datasets import draw_pairs, recipe
 from cfgen.report.run import sentences

@@ -9,13 +9,16 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cfgen.interventions.edits import Branch, Edit, FromPrompt, Given
-from cfgen.interventions.reduction import (
+from cfgen.interventions import (
     OUT_OF_REACH,
     SAME_VALUES,
-    Filled,
-    Reduced,
-    reduce_branches,
+    Branch,
+    Constant,
+    Edit,
+    FromPrompt,
+    NoReach,
+    Reach,
+    find_reach,
 )
 from cfgen.lm import COMPONENTS, Place
 from tests.families import ALL
@@ -44,7 +47,7 @@ PROMPTS = [
 
 def reduced(branch, **options):
     """What becomes of one branch."""
-    run_, known = reduce_branches(PROMPTS, {7: branch}, LAYERS, **options)
+    run_, known = find_reach(PROMPTS, {7: branch}, LAYERS, **options)
     (found,) = (*run_, *known)
     assert found.index == 7
     assert found.prompt == branch.prompt
@@ -53,7 +56,7 @@ def reduced(branch, **options):
 
 def reason(branch):
     found = reduced(branch)
-    return found.reason if isinstance(found, Filled) else ""
+    return found.reason if isinstance(found, NoReach) else ""
 
 
 def edit(component, layer, to, source, of=None):
@@ -92,7 +95,7 @@ def test_embeddings_are_told_apart_by_token_ids_and_positions():
     assert reason(swap(Place("embed"), 0, [4], 1, [5])) == ""
     prompts = [(10, 10, 11), (12, 10, 10)]
     moved = swap(Place("embed"), 0, [0, 1], 1, [1, 2])
-    assert reduce_branches(prompts, {0: moved}, LAYERS)[1] == [Filled(0, 0, SAME_VALUES)]
+    assert find_reach(prompts, {0: moved}, LAYERS)[1] == [NoReach(0, 0, SAME_VALUES)]
     assert reason(swap(Place("pos_embed"), 0, [3, 5], 1, [3, 5])) == SAME_VALUES
     assert reason(swap(Place("pos_embed"), 0, [1], 2, [1])) == SAME_VALUES
     assert reason(swap(Place("pos_embed"), 0, [1], 0, [2])) == ""
@@ -104,10 +107,10 @@ def test_the_last_block_has_no_other_token_than_the_last(component):
     assert reason(swap(Place(component, last), 0, [3, 4], 1, [3, 4])) == OUT_OF_REACH
     assert reason(swap(Place(component, last), 0, [5], 1, [5])) == ""
     assert reason(swap(Place(component, last - 1), 0, [3], 1, [3])) == ""
-    numbers = Given(torch.zeros(1, 6))
+    numbers = Constant(torch.zeros(1, 6))
     assert reason(Branch(0, (Edit(Place(component, last), (0,), numbers),))) == OUT_OF_REACH
     mixed = reduced(swap(Place(component, last), 0, [3, 5], 1, [3, 5]))
-    assert isinstance(mixed, Reduced)
+    assert isinstance(mixed, Reach)
     assert mixed.edits == (edit(component, last, [5], 1),)
     assert mixed.tokens == (5,)
 
@@ -115,12 +118,12 @@ def test_the_last_block_has_no_other_token_than_the_last(component):
 @pytest.mark.parametrize("component", ["resid_pre", "k", "v"])
 def test_keys_and_values_of_the_last_block_do_reach_the_answer(component):
     found = reduced(swap(Place(component, LAYERS - 1), 0, [3], 1, [3]))
-    assert isinstance(found, Reduced)
+    assert isinstance(found, Reach)
     assert (found.level, found.tokens) == (LAYERS - 1, (3, 4, 5))
 
 
 def test_a_pattern_of_the_last_block_is_out_of_reach_but_for_the_last_token():
-    numbers = Given(torch.zeros(1, 4, 6))
+    numbers = Constant(torch.zeros(1, 4, 6))
     last = Place("attn_pattern", LAYERS - 1)
     assert reason(Branch(0, (Edit(last, (4,), numbers),))) == OUT_OF_REACH
     assert reason(Branch(0, (Edit(last, (5,), numbers),))) == ""
@@ -128,7 +131,9 @@ def test_a_pattern_of_the_last_block_is_out_of_reach_but_for_the_last_token():
 
 def test_given_numbers_are_never_taken_to_be_what_is_there():
     for component in ("resid_pre", "embed", "k"):
-        assert reason(Branch(0, (Edit(Place(component, 0), (0,), Given(torch.zeros(1, 6))),))) == ""
+        assert (
+            reason(Branch(0, (Edit(Place(component, 0), (0,), Constant(torch.zeros(1, 6))),))) == ""
+        )
 
 
 # What is run
@@ -152,7 +157,7 @@ def test_given_numbers_are_never_taken_to_be_what_is_there():
 def test_a_branch_enters_where_it_first_differs(component, layer, level):
     at = 5 if level == LAYERS else 3
     found = reduced(swap(Place(component, layer), 0, [at], 2, [2]))
-    assert isinstance(found, Reduced)
+    assert isinstance(found, Reach)
     assert found.level == level
     assert found.tokens == tuple(range(at, 6))
 
@@ -184,7 +189,7 @@ def test_edits_at_tokens_before_the_first_change_are_dropped():
 
 def test_given_values_stay_with_their_positions():
     values = torch.arange(12.0).view(3, 4)
-    branch = Branch(0, (Edit(Place("resid_post", 3), (5, 2, 1), Given(values)),))
+    branch = Branch(0, (Edit(Place("resid_post", 3), (5, 2, 1), Constant(values)),))
     (kept,) = reduced(branch).edits
     assert kept.positions == (5,)
     assert torch.equal(kept.value.values, values[:1])
@@ -282,7 +287,7 @@ def check_filled(rng, name):
     prompts = random_prompts(rng, 3, 8)
     prompts.append(prompts[0][:-1] + random_prompts(rng, 1, 3)[0])
     branches = random_branches(rng, layout, prompts, 40)
-    run_, known = reduce_branches(prompts, dict(enumerate(branches)), layout.layers)
+    run_, known = find_reach(prompts, dict(enumerate(branches)), layout.layers)
     indices = [found.index for found in (*run_, *known)]
     assert sorted(indices) == list(range(len(branches)))
     if known:
@@ -298,6 +303,6 @@ def test_random_branches_are_filled_for_both_reasons():
     for _ in range(20):
         prompts = random_prompts(rng, 3, 8)
         branches = dict(enumerate(random_branches(rng, layout_of("gpt2"), prompts, 40)))
-        reasons += [filled.reason for filled in reduce_branches(prompts, branches, LAYERS)[1]]
+        reasons += [filled.reason for filled in find_reach(prompts, branches, LAYERS)[1]]
     assert reasons.count(SAME_VALUES) > 100
     assert reasons.count(OUT_OF_REACH) > 5

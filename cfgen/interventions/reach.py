@@ -18,7 +18,7 @@ OUT_OF_REACH = "nothing after the edit leads to the answer"
 
 
 @dataclass(frozen=True, slots=True)
-class Reduced:
+class Reach:
     """What of a branch has to be computed.
 
     Attributes:
@@ -39,7 +39,7 @@ class Reduced:
 
 
 @dataclass(frozen=True, slots=True)
-class Filled:
+class NoReach:
     """A branch that needs no run: it can't give another outcome than the original.
 
     Attributes:
@@ -53,13 +53,13 @@ class Filled:
     reason: str
 
 
-def reduce_branches(
+def find_reach(
     prompts: Sequence[Sequence[int]],
     branches: Mapping[int, Branch],
     layers: int,
     *,
     fill: bool = True,
-) -> tuple[list[Reduced], list[Filled]]:
+) -> tuple[list[Reach], list[NoReach]]:
     """Work out what of each branch has to be computed.
 
     Args:
@@ -72,12 +72,12 @@ def reduce_branches(
         What is to be run, and what is known without running it; together every branch once.
     """
     shared: dict[tuple[int, int], int] = {}
-    run: list[Reduced] = []
-    known: list[Filled] = []
+    run: list[Reach] = []
+    known: list[NoReach] = []
     for index, branch in branches.items():
         found = _reduce(prompts, branch, layers, shared) if fill else branch.edits
         if isinstance(found, str):
-            known.append(Filled(index, branch.prompt, found))
+            known.append(NoReach(index, branch.prompt, found))
             continue
         level = min((_enters(edit) for edit in found), default=layers)
         start = min(
@@ -87,7 +87,7 @@ def reduce_branches(
         held = _held(branch.prompt, found, level, layers) - {last} if fill else set()
         tokens = tuple(p for p in range(start, last + 1) if p not in held)
         edits = _without(found, held) if held else found
-        run.append(Reduced(index, branch.prompt, level, tokens, edits))
+        run.append(Reach(index, branch.prompt, level, tokens, edits))
     return run, known
 
 
