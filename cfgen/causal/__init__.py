@@ -4,12 +4,13 @@ from cfgen.causal.declare import as_tuples, boolean, choice, distinct, integers
 from cfgen.causal.domains import Choice, Distinct, Domain, Pools, Words
 from cfgen.causal.graph import Graph
 from cfgen.causal.model import CausalModel
-from cfgen.causal.program import Program
+from cfgen.causal.program import Columns, Program
 from cfgen.causal.setting import Setting
 
 __all__ = [
     "CausalModel",
     "Choice",
+    "Columns",
     "Distinct",
     "Domain",
     "Graph",

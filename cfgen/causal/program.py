@@ -15,15 +15,17 @@ Mechanism = Callable[..., Any]
 Step = tuple[str, Mechanism, tuple[str, ...]]
 """A variable, the function that computes it, and its parents."""
 
-
 Values = Mapping[str, Any]
-Runner = Callable[[Values, Values], Any]
-"""From known values and fixed values to what is computed from them."""
+Columns = Mapping[str, Sequence[Any]]
+"""Variable -> the values it has in many settings, which are the rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
     """A checked causal model, ready to run.
+
+    Many settings are computed variable by variable rather than one setting after the other: a
+    mechanism is called for all of them at once. A single setting is a table of one row.
 
     Attributes:
         name: Name of the causal model.
@@ -34,7 +36,7 @@ class Program:
     name: str
     graph: Graph
     steps: tuple[Step, ...]
-    _runners: dict[frozenset[str], Runner] = field(default_factory=dict, compare=False)
+    _moved: dict[frozenset[str], tuple[Step, ...]] = field(default_factory=dict, compare=False)
 
     def run(self, inputs: Values) -> dict[str, Any]:
         """Compute every variable from the inputs, which are trusted to be in their domains.
@@ -42,7 +44,20 @@ class Program:
         Raises:
             CfgenError: If a mechanism raises.
         """
-        return self.rerun({name: inputs[name] for name in self.graph.inputs}, {})
+        columns = self.run_columns({name: (inputs[name],) for name in self.graph.inputs}, 1)
+        return {name: value for name, (value,) in columns.items()}
+
+    def run_columns(self, inputs: Columns, rows: int) -> dict[str, Sequence[Any]]:
+        """Compute every variable of many settings.
+
+        Args:
+            inputs: The inputs, trusted to be in their domains.
+            rows: How many settings.
+
+        Raises:
+            CfgenError: If a mechanism raises.
+        """
+        return self._compute(self.steps, {name: inputs[name] for name in self.graph.inputs}, rows)
 
     def rerun(self, values: Values, fixed: Values) -> dict[str, Any]:
         """Set some variables and compute again what depends on them, and nothing else.
@@ -57,50 +72,57 @@ class Program:
         Raises:
             CfgenError: If a mechanism raises.
         """
-        key = frozenset(fixed)
-        runner = self._runners.get(key)
-        if runner is None:
-            runner = self._runners[key] = self._prepare(key, "")
-        return {**values, **fixed, **runner(values, fixed)}
+        known = {name: (value,) for name, value in {**values, **fixed}.items()}
+        columns = self._compute(self._affected(frozenset(fixed)), known, 1)
+        return {name: value for name, (value,) in columns.items()}
 
-    def output_under(self, fixed: Iterable[str]) -> Runner:
-        """Prepare an intervention of which only the output is wanted.
+    def call(self, step: Step, arguments: Sequence[Sequence[Any]], rows: int) -> list[Any]:
+        """Call one mechanism for many settings.
 
         Args:
-            fixed: The variables that will be set.
+            step: The mechanism.
+            arguments: The values of its parents, a column for each.
+            rows: How many settings.
 
-        Returns:
-            A function (full assignment, variable -> value it is set to) -> output. It raises
-            :class:`CfgenError` if a mechanism raises.
+        Raises:
+            CfgenError: If it raises, with the first setting for which it does.
         """
-        return self._prepare(frozenset(fixed), self.graph.output)
+        mechanism = step[1]
+        try:
+            if arguments:
+                return list(map(mechanism, *arguments))
+            return [mechanism() for _ in range(rows)]
+        except Exception as error:
+            failed = error
+        # Outside of the handler, so that what is raised shows one traceback and not two.
+        self._explain(step, zip(*arguments, strict=True) if arguments else [()] * rows)
+        raise self._unsteady(failed) from failed
 
-    def _prepare(self, fixed: frozenset[str], wanted: str) -> Runner:
-        steps = self._affected(fixed) if fixed else self.steps
-        runner = straight_line(steps, fixed, wanted)
-
-        def run(values: Values, given: Values) -> Any:
-            try:
-                return runner(values, given)
-            except Exception as error:
-                failed = error
-            # Outside of the handler, so that what is raised shows one traceback and not two.
-            self._explain(steps, {**values, **given})
-            raise self._unsteady(failed) from failed
-
-        return run
+    def _compute(
+        self, steps: Sequence[Step], known: Columns, rows: int
+    ) -> dict[str, Sequence[Any]]:
+        """What is known, and what some steps compute from it one after the other."""
+        columns = dict(known)
+        for step in steps:
+            name, _, parents = step
+            columns[name] = self.call(step, [columns[parent] for parent in parents], rows)
+        return columns
 
     def _affected(self, fixed: frozenset[str]) -> tuple[Step, ...]:
-        moved = frozenset[str]().union(*(self.graph.descendants(name) for name in fixed)) - fixed
-        return tuple(step for step in self.steps if step[0] in moved)
+        """The mechanisms of what depends on some variables, but not these themselves."""
+        if fixed not in self._moved:
+            below = frozenset[str]().union(*map(self.graph.descendants, fixed)) - fixed
+            self._moved[fixed] = tuple(step for step in self.steps if step[0] in below)
+        return self._moved[fixed]
 
-    def _explain(self, steps: Sequence[Step], values: dict[str, Any]) -> None:
-        """Run again step by step to find out which mechanism failed, and for which values."""
-        for name, mechanism, parents in steps:
+    def _explain(self, step: Step, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Call a mechanism again for one setting after the other, to find where it fails."""
+        mechanism = step[1]
+        for arguments in rows:
             try:
-                values[name] = mechanism(*[values[parent] for parent in parents])
+                mechanism(*arguments)
             except Exception as error:
-                raise self._mechanism_failed(name, parents, values, error) from error
+                raise self._mechanism_failed(step, arguments, error) from error
 
     def _unsteady(self, error: Exception) -> CfgenError:
         shown = "".join(traceback.format_exception(error))
@@ -115,10 +137,11 @@ class Program:
         )
 
     def _mechanism_failed(
-        self, name: str, parents: tuple[str, ...], values: Values, error: Exception
+        self, step: Step, arguments: tuple[Any, ...], error: Exception
     ) -> CfgenError:
-        mechanism = next(step[1] for step in self.steps if step[0] == name)
-        given = ", ".join(f"{parent}={values[parent]!r}" for parent in parents)
+        name, mechanism, parents = step
+        pairs = zip(parents, arguments, strict=True)
+        given = ", ".join(f"{parent}={value!r}" for parent, value in pairs)
         # The first frame is ours; what follows is the mechanism's own.
         frames = error.__traceback__.tb_next if error.__traceback__ else None
         shown = "".join(traceback.format_exception(type(error), error, frames))
@@ -132,44 +155,6 @@ class Program:
                 detail=shown,
             )
         )
-
-
-def straight_line(steps: Sequence[Step], fixed: frozenset[str], wanted: str) -> Runner:
-    """Write a function that makes the given steps one after the other, without a loop.
-
-    Every value is a local variable of the function, which is much faster than looking it up by
-    name at each step; datasets need some hundred steps per pair.
-
-    Args:
-        steps: What to compute, in causal order.
-        fixed: Names whose value is taken from the second argument instead of the first.
-        wanted: The one value to return; if empty, a dictionary of all that the steps compute.
-
-    Returns:
-        A function (known values, fixed values) -> what is wanted.
-    """
-    local: dict[str, str] = {}
-    lines = ["def run(known, fixed):"]
-    mechanisms: dict[str, Mechanism] = {}
-
-    def name_of(variable: str) -> str:
-        if variable not in local:
-            local[variable] = f"v{len(local)}"
-            source = "fixed" if variable in fixed else "known"
-            lines.append(f"    {local[variable]} = {source}[{variable!r}]")
-        return local[variable]
-
-    for number, (name, mechanism, parents) in enumerate(steps):
-        mechanisms[f"f{number}"] = mechanism
-        arguments = ", ".join([name_of(parent) for parent in parents])
-        local[name] = f"v{len(local)}"
-        lines.append(f"    {local[name]} = f{number}({arguments})")
-    everything = ", ".join(f"{name!r}: {local[name]}" for name, _, _ in steps)
-    lines.append(f"    return {name_of(wanted) if wanted else f'{{{everything}}}'}")
-    namespace: dict[str, Any] = dict(mechanisms)
-    exec("\n".join(lines), namespace)
-    runner: Runner = namespace["run"]
-    return runner
 
 
 def place_of(mechanism: Mechanism) -> str:

@@ -5,17 +5,17 @@ from cfgen.counterfactuals.designs import Design, draw_inputs, restrict_domains
 from cfgen.counterfactuals.drawing import compile_draw
 from cfgen.counterfactuals.edits import InputEdit
 from cfgen.counterfactuals.hypotheses import ALL, NONE, Hypothesis, Site
-from cfgen.counterfactuals.labelling import compile_pair
-from cfgen.counterfactuals.pairs import (
+from cfgen.counterfactuals.pairs import Pair, Side
+from cfgen.counterfactuals.predictions import (
     COUNTERFACTUAL,
     KINDS,
     ORIGINAL,
     THIRD,
-    Pair,
-    Side,
-    kinds_of,
+    Predictor,
+    is_decisive,
+    kind_of,
+    output_text,
 )
-from cfgen.counterfactuals.predict import is_decisive, predictor
 
 __all__ = [
     "ALL",
@@ -28,14 +28,14 @@ __all__ = [
     "Hypothesis",
     "InputEdit",
     "Pair",
+    "Predictor",
     "Side",
     "Site",
     "compile_draw",
-    "compile_pair",
     "draw_inputs",
     "edits",
     "is_decisive",
-    "kinds_of",
-    "predictor",
+    "kind_of",
+    "output_text",
     "restrict_domains",
 ]

@@ -14,6 +14,7 @@ from cfgen.counterfactuals.atoms import Atom, Atoms, State
 from cfgen.counterfactuals.factors import Indices
 from cfgen.counterfactuals.hypotheses import ALL, NONE, Hypothesis
 from cfgen.counterfactuals.opaque_words import OpaqueWord, Watch, freeze, word_of
+from cfgen.counterfactuals.predictions import Predictor
 
 Inputs = Mapping[str, Any]
 Shown = Callable[[Inputs, Inputs], bool]
@@ -117,8 +118,7 @@ def evaluate(
         reduced: The interchangeable words.
     """
     program, output = question.program, question.program.graph.output
-    firsts = [program.run(inputs) for inputs in befores]
-    seconds = [program.run(inputs) for inputs in afters]
+    firsts, seconds = _settings(question, befores), _settings(question, afters)
     numbers: dict[Any, int] = {}
 
     def number(value: Any) -> int:
@@ -130,26 +130,22 @@ def evaluate(
         return numbers.setdefault(key, len(numbers))
 
     columns = [
-        np.array([number(values[output]) for values in firsts], dtype=np.int32)[before],
-        np.array([number(values[output]) for values in seconds], dtype=np.int32)[after],
+        np.array([number(value) for value in firsts[output]], dtype=np.int32)[before],
+        np.array([number(value) for value in seconds[output]], dtype=np.int32)[after],
     ]
-    runs = len(firsts) + len(seconds)
+    runs = len(befores) + len(afters)
     coded: dict[str, Indices] = {}
     for hypothesis in question.hypotheses:
-        sources, hold = tuple(hypothesis.sources.items()), hypothesis.hold
-        under = program.output_under((*hypothesis.sources, *hold))
-        for _, source in sources:
+        for source in hypothesis.sources.values():
             if source not in coded:
-                coded[source] = _distinct(values[source] for values in seconds)
-        taken, examples = _together([coded[source] for _, source in sources])
+                coded[source] = _distinct(seconds[source])
+        taken, examples = _together([coded[source] for source in hypothesis.sources.values()])
         keys = before * len(examples) + taken[after]
         unique, inverse = np.unique(keys, return_inverse=True)
-        made = np.empty(len(unique), dtype=np.int32)
-        for place, key in enumerate(unique.tolist()):
-            first, second = firsts[key // len(examples)], seconds[examples[key % len(examples)]]
-            fixed = {name: second[source] for name, source in sources}
-            fixed |= {name: first[name] for name in hold}
-            made[place] = number(under(first, fixed))
+        one = _rows(firsts, (unique // len(examples)).tolist())
+        other = _rows(seconds, np.array(examples)[unique % len(examples)].tolist())
+        outputs = Predictor(program, [hypothesis]).columns(one, other)[hypothesis.name]
+        made = np.array([number(value) for value in outputs], dtype=np.int32)
         columns.append(made[inverse.ravel()])
         runs += len(unique)
     shown = np.ones(len(before), dtype=np.bool_)
@@ -157,6 +153,16 @@ def evaluate(
         for place, (one, other) in enumerate(zip(before.tolist(), after.tolist(), strict=True)):
             shown[place] = question.shown(befores[one], afters[other])
     return Columns(np.stack(columns, axis=1), tuple(numbers), shown, runs)
+
+
+def _settings(question: Question, inputs: Sequence[Inputs]) -> dict[str, Sequence[Any]]:
+    """All variables, in columns, for some inputs."""
+    columns = {name: [values[name] for values in inputs] for name in question.program.graph.inputs}
+    return question.program.run_columns(columns, len(inputs))
+
+
+def _rows(columns: Mapping[str, Sequence[Any]], rows: Sequence[int]) -> dict[str, Sequence[Any]]:
+    return {name: [column[row] for row in rows] for name, column in columns.items()}
 
 
 def _distinct(values: Iterable[Any]) -> Indices:

@@ -6,14 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cfgen.counterfactuals.hypotheses import ALL, NONE
 from cfgen.prompts import Prompt
-
-ORIGINAL = "original"
-COUNTERFACTUAL = "counterfactual"
-THIRD = "third"
-KINDS = (ORIGINAL, COUNTERFACTUAL, THIRD)
-"""The kinds of a prediction: the original's answer, the counterfactual's, or a third one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +42,7 @@ class Pair:
         original: The prompt that is intervened on.
         counterfactual: The prompt that values are taken from.
         predictions: Hypothesis -> the output it predicts; ``none`` and ``all`` always among them.
-        kinds: Hypothesis -> kind of that prediction, one of :data:`KINDS`.
+        kinds: Hypothesis -> kind of that prediction, one of ``KINDS``.
         decisive: Whether ``none`` and the contrast all predict different outputs.
         contrast: The hypotheses that the design is meant to tell apart.
     """
@@ -64,15 +57,3 @@ class Pair:
     kinds: Mapping[str, str]
     decisive: bool
     contrast: tuple[str, ...]
-
-
-def kinds_of(predictions: Mapping[str, Any]) -> dict[str, str]:
-    """Kind of every prediction, by what ``none`` and ``all`` among them predict.
-
-    Where both prompts have the same answer, that answer counts as the original's.
-    """
-    original, counterfactual = predictions[NONE], predictions[ALL]
-    return {
-        name: ORIGINAL if text == original else COUNTERFACTUAL if text == counterfactual else THIRD
-        for name, text in predictions.items()
-    }

@@ -17,7 +17,7 @@ from cfgen.counterfactuals.edits import Steps, tried_on_counterfactual, tried_on
 from cfgen.counterfactuals.evaluate import Columns, Question
 from cfgen.counterfactuals.goals import Goal, Two, make_goal
 from cfgen.counterfactuals.options import PALETTES, copy_links
-from cfgen.counterfactuals.predict import predictor
+from cfgen.counterfactuals.predictions import Predictor
 from cfgen.counterfactuals.search import Wanted
 from cfgen.errors import CfgenError
 
@@ -135,7 +135,7 @@ def wilson(hits: int, n: int, z: float = 1.959963984540054) -> tuple[float, floa
 def _columns(question: Question, designs: Sequence[Design], pairs: int) -> Columns:
     """Predictions for pairs of a design or, of two, for pairs of originals of each."""
     rng = random.Random(0)
-    program, predict = question.program, predictor(question.program, question.hypotheses)
+    program, predict = question.program, Predictor(question.program, question.hypotheses)
     numbers: dict[str | None, int] = {}
     outputs = np.empty((pairs, len(question.labels)), dtype=np.int32)
     shown = np.ones(pairs, dtype=np.bool_)

@@ -37,7 +37,7 @@ from cfgen.counterfactuals.opaque_words import (
     replaced,
     texts_within,
 )
-from cfgen.counterfactuals.predict import Predictor, predictor
+from cfgen.counterfactuals.predictions import Predictor
 from cfgen.errors import CfgenError
 
 TRIALS = 100
@@ -168,7 +168,7 @@ def _permuted(question: Question, atoms: Atoms, trials: int) -> dict[int, None]:
     """Permute plain words at random; the sets whose words make a variable not follow."""
     rng = random.Random(0)
     kinds = [index for index, kind in enumerate(atoms.kinds) if kind.reduced]
-    predict = predictor(question.program, question.hypotheses)
+    predict = Predictor(question.program, question.hypotheses)
     wrong: dict[int, None] = {}
     for _ in range(trials):
         sides = [{n: d.sample(rng) for n, d in question.domains.items()} for _ in range(2)]

@@ -17,17 +17,23 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from cfgen.counterfactuals import compile_draw, compile_pair, restrict_domains
+from cfgen.counterfactuals import (
+    ALL,
+    NONE,
+    Predictor,
+    compile_draw,
+    is_decisive,
+    kind_of,
+    output_text,
+    restrict_domains,
+)
 from cfgen.datasets.balance import balanced_draw
 from cfgen.datasets.columns import (
     PairColumns,
     SideColumns,
     columns_of,
-    decisive_in_columns,
-    kinds_in_columns,
 )
 from cfgen.datasets.features import column_maker
-from cfgen.datasets.labels import as_text
 from cfgen.datasets.recipes import Recipe, pair_stream
 from cfgen.datasets.sampling import TRIES, seed_key, seeder, support_check
 from cfgen.datasets.splits import Split
@@ -138,18 +144,21 @@ def _labeller(recipe: Recipe) -> Callable[[Sequence[Row], int], PairColumns]:
     """From the inputs of candidates, and the number of the first, to all there is about them."""
     task = recipe.task
     model, design = task.causal_model, recipe.design
-    program = compile_pair(model.program, model.domains, task.hypotheses.values())
-    head = "\0".join([task.name, *program.hypotheses]) + "\0"
+    program = model.program
+    predictor = Predictor(program, task.hypotheses.values())
+    head = "\0".join([task.name, *predictor.names]) + "\0"
 
     def label(rows: Sequence[Row], start: int) -> PairColumns:
-        width = len(program.variables)
-        columns = list(zip(*[program.run(*row) for row in rows], strict=True))
-        original = _side(recipe, dict(zip(program.variables, columns[:width], strict=True)))
-        counterfactual = _side(
-            recipe, dict(zip(program.variables, columns[width : 2 * width], strict=True))
+        columns, width = list(zip(*rows, strict=True)), len(model.domains)
+        before, after = (
+            program.run_columns(dict(zip(model.domains, side, strict=True)), len(rows))
+            for side in (columns[:width], columns[width:])
         )
-        outputs = map(_texts, columns[2 * width :])
-        predictions = dict(zip(program.hypotheses, outputs, strict=True))
+        said = predictor.columns(before, after)
+        original, counterfactual = _side(recipe, before), _side(recipe, after)
+        predictions = {name: _texts(column) for name, column in said.items()}
+        ours, theirs = predictions[NONE], predictions[ALL]
+        rivals = zip(ours, *(predictions[name] for name in design.contrast), strict=True)
         return PairColumns(
             design=design.name,
             ids=_ids(head, original, counterfactual, predictions),
@@ -157,8 +166,10 @@ def _labeller(recipe: Recipe) -> Callable[[Sequence[Row], int], PairColumns]:
             original=original,
             counterfactual=counterfactual,
             predictions=predictions,
-            kinds=kinds_in_columns(predictions),
-            decisive=decisive_in_columns(predictions, design.contrast),
+            kinds={
+                name: list(map(kind_of, texts, ours, theirs)) for name, texts in predictions.items()
+            },
+            decisive=list(map(is_decisive, rivals)),
         )
 
     return label
@@ -182,10 +193,10 @@ def _side(recipe: Recipe, variables: dict[str, Sequence[Any]]) -> SideColumns:
 
 
 def _texts(values: Sequence[Any]) -> Sequence[str | None]:
-    """Outputs as texts; see :func:`~cfgen.datasets.labels.as_text`."""
+    """Outputs as texts; see :func:`~cfgen.counterfactuals.output_text`."""
     if {value.__class__ for value in values} == {str}:
         return values
-    return list(map(as_text, values))
+    return list(map(output_text, values))
 
 
 def _ids(

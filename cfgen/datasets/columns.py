@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from cfgen.counterfactuals import ALL, COUNTERFACTUAL, NONE, ORIGINAL, THIRD, Pair, Side
+from cfgen.counterfactuals import Pair, Side
 from cfgen.prompts import Spans
 
 
@@ -70,30 +70,6 @@ def _side(sides: Sequence[Side]) -> SideColumns:
         prefixes=[side.answer_prefix for side in sides],
         variables={name: [side.variables[name] for side in sides] for name in sides[0].variables},
     )
-
-
-def kinds_in_columns(
-    predictions: dict[str, Sequence[str | None]],
-) -> dict[str, Sequence[str]]:
-    """Kind of every prediction; see :func:`~cfgen.counterfactuals.kinds_of`."""
-    ours, theirs = predictions[NONE], predictions[ALL]
-    return {
-        name: [
-            ORIGINAL if text == own else COUNTERFACTUAL if text == other else THIRD
-            for text, own, other in zip(texts, ours, theirs, strict=True)
-        ]
-        for name, texts in predictions.items()
-    }
-
-
-def decisive_in_columns(
-    predictions: dict[str, Sequence[str | None]], contrast: Iterable[str]
-) -> list[bool]:
-    """Which pairs are decisive; see :func:`~cfgen.counterfactuals.is_decisive`."""
-    rivals = [predictions[NONE], *(predictions[name] for name in contrast)]
-    if len(rivals) < 2:
-        return [False] * len(rivals[0])
-    return [len(set(outputs)) == len(rivals) for outputs in zip(*rivals, strict=True)]
 
 
 def arrow_array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:

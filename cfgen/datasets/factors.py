@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cfgen.causal import Distinct, Domain, Words
-from cfgen.counterfactuals import Design
+from cfgen.counterfactuals import Design, output_text
 from cfgen.counterfactuals.edits import apply_edits
-from cfgen.datasets.labels import as_text
 from cfgen.tasks import Task
 
 LEVELS = 32
@@ -102,7 +101,7 @@ def find_space(task: Task, design: Design, domains: Mapping[str, Domain]) -> Spa
         inputs = apply_edits(design.original, {**drawn, **chosen}, domains, rng)
         if not task.supports(inputs):
             continue
-        answer = as_text(run(inputs)[output])
+        answer = output_text(run(inputs)[output])
         values = tuple(factor.of(inputs, None) for factor in closed)
         cases.add((values, _exchangeable(answer, inputs, domains)))
     return Space((*factors, Factor(ANSWER, "", None, None)), frozenset(cases), exact)

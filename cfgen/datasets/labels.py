@@ -7,12 +7,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cfgen.counterfactuals import (
+    ALL,
+    NONE,
     Design,
     Pair,
+    Predictor,
     Side,
     is_decisive,
-    kinds_of,
-    predictor,
+    kind_of,
+    output_text,
 )
 from cfgen.prompts import render
 from cfgen.tasks import TEMPLATE_INPUT, Task
@@ -36,7 +39,7 @@ def labeller(task: Task, design: Design) -> Labeller:
     """
     model = task.causal_model
     program, output = model.program, model.output
-    predict = predictor(program, task.hypotheses.values())
+    predict = Predictor(program, task.hypotheses.values())
     only = next(iter(task.templates.values()))
     by_input = TEMPLATE_INPUT in model.domains
     slots = [
@@ -57,7 +60,7 @@ def labeller(task: Task, design: Design) -> Labeller:
         return Side(
             inputs=inputs,
             prompt=render(template, inputs),
-            answer=as_text(values[output]),
+            answer=output_text(values[output]),
             answer_prefix=template.answer_prefix,
             variables=values,
             slots=words,
@@ -66,8 +69,10 @@ def labeller(task: Task, design: Design) -> Labeller:
     def label(original: Inputs, counterfactual: Inputs, index: int = 0) -> Pair:
         before, after = program.run(original), program.run(counterfactual)
         raw = predict(before, after)
-        predictions = {
-            name: value if value.__class__ is str else as_text(value) for name, value in raw.items()
+        predictions = {name: output_text(value) for name, value in raw.items()}
+        kinds = {
+            name: kind_of(text, predictions[NONE], predictions[ALL])
+            for name, text in predictions.items()
         }
         first, second = side(original, before), side(counterfactual, after)
         return Pair(
@@ -78,17 +83,12 @@ def labeller(task: Task, design: Design) -> Labeller:
             original=first,
             counterfactual=second,
             predictions=predictions,
-            kinds=kinds_of(predictions),
-            decisive=is_decisive(predictions, design.contrast),
+            kinds=kinds,
+            decisive=is_decisive([predictions[name] for name in (NONE, *design.contrast)]),
             contrast=design.contrast,
         )
 
     return label
-
-
-def as_text(value: Any) -> str | None:
-    """An output as the text the LM should say; None where the model gives no answer."""
-    return value if value is None or isinstance(value, str) else str(value)
 
 
 def content_id(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cfgen.counterfactuals import ALL, NONE, kinds_of, predictor
+from cfgen.counterfactuals import ALL, NONE, Predictor, kind_of, output_text
 from cfgen.counterfactuals.evaluate import Question, inputs_of
 from cfgen.counterfactuals.goals import Goal
 from cfgen.counterfactuals.judging import Judged
@@ -28,9 +28,8 @@ def example_of(question: Question, goal: Goal, judged: Judged) -> dict[str, Any]
         for state in (befores[before[place]], afters[after[place]])
     ]
     program = question.program
-    said = predictor(program, question.hypotheses)(*(program.run(side) for side in sides))
-    texts = {name: None if value is None else str(value) for name, value in said.items()}
-    kinds = kinds_of(texts)
+    said = Predictor(program, question.hypotheses)(*(program.run(side) for side in sides))
+    texts = {name: output_text(value) for name, value in said.items()}
     named = dict.fromkeys(
         (NONE, ALL, *(goal.contrast or (n for two in goal.required for n in two)))
     )
@@ -38,7 +37,7 @@ def example_of(question: Question, goal: Goal, judged: Judged) -> dict[str, Any]
         "original": {name: sides[0][name] for name in settled.names},
         "counterfactual": {name: sides[1][name] for name in settled.names},
         "predictions": {name: texts[name] for name in named},
-        "kinds": {name: kinds[name] for name in named},
+        "kinds": {name: kind_of(texts[name], texts[NONE], texts[ALL]) for name in named},
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cfgen.counterfactuals import ALL, NONE, Design, Hypothesis, draw_inputs, predictor
+from cfgen.counterfactuals import ALL, NONE, Design, Hypothesis, Predictor, draw_inputs
 from cfgen.counterfactuals.atoms import Atoms, State
 from cfgen.counterfactuals.draws import TooManyCases
 from cfgen.counterfactuals.evaluate import Question, inputs_of
@@ -165,7 +165,7 @@ def stands_for(atoms: Atoms, *states: State) -> int:
 
 def _witness(question: Question, original: dict[str, Any], other: dict[str, Any]) -> Witness:
     program = question.program
-    predict = predictor(program, question.hypotheses)
+    predict = Predictor(program, question.hypotheses)
     said = predict(program.run(original), program.run(other))
     return Witness(
         original=original,
@@ -184,7 +184,7 @@ def _sample(
     """Look for a witness among pairs drawn at random."""
     rng = random.Random(0)
     drawn = design or Design("any", ())
-    predict = predictor(question.program, question.hypotheses)
+    predict = Predictor(question.program, question.hypotheses)
     witness, cases = None, 0
     while cases < sampled and witness is None:
         original, other = draw_inputs(drawn, question.domains, rng)

@@ -216,12 +216,16 @@ def test_interchange_agrees_with_the_plain_evaluator(recipe: Recipe, data: st.Da
 
 
 @given(recipes(), st.data())
-def test_prepared_output_is_the_output_of_rerunning(recipe: Recipe, data: st.DataObject) -> None:
-    program, inputs = model_of(recipe).program, inputs_of(recipe, data)
-    fixed = {name: data.draw(st.integers(0, MODULUS - 1)) for name in some_names(recipe, data)}
-    values = program.run(inputs)
-    wanted = program.output_under(fixed)(values, fixed)
-    assert wanted == program.rerun(values, fixed)[recipe.output]
+def test_many_settings_at_once_are_those_of_one_after_the_other(
+    recipe: Recipe, data: st.DataObject
+) -> None:
+    program = model_of(recipe).program
+    rows = [inputs_of(recipe, data) for _ in range(data.draw(st.integers(1, 4)))]
+    columns = {name: [row[name] for row in rows] for name in recipe.inputs}
+    made = program.run_columns(columns, len(rows))
+    for number, row in enumerate(rows):
+        assert {name: column[number] for name, column in made.items()} == program.run(row)
+        assert program.run(row) == evaluate(recipe, row, {})
 
 
 @given(recipes())

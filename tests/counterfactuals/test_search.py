@@ -23,7 +23,7 @@ from cfgen import (
     load_task,
 )
 from cfgen.causal import Domain, Words
-from cfgen.counterfactuals import ALL, NONE, Design, predictor
+from cfgen.counterfactuals import ALL, NONE, Design, Predictor
 from cfgen.counterfactuals.draws import TooManyCases
 from cfgen.counterfactuals.evaluate import Question
 from cfgen.counterfactuals.judging import judge
@@ -160,7 +160,7 @@ def test_pairs_that_no_template_shows_do_not_count() -> None:
                 sides = [dict(zip(LOOKUP.domains, side, strict=True)) for side in (one, other)]
                 if shown(*sides):
                     runs = [lookup.run(side) for side in sides]
-                    said = predictor(lookup.program, LOOKUP.hypotheses)(*runs)
+                    said = Predictor(lookup.program, LOOKUP.hypotheses)(*runs)
                     total += chance
                     kept += chance * (said[couple[0]] != said[couple[1]])
             assert each.judged.differ(*couple) == kept / total
@@ -208,7 +208,7 @@ def _separated(question: Question, result: Search, design: Design) -> tuple[tupl
 def brute_share(
     design: Design, question: Question, given_domains: dict[str, Domain], one: str, other: str
 ) -> Fraction:
-    predict = predictor(question.program, question.hypotheses)
+    predict = Predictor(question.program, question.hypotheses)
     share = Fraction(0)
     for (before, after), chance in every_pair(design, given_domains).items():
         sides = [dict(zip(given_domains, side, strict=True)) for side in (before, after)]

@@ -8,7 +8,7 @@ import math
 import pytest
 
 from cfgen import CfgenError, load_task
-from cfgen.counterfactuals import predictor
+from cfgen.counterfactuals import Predictor
 from cfgen.tasks import Task
 from cfgen.tasks.certificates import Certificate
 from cfgen.tasks.proving import prove
@@ -23,7 +23,7 @@ def brute_differ(task: Task, one: str, other: str, design: str | None) -> tuple[
     """Whether two hypotheses differ on some pair, and how many pairs there are."""
     model = task.causal_model
     program, names = model.program, [*model.domains]
-    predict = predictor(program, task.hypotheses.values())
+    predict = Predictor(program, task.hypotheses.values())
     everything = list(itertools.product(*model.domains.values()))
     pairs = list(itertools.product(everything, everything))
     if design is not None:
