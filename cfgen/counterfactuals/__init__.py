@@ -3,8 +3,8 @@
 from cfgen.counterfactuals import edits
 from cfgen.counterfactuals.designs import Design, draw_inputs, restrict_domains
 from cfgen.counterfactuals.drawing import compile_draw
-from cfgen.counterfactuals.edits import InputEdit
 from cfgen.counterfactuals.hypotheses import ALL, NONE, Hypothesis, Site
+from cfgen.counterfactuals.operation import InputEdit, apply_edits, problems_with
 from cfgen.counterfactuals.pairs import Pair, Side
 from cfgen.counterfactuals.predictions import (
     COUNTERFACTUAL,
@@ -31,11 +31,13 @@ __all__ = [
     "Predictor",
     "Side",
     "Site",
+    "apply_edits",
     "compile_draw",
     "draw_inputs",
     "edits",
     "is_decisive",
     "kind_of",
     "output_text",
+    "problems_with",
     "restrict_domains",
 ]

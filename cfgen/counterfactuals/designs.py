@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cfgen.causal import Domain, Pools
-from cfgen.counterfactuals.edits import InputEdit, apply_edits
+from cfgen.counterfactuals.operation import InputEdit, apply_edits
 from cfgen.errors import caller_place
 
 

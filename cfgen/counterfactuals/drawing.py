@@ -12,7 +12,7 @@ from typing import Any
 
 from cfgen.causal import Choice, Distinct, Domain, Words
 from cfgen.counterfactuals.designs import Design, draw_inputs
-from cfgen.counterfactuals.edits import InputEdit
+from cfgen.counterfactuals.operation import InputEdit
 
 Draw = Callable[[random.Random], tuple[Any, ...]]
 """From a source of randomness to the original's inputs, then the counterfactual's, in the order of

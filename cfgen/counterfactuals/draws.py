@@ -14,7 +14,7 @@ from typing import Any
 from cfgen.causal import Domain
 from cfgen.counterfactuals.atoms import Atom, Atoms, State, Value, canonical
 from cfgen.counterfactuals.designs import Design
-from cfgen.counterfactuals.edits import InputEdit
+from cfgen.counterfactuals.operation import InputEdit
 from cfgen.errors import CfgenError, Problem
 
 AbstractPair = tuple[State, State]

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cfgen.counterfactuals.edits import InputEdit
+from cfgen.counterfactuals.operation import InputEdit
 from cfgen.counterfactuals.options import Option
 
 Shares = NDArray[np.float64]

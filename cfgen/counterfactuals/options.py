@@ -12,14 +12,9 @@ from numpy.typing import NDArray
 from cfgen.causal import Domain
 from cfgen.counterfactuals.atoms import Atoms, State, canonical
 from cfgen.counterfactuals.draws import Distribution, counterfactuals, originals
-from cfgen.counterfactuals.edits import (
-    Palette,
-    Steps,
-    same_values,
-    tried_on_counterfactual,
-    tried_on_original,
-)
+from cfgen.counterfactuals.edits import same_values, tried_on_counterfactual, tried_on_original
 from cfgen.counterfactuals.factors import Factor
+from cfgen.counterfactuals.operation import Palette, Steps
 
 Chances = NDArray[np.float64]
 MOST_OPTIONS = 4_000

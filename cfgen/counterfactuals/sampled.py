@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from cfgen.counterfactuals.designs import Design, draw_inputs
-from cfgen.counterfactuals.edits import Steps, tried_on_counterfactual, tried_on_original
+from cfgen.counterfactuals.edits import tried_on_counterfactual, tried_on_original
 from cfgen.counterfactuals.evaluate import Columns, Question
 from cfgen.counterfactuals.goals import Goal, Two, make_goal
+from cfgen.counterfactuals.operation import Steps
 from cfgen.counterfactuals.options import PALETTES, copy_links
 from cfgen.counterfactuals.predictions import Predictor
 from cfgen.counterfactuals.search import Wanted

@@ -9,12 +9,12 @@ from fractions import Fraction
 from cfgen.counterfactuals.atoms import Atoms
 from cfgen.counterfactuals.cover import smallest_cover
 from cfgen.counterfactuals.designs import Design
-from cfgen.counterfactuals.edits import Palette
 from cfgen.counterfactuals.evaluate import Question
 from cfgen.counterfactuals.factors import Factor, combined, factors_of
 from cfgen.counterfactuals.goals import Goal, Two, make_goal
 from cfgen.counterfactuals.grid import EXACT, Grid, Table, make_grid
 from cfgen.counterfactuals.judging import Judged, judge
+from cfgen.counterfactuals.operation import Palette
 from cfgen.counterfactuals.options import (
     PALETTES,
     Option,

@@ -11,8 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from cfgen.causal import Distinct, Domain, Words
-from cfgen.counterfactuals import Design
-from cfgen.counterfactuals.edits import apply_edits
+from cfgen.counterfactuals import Design, apply_edits
 
 LEVELS = 32
 """An input with more values than this is drawn at random, unless it draws from a lexicon."""

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cfgen.causal import Distinct, Domain, Words
-from cfgen.counterfactuals import Design, output_text
-from cfgen.counterfactuals.edits import apply_edits
+from cfgen.counterfactuals import Design, apply_edits, output_text
 from cfgen.tasks import Task
 
 LEVELS = 32

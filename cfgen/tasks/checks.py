@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from cfgen.causal import CausalModel
-from cfgen.counterfactuals import ALL, NONE, Design, Hypothesis
-from cfgen.counterfactuals.edits import InputEdit, problems_with
+from cfgen.counterfactuals import ALL, NONE, Design, Hypothesis, InputEdit, problems_with
 from cfgen.counterfactuals.hypotheses import Align, Layers
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.prompts import Template, parse_position

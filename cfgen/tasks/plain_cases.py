@@ -13,9 +13,8 @@ from random import Random
 from typing import Any, TypeVar, cast
 
 from cfgen.causal import Distinct, Domain
-from cfgen.counterfactuals import Design
+from cfgen.counterfactuals import Design, InputEdit
 from cfgen.counterfactuals.draws import TooManyCases
-from cfgen.counterfactuals.edits import InputEdit
 from cfgen.counterfactuals.evaluate import Question
 from cfgen.tasks.proving import settled_cases
 

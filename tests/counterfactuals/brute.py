@@ -9,15 +9,7 @@ from typing import Any
 
 from cfgen.causal import Choice, Distinct, Domain
 from cfgen.counterfactuals import Design, InputEdit
-from cfgen.counterfactuals.edits import (
-    CopyValue,
-    Flip,
-    Keep,
-    Permute,
-    Resample,
-    Reverse,
-    SetValue,
-)
+from cfgen.counterfactuals.edits import CopyValue, Flip, Keep, Permute, Resample, Reverse, SetValue
 
 Inputs = dict[str, Any]
 Chances = dict[tuple[tuple[Any, ...], tuple[Any, ...]], Fraction]

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from cfgen import CausalModel, Hypothesis, boolean, choice, distinct, edits, integers
 from cfgen.causal import Domain, Words
-from cfgen.counterfactuals import Design, InputEdit
-from cfgen.counterfactuals.edits import problems_with
+from cfgen.counterfactuals import Design, InputEdit, problems_with
 
 SMALL = Words("small", ("ash", "bay", "elm", "fir"))
 OTHER = Words("other", ("elm", "fir", "oak"))  # shares two words with the first

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from cfgen import CfgenError, boolean, choice, distinct, edits, integers
 from cfgen.causal import Domain, Words
-from cfgen.counterfactuals import InputEdit
-from cfgen.counterfactuals.edits import apply_edits, problems_with
+from cfgen.counterfactuals import InputEdit, apply_edits, problems_with
 
 COLOURS = Words("colours", ("red", "green", "blue", "pink", "grey"))
 DOMAINS: dict[str, Domain] = {

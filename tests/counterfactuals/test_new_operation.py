@@ -20,7 +20,7 @@ TASK = '''
 """Queue: the first of three words is called."""
 
 from cfgen import CausalModel, Design, Hypothesis, TaskDefinition, distinct, lexicon
-from cfgen.counterfactuals.edits import CERTAIN, InputEdit
+from cfgen.counterfactuals.operation import CERTAIN, InputEdit
 
 
 class Next(InputEdit):
