@@ -67,17 +67,23 @@ def test_a_plain_loop_gives_the_same_answers(folder: Path) -> None:
             return lm.tokenizer.decode(lm.model(ids).logits[0, -1].argmax())
 
     for pair in pairs:
-        for layer in LAYERS:
-            kept: list[torch.Tensor] = []
-            reader = blocks[layer].register_forward_hook(
-                lambda _module, _given, output, kept=kept: kept.append(output[0, -1].clone())
+        kept: dict[int, torch.Tensor] = {}
+        readers = [
+            blocks[layer].register_forward_hook(
+                lambda _module, _given, output, layer=layer, kept=kept: kept.update(
+                    {layer: output[0, -1].clone()}
+                )
             )
-            answer(pair["counterfactual"]["prompt"])
+            for layer in LAYERS
+        ]
+        answer(pair["counterfactual"]["prompt"])
+        for reader in readers:
             reader.remove()
+        for layer in LAYERS:
 
-            def overwrite(_module, _given, output, kept=kept):
+            def overwrite(_module, _given, output, value=kept[layer]):
                 output = output.clone()
-                output[0, -1] = kept[0]
+                output[0, -1] = value
                 return output
 
             writer = blocks[layer].register_forward_hook(overwrite)

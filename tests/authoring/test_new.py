@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from cfgen import CfgenError, generate, load_task
 from cfgen.authoring import scaffold
@@ -47,10 +48,18 @@ def test_it_is_clean_and_decides_every_pair(folder: Path) -> None:
     assert kinds == {"third"}
 
 
+def run_its_own_tests(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run them in another pytest, without the plugins that happen to be installed."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
 def test_its_own_tests_pass(folder: Path) -> None:
     new_task("hats", folder)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
-    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    ended = run_its_own_tests(folder)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "3 passed" in ended.stdout
 
@@ -59,8 +68,7 @@ def test_its_own_tests_fail_when_the_task_is_wrong(folder: Path) -> None:
     file = new_task("hats", folder)[0]
     text = file.read_text(encoding="utf-8")
     file.write_text(text.replace("return things[pointer]", "return things[0]"), encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
-    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    ended = run_its_own_tests(folder)
     assert ended.returncode == 1
     assert "2 failed, 1 passed" in ended.stdout
 
@@ -68,11 +76,9 @@ def test_its_own_tests_fail_when_the_task_is_wrong(folder: Path) -> None:
 @pytest.mark.slow
 def test_the_default_lm_runs_on_it(folder: Path) -> None:
     new_task("hats", folder)
-    program = "from cfgen.cli.main import main; main()"
     options = ["-n", "8", "--layers", "21,25", "--device", "cpu"]
-    command = [sys.executable, "-c", program, "run", "hats", *options]
-    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
+    ended = CliRunner().invoke(app, ["run", "hats", *options])
+    assert ended.exit_code == 0, ended.output
     assert "keep rate 1.00" in ended.stdout
 
 
@@ -120,8 +126,6 @@ def test_nothing_half_written_is_left(folder: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_the_verb_names_files_and_commands(folder: Path) -> None:
-    from typer.testing import CliRunner
-
     ended = CliRunner().invoke(app, ["new", "hats"], env={"COLUMNS": "80"})
     assert ended.exit_code == 0
     for name in files_in(folder):
