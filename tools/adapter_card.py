@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cfgen.analysis import rate
+from cfgen.stats import rate
 
 HEADER = """\
 ---

@@ -9,7 +9,6 @@ from cfgen.analysis.behaviour import NO_ANSWER, Behaviour, behave, wrong_sides
 from cfgen.analysis.experiment import Experiment, run_experiment
 from cfgen.analysis.iia import Cell, Output
 from cfgen.analysis.results import OUTPUTS, RESULTS, SCHEMA, Results, Share, write_results
-from cfgen.analysis.stats import rate, rate_of
 
 __all__ = [
     "NO_ANSWER",
@@ -23,8 +22,6 @@ __all__ = [
     "Results",
     "Share",
     "behave",
-    "rate",
-    "rate_of",
     "run_experiment",
     "write_results",
     "wrong_sides",

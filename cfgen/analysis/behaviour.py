@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cfgen.analysis.stats import Rate, rate_of
 from cfgen.errors import CfgenError, Problem
 from cfgen.lm import PairTokens
+from cfgen.stats import Rate, rate_of
 
 SIDES = ("original", "counterfactual")
 NO_ANSWER = "(no answer)"

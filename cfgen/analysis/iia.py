@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from cfgen.analysis.stats import rate_of
 from cfgen.counterfactuals import COUNTERFACTUAL, ORIGINAL, THIRD
 from cfgen.lm import PairTokens
+from cfgen.stats import rate_of
 
 OTHER = "other"
 """Kind of an output that no side answers and no hypothesis predicts."""

@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict
 
 from cfgen.analysis.experiment import Experiment
 from cfgen.analysis.iia import Cell
-from cfgen.analysis.stats import CONFIDENCE, Rate
 from cfgen.folders import new_folder, write_record
 from cfgen.interventions import Check, Cost, EngineTally
+from cfgen.stats import CONFIDENCE, Rate
 
 Plain = str | int | float | bool | None
 """A value that JSON has as it is."""

@@ -5,7 +5,6 @@ Nothing that it says is exact: shares come with intervals, and hypotheses that n
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from cfgen.counterfactuals.options import PALETTES, copy_links
 from cfgen.counterfactuals.predictions import Predictor
 from cfgen.counterfactuals.search import Wanted
 from cfgen.errors import CfgenError
+from cfgen.stats import rate
 
 SCREENED, JUDGED, BEAM = 60, 2_000, 10
 """Pairs drawn of every composition, of those returned, and compositions kept in each round."""
@@ -117,20 +117,11 @@ def estimate(
     for couple in goal.required:
         decisive &= apart[couple]
     hits = int(decisive.sum())
-    low, high = wilson(hits, len(outputs))
+    share = rate(hits, len(outputs))
     shares = {couple: float(found.mean()) for couple, found in apart.items()}
     separates = {couple: found for couple, found in shares.items() if found >= wanted.share}
     changed = tuple(dict.fromkeys(edit.input for edit in design.counterfactual))
-    return Estimate(design, len(outputs), hits, low, high, separates, changed)
-
-
-def wilson(hits: int, n: int, z: float = 1.959963984540054) -> tuple[float, float]:
-    """Interval of a share (Wilson 1927); ``z`` is the normal quantile, of 95 % if not given."""
-    share, more = hits / n, z * z / n
-    middle = (share + more / 2) / (1 + more)
-    half = z / (1 + more) * math.sqrt(share * (1 - share) / n + more / (4 * n))
-    low = middle - half if hits else 0.0
-    return low, middle + half if hits < n else 1.0
+    return Estimate(design, len(outputs), hits, share.low, share.high, separates, changed)
 
 
 def _columns(question: Question, designs: Sequence[Design], pairs: int) -> Columns:

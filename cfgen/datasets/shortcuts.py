@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from cfgen.datasets.examples import Example, Mention, Shown
 from cfgen.datasets.surface import linear_guesses
+from cfgen.stats import at_least, rate
 
 ANSWER = "answer"
 """The label that is the original's answer; other labels are named after hypotheses."""
@@ -115,22 +116,19 @@ def audit_shortcuts(
 def _judge(
     label: str, rule: str, split: str, hits: int, n: int, chance: float, trials: int
 ) -> Shortcut:
-    from scipy.stats import binomtest  # a second and more, for those who don't audit
-
-    test = binomtest(hits, n, min(chance, 1.0), alternative="greater")
-    interval = binomtest(hits, n).proportion_ci(confidence_level=0.95, method="wilson")
-    beats = test.pvalue <= LEVEL / trials and hits / n >= chance + MARGIN
+    found = rate(hits, n)
+    beats = found.value >= chance + MARGIN and at_least(hits, n, min(chance, 1.0)) <= LEVEL / trials
     return Shortcut(
         label=label,
         rule=rule,
         split=split,
         hits=hits,
         n=n,
-        accuracy=hits / n,
-        low=float(interval.low),
-        high=float(interval.high),
+        accuracy=found.value,
+        low=found.low,
+        high=found.high,
         chance=chance,
-        flagged=bool(beats),
+        flagged=beats,
     )
 
 

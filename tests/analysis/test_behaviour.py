@@ -4,9 +4,10 @@ import dataclasses
 
 import pytest
 
-from cfgen.analysis import NO_ANSWER, behave, rate, wrong_sides
+from cfgen.analysis import NO_ANSWER, behave, wrong_sides
 from cfgen.errors import CfgenError
 from cfgen.lm import encode_pairs
+from cfgen.stats import rate
 
 
 def graded(lm, make, answers, designs=None):

@@ -5,9 +5,10 @@ import dataclasses
 import pytest
 import torch
 
-from cfgen.analysis import rate, run_experiment
+from cfgen.analysis import run_experiment
 from cfgen.counterfactuals import Site
 from cfgen.errors import CfgenError
+from cfgen.stats import rate
 
 WORDS = (
     "Ann Ben Cid Dora mug jar pot box tea milk juice water fills the with Then What does think is "

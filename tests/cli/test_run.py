@@ -27,8 +27,9 @@ def made_up(
     **how: Any,
 ) -> Experiment:
     """Stands for ``run_experiment``: position right in half of layer 3, token always in layer 4."""
-    from cfgen.analysis import Behaviour, Cell, Experiment, Output, rate
+    from cfgen.analysis import Behaviour, Cell, Experiment, Output
     from cfgen.interventions import Budget, Check, Cost, EngineTally
+    from cfgen.stats import rate
 
     n = len(pairs)
     swept = tuple(layers or range(5))

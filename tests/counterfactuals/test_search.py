@@ -7,7 +7,6 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -27,7 +26,7 @@ from cfgen.counterfactuals import ALL, NONE, Design, Predictor
 from cfgen.counterfactuals.draws import TooManyCases
 from cfgen.counterfactuals.evaluate import Question
 from cfgen.counterfactuals.judging import judge
-from cfgen.counterfactuals.sampled import sampled_search, wilson
+from cfgen.counterfactuals.sampled import sampled_search
 from cfgen.counterfactuals.search import Found, Search, Wanted, search
 from cfgen.tasks.questions import question_of
 from tests.counterfactuals.brute import every_pair
@@ -316,11 +315,3 @@ def test_words_that_are_told_apart_can_be_too_many() -> None:
     question = Question(model.program, (Hypothesis("h", interchange=["out"]),), model.domains)
     with pytest.raises(TooManyCases):
         search(question, Wanted())
-
-
-def test_wilson_interval() -> None:
-    from scipy.stats import binomtest
-
-    for hits, n in ((0, 10), (3, 10), (10, 10), (512, 1000)):
-        expected = binomtest(hits, n).proportion_ci(method="wilson")
-        assert np.allclose(wilson(hits, n), expected)

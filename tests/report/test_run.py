@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from cfgen.analysis import Cell, rate
+from cfgen.analysis import Cell
 from cfgen.counterfactuals import Pair
 from cfgen.datasets import draw_pairs, recipe
 from cfgen.report.run import sentences
+from cfgen.stats import rate
 
 N = 20
 

@@ -3,10 +3,11 @@ from __future__ import annotations
 import math
 
 import pytest
+import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cfgen.analysis import rate, rate_of
+from cfgen.stats import at_least, rate, rate_of
 
 
 @pytest.mark.parametrize(
@@ -46,3 +47,18 @@ def test_rate_of_counts():
 def test_no_cases_no_rate():
     with pytest.raises(ValueError, match="at least one case"):
         rate(0, 0)
+    for k in (-1, 3):
+        with pytest.raises(ValueError, match="is no share"):
+            rate(k, 2)
+
+
+@given(st.data())
+def test_the_library_says_the_same(data):
+    n = data.draw(st.integers(1, 3000))
+    k = data.draw(st.integers(0, n))
+    chance = data.draw(st.floats(0, 1))
+    tested = scipy.stats.binomtest(k, n, chance, alternative="greater")
+    assert at_least(k, n, chance) == pytest.approx(tested.pvalue, rel=1e-9, abs=1e-300)
+    interval = scipy.stats.binomtest(k, n).proportion_ci(0.95, method="wilson")
+    found = rate(k, n)
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high), abs=1e-15)
