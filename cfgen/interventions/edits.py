@@ -131,7 +131,7 @@ def _wrong(
     yield from _outside(value.positions, len(prompts[value.prompt]), f"prompt {value.prompt}")
     if len(value.positions) != len(edit.positions):
         yield f"{len(edit.positions)} positions take their values from {len(value.positions)}"
-    if edit.place.row.over_keys and len(prompts[value.prompt]) != length:
+    if not edit.place.row.fits(length, len(prompts[value.prompt])):
         yield f"attention patterns of prompts with {len(prompts[value.prompt])} and {length} tokens"
 
 

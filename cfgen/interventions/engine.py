@@ -22,6 +22,16 @@ from cfgen.interventions.masks import FULL, SLIDING
 from cfgen.interventions.values import needed
 from cfgen.lm import LM, Layout, find_layout
 
+ENGINES = ("auto", "packed", "reference")
+BATCH_SIZE = 16
+"""Whole prompts per forward."""
+CHUNK = 4
+"""Batches, and forwards' tokens, whose keys, values and states the packed engine keeps at once."""
+MASKED = ("sdpa", "eager")
+"""Attention implementations that take a mask for every query and key."""
+LONG, DYNAMIC = "longrope", "dynamic"
+"""Kinds of rotary positions whose frequencies depend on the longest prompt of a batch."""
+
 
 @dataclass(slots=True)
 class EngineTally:
@@ -46,14 +56,6 @@ class EngineTally:
     run: int = 0
     filled: Counter[str] = field(default_factory=Counter)
     self_tested: int = 0
-
-
-MASKED = ("sdpa", "eager")
-"""Attention implementations that take a mask for every query and key."""
-
-
-LONG, DYNAMIC = "longrope", "dynamic"
-"""Kinds of rotary positions whose frequencies depend on the longest prompt of a batch."""
 
 
 def check_rotations(lm: LM, lengths: Collection[int], answer_tokens: int) -> None:
@@ -106,13 +108,6 @@ def why_not_packed(lm: LM) -> str:
     if other := sorted(types - {FULL, SLIDING}):
         return f"it has layers that are not plain attention ({', '.join(other)})"
     return ""
-
-
-ENGINES = ("auto", "packed", "reference")
-BATCH_SIZE = 16
-"""Whole prompts per forward."""
-CHUNK = 4
-"""Batches, and forwards' tokens, whose keys, values and states the packed engine keeps at once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,11 @@
-"""Which keys every token of a packed forward sees: the original's prefix and its own branch."""
+"""Which keys every token of a packed forward sees: the original's prefix and its own branch.
+
+A row of a packed forward has the original's columns first, as keys and values in a cache, then
+those of the branches, one after the other. A token of a branch must see exactly what it would see
+if its branch were run alone: of every position before it one column, its own branch's where the
+branch has that position, the original's where not. Nothing tells one branch from another but this
+mask, since their positions overlap.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +76,7 @@ def find_owners(columns: Placement, batch: Batch, row_of: dict[int, int]) -> Own
     owner = [[count] * columns.width for _ in columns.rows]
     positions = [[0] * columns.width for _ in columns.rows]
     replaced = torch.zeros(count + 1, batch.width, dtype=torch.bool)
-    replaced[count] = True
+    replaced[count] = True  # the owner of padding: it is to see nothing of the original
     levels, last = [], ([], [])  # type: tuple[list[int], tuple[list[int], list[int]]]
     for index, row in enumerate(columns.rows):
         pad = batch.column(row_of[row.prompt], 0)
@@ -109,13 +116,17 @@ def prompt_mask(owners: Owners, batch: Batch, window: int | None, dtype: torch.d
     queries = owners.positions[:, :, None]  # (rows, width, 1)
     before = batch.position_ids[owners.base][:, None, :]  # (rows, 1, original's columns)
     real = batch.attention_mask[owners.base].bool()[:, None, :]
+    # The original at every position before, but for those that the branch has for itself.
     prefix = real & (before <= queries) & ~owners.replaced[owners.owner]
+    # The branch itself, up to the position that asks.
     own = owners.owner[:, :, None] == owners.owner[:, None, :]  # (rows, width, width)
     own &= owners.positions[:, None, :] <= queries
     own &= owners.owner[:, :, None] < len(owners.last[0])
     if window is not None:
         prefix &= queries - before < window
         own &= queries - owners.positions[:, None, :] < window
+    # A row of the mask that lets nothing through would be a softmax over nothing: nan, which
+    # spreads through values of zero weight. So padding sees itself, and nobody sees padding.
     own |= torch.eye(own.shape[-1], dtype=torch.bool, device=own.device)
     return additive(torch.cat([prefix, own], dim=-1), dtype)
 
@@ -152,6 +163,8 @@ def answer_mask(
     entered = (owners.levels[owner] <= layer)[:, :, None]  # (rows, columns, 1)
     before = batch.position_ids[owners.base][:, None, :]
     real = batch.attention_mask[owners.base].bool()[:, None, :]
+    # A branch has keys of its own from the block on at which it has entered. Below that there are
+    # only the original's, which are the branch's too: nothing differs there.
     prefix = real & ~(owners.replaced[owner] & entered)
     own = (owner[:, :, None] == owners.owner[:, None, :present]) & entered
     own &= (owner < len(owners.last[0]))[:, :, None]
@@ -159,6 +172,7 @@ def answer_mask(
     if window is not None:
         prefix &= positions - before < window
         own &= positions - own_positions < window
+    # Of the answer, each step has added one column per branch, in the same order every time.
     count = owner.shape[1]
     itself = torch.eye(count, dtype=torch.bool, device=owner.device)
     said = itself.expand(len(owner), -1, -1).repeat(1, 1, steps)

@@ -69,6 +69,9 @@ def pack(
     forward: list[Row] = []
     present: list[int] = []
     used = 0
+    # All rows of a forward have as many columns at a block as the one with most. What that adds to
+    # the others is work for nothing, so rows are added as long as little is lost: a few per cent,
+    # or anything while the forward is small, as many small forwards cost more than a loose one.
     for row in rows:
         own = _entered(row, layers)
         together = [max(pair) for pair in zip(present or own, own, strict=True)]
@@ -97,11 +100,15 @@ def _rows(reaches: Sequence[Reach], lengths: Mapping[int, int], budget: int) -> 
     for branch in reaches:
         by_prompt.setdefault(branch.prompt, {}).setdefault(branch.level, []).append(branch)
     for prompt, levels in by_prompt.items():
+        # Long prompts get longer rows: their branches are long too, and all of a row share one
+        # copy of the prompt's keys and values, which is then the larger part.
         room = min(budget, max(ROW_TOKENS, lengths[prompt]))
         together: list[Reach] = []
         used = 0
         for level in sorted(levels):
             more = sum(len(branch.tokens) for branch in levels[level])
+            # Half full is enough to go on with the next blocks in another row: branches that enter
+            # late would leave columns empty in all blocks before.
             if used >= room / 2 or (used and used + more > room):
                 yield from _fill(prompt, together, room)
                 together, used = [], 0

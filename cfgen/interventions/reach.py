@@ -2,7 +2,10 @@
 
 Under causal attention, an edit at a layer and a position changes nothing below the layer, nothing
 before the position, and nothing at all if the value written is the one that is there. What is left
-is what has to be computed again.
+is what has to be computed again. All that differs between components comes from their table.
+
+Wrong by one position or layer, this gives wrong numbers without an error. So some branches without
+reach are run all the same, and some of all branches are run again on the reference engine.
 """
 
 from __future__ import annotations
@@ -75,23 +78,22 @@ def find_reach(
     run: list[Reach] = []
     known: list[NoReach] = []
     for index, branch in branches.items():
-        found = _reduce(prompts, branch, layers, shared) if fill else branch.edits
-        if isinstance(found, str):
-            known.append(NoReach(index, branch.prompt, found))
+        edits = _needed(prompts, branch, layers, shared) if fill else branch.edits
+        if isinstance(edits, str):
+            known.append(NoReach(index, branch.prompt, edits))
             continue
-        level = min((_enters(edit) for edit in found), default=layers)
-        start = min(
-            (min(edit.positions) for edit in found), default=len(prompts[branch.prompt]) - 1
-        )
         last = len(prompts[branch.prompt]) - 1
-        held = _held(branch.prompt, found, level, layers) - {last} if fill else set()
+        level = min((_enters(edit) for edit in edits), default=layers)
+        start = min((min(edit.positions) for edit in edits), default=last)
+        # The last token is run even if it is held: that is where the answer is read.
+        held = _held(branch.prompt, edits, level, layers) - {last} if fill else set()
         tokens = tuple(p for p in range(start, last + 1) if p not in held)
-        edits = _without(found, held) if held else found
-        run.append(Reach(index, branch.prompt, level, tokens, edits))
+        left = _without(edits, held) if held else edits
+        run.append(Reach(index, branch.prompt, level, tokens, left))
     return run, known
 
 
-def _reduce(
+def _needed(
     prompts: Sequence[Sequence[int]],
     branch: Branch,
     layers: int,
@@ -102,18 +104,23 @@ def _reduce(
     if not any(changing):
         return SAME_VALUES
     last = len(prompts[branch.prompt]) - 1
+    # In the last block, what comes behind the keys is read by its own position only, and of all
+    # positions only the last one's state leads to the answer.
     reaching = [
         {p for p in found if p == last or not _late(edit, layers)}
         for edit, found in zip(branch.edits, changing, strict=True)
     ]
     if not any(reaching):
         return OUT_OF_REACH
+    # Until the first change is made, in time and in position, everything is as in the original's
+    # run: an edit before that writes what is there. Behind it, an edit that writes the original's
+    # own value is no longer idle: it undoes what the change has done to that place.
     start = min(position for found in reaching for position in found)
     first = min(_moment(e) for e, found in zip(branch.edits, reaching, strict=True) if found)
     kept = []
     for edit, found in zip(branch.edits, reaching, strict=True):
         if not found and _moment(edit) < first:
-            continue  # writes what is there: nothing has changed yet
+            continue
         late = _late(edit, layers)
         edit = _only(edit, [p for p in edit.positions if p >= start and (p == last or not late)])
         if edit.positions:
@@ -133,6 +140,7 @@ def _changing(
         return {
             p for p, q in zip(edit.positions, value.positions, strict=True) if ids[p] != others[q]
         }
+    # Prompts that begin alike have the same states there, as no token sees what comes behind it.
     key = prompt, value.prompt
     if key not in shared:
         shared[key] = _common(prompts[prompt], prompts[value.prompt])
@@ -159,7 +167,12 @@ def _without(edits: Sequence[Edit], positions: set[int]) -> tuple[Edit, ...]:
 
 
 def _held(prompt: int, edits: Sequence[Edit], level: int, layers: int) -> set[int]:
-    """Positions that are held at the original's own states in every layer that counts."""
+    """Positions that are held at the original's own states in every layer that counts.
+
+    Such a position is the original's wherever another token looks at it, so it need not be run: the
+    branch sees the original's keys and values there. It counts between all blocks from the first
+    that differs on; what leaves the last block is read at the last position only.
+    """
     boundaries: dict[int, set[int]] = {}
     touched: set[int] = set()
     for edit in edits:
@@ -174,7 +187,7 @@ def _held(prompt: int, edits: Sequence[Edit], level: int, layers: int) -> set[in
                 boundaries.setdefault(position, set()).add(_enters(edit))
         else:
             touched.update(edit.positions)
-    needed = set(range(level + 1, layers))
+    needed = set(range(level + 1, layers))  # boundaries, by the block that is entered
     return {p for p, found in boundaries.items() if found >= needed and p not in touched}
 
 

@@ -121,10 +121,8 @@ def _targets(
 ) -> Iterator[Target]:
     for row, branch in enumerate(branches):
         ids = prompts[branch.prompt]
+        keys = range(batch.column(row, 0), batch.column(row, len(ids)))
         for edit in branch.edits:
             columns = tuple(batch.column(row, position) for position in edit.positions)
             tokens = tuple(ids[position] for position in edit.positions)
-            keys: tuple[int, ...] = ()
-            if edit.place.row.over_keys:
-                keys = tuple(batch.column(row, position) for position in range(len(ids)))
             yield Target(edit, row, columns, tokens, keys)

@@ -16,6 +16,9 @@ from cfgen.interventions.edits import Branch, Edit, FromPrompt
 from cfgen.lm import COMPONENTS, LAST, PairTokens, Place, PromptTokens, TokenSpan, locate
 from cfgen.prompts.positions import Position, parse_position
 
+HELD = "resid_post"
+"""Frozen positions are held here, in every layer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Swap:
@@ -109,7 +112,7 @@ class _Misalignment(Exception):
 def _swap(pair: PairTokens, site: Site) -> Swap:
     to: list[TokenSpan] = []
     of: list[TokenSpan] = []
-    if COMPONENTS[site.component].over_keys and len(pair.original) != len(pair.counterfactual):
+    if not COMPONENTS[site.component].fits(len(pair.original), len(pair.counterfactual)):
         raise _Misalignment(f"{site.component}: not the same number of tokens in both prompts")
     for expression in site.positions:
         targets = locate(pair.original, expression)
@@ -182,10 +185,6 @@ def _none_left(site: Site, dropped: dict[int, str]) -> Problem:
 
 def _tokens(located: Sequence[TokenSpan]) -> Iterator[int]:
     return (token for found in located for token in found.tokens)
-
-
-HELD = "resid_post"
-"""Frozen positions are held here, in every layer."""
 
 
 def layers_of(site: Site, layers: Iterable[int] | None, count: int) -> tuple[int, ...]:

@@ -173,9 +173,8 @@ def merge(parts: Iterable[tuple[Sequence[int], Reads, Mapping[Where, Tensor]]]) 
 
 
 def _joined(where: Where, tensors: Sequence[Tensor]) -> Tensor:
-    if COMPONENTS[where[0]].over_keys:  # pad to as many keys as the longest prompt has
-        keys = max(tensor.shape[-1] for tensor in tensors)
-        tensors = [torch.nn.functional.pad(t, (0, keys - t.shape[-1])) for t in tensors]
+    if COMPONENTS[where[0]].over_keys:
+        tensors = same_keys(tensors)
     return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))
 
 
@@ -185,10 +184,54 @@ def _reader(
     def use(view: Tensor) -> None:
         device = view.device
         values = view[rows.to(device), columns.to(device)]  # (tokens, *shape), a copy
-        if COMPONENTS[where[0]].over_keys:  # keys count from the first token, not from the padding
-            shifted = torch.arange(values.shape[-1], device=device) + pads.to(device)[:, None]
-            index = shifted.clamp(max=values.shape[-1] - 1)[:, None, :]  # (tokens, 1, keys)
-            values = values.gather(-1, index.expand_as(values))
-        found[where] = values
+        found[where] = without_padding(values, pads) if COMPONENTS[where[0]].over_keys else values
 
     return use
+
+
+# The axis of keys. What a component over keys has is, in a forward, a number for every column that
+# goes through the LM: padding, and in a packed forward the tokens of other branches. What is kept
+# of it, and given in edits, is a number for every token of the prompt, from its first on. These
+# functions lead from the one to the other and back; everything else handles such a component like
+# any other.
+
+
+def without_padding(values: Tensor, pads: Tensor) -> Tensor:
+    """Let keys count from the prompt's first token instead of from the padding on its left.
+
+    Args:
+        values: (tokens, *shape, columns).
+        pads: Column of the first token of each token's prompt (tokens,).
+
+    Returns:
+        The same shape; what is behind the prompt's end is of no meaning.
+    """
+    columns = values.shape[-1]
+    shifted = torch.arange(columns, device=values.device) + pads.to(values.device)[:, None]
+    index = shifted.clamp(max=columns - 1)  # (tokens, columns)
+    index = index.view(len(index), *[1] * (values.dim() - 2), columns)
+    return values.gather(-1, index.expand_as(values))
+
+
+def same_keys(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Pad the last axis of several tensors with zeros up to the longest of them."""
+    most = max(tensor.shape[-1] for tensor in tensors)
+    return [torch.nn.functional.pad(tensor, (0, most - tensor.shape[-1])) for tensor in tensors]
+
+
+def spread_keys(values: Tensor, keys: Tensor, width: int) -> Tensor:
+    """Put numbers for the tokens of a prompt where these are among all columns of a forward.
+
+    Args:
+        values: (tokens, keys) or (tokens, heads, keys).
+        keys: Column of each key (tokens, keys), -1 for none.
+        width: Columns of the forward.
+
+    Returns:
+        (tokens, width) or (tokens, heads, width), zero elsewhere.
+    """
+    index = torch.where(keys < 0, width, keys)  # what is none goes into a column too many
+    if values.dim() == 3:
+        index = index[:, None, :].expand_as(values)
+    wide = values.new_zeros(*values.shape[:-1], width + 1)
+    return wide.scatter(-1, index, values)[..., :width]

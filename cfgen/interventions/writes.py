@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cfgen.errors import CfgenError, Problem
 from cfgen.interventions.edits import Edit, FromPrompt
-from cfgen.interventions.values import Firing, Values, Where
+from cfgen.interventions.values import Firing, Values, Where, same_keys, spread_keys
 from cfgen.lm import Layout, Place, hook
 
 
@@ -24,15 +24,15 @@ class Target:
         row: Row that its prompt is in.
         columns: Column of each position of the edit.
         tokens: Token id that is expected in each of these columns.
-        keys: For an attention pattern, the column that stands for each token of the prompt among
-            the keys; else empty.
+        keys: Column that stands for each token of the prompt among the keys; only needed at
+            components over keys.
     """
 
     edit: Edit
     row: int
     columns: tuple[int, ...]
     tokens: tuple[int, ...]
-    keys: tuple[int, ...] = ()
+    keys: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,8 @@ class Write:
         columns: Column of each token (tokens,).
         heads: Head of each token (tokens,), or None to write all heads.
         values: What is written (tokens, *shape).
-        keys: Key columns of each token (tokens, keys) for an attention pattern, -1 for none.
+        keys: Columns of the keys of each token (tokens, keys), -1 for none; None for components
+            that are not over keys.
     """
 
     place: Place
@@ -167,7 +168,7 @@ def _values(
     ]
     if given:
         if width is not None:
-            given = [torch.nn.functional.pad(v, (0, width - v.shape[-1])) for v in given]
+            given = same_keys(given)
         return torch.cat(given)
     rows = [
         values.rows[item.edit.value.prompt, position]
@@ -192,28 +193,10 @@ def _writer(writes: Sequence[Write]) -> Callable[[Tensor], None]:
                 index.append(write.heads.to(device))
             values = write.values.to(view)
             if write.keys is not None:
-                values = _spread(values, write.keys.to(device), view.shape[-1])
+                values = spread_keys(values, write.keys.to(device), view.shape[-1])
             if write.place.neurons:
                 neurons = torch.tensor(write.place.neurons, device=device)
                 index = [index[0][:, None], index[1][:, None], neurons]
             view[tuple(index)] = values
 
     return use
-
-
-def _spread(values: Tensor, keys: Tensor, width: int) -> Tensor:
-    """Patterns over the tokens of a prompt as patterns over all keys of the forward.
-
-    Args:
-        values: (tokens, keys) or (tokens, heads, keys).
-        keys: Column of each key (tokens, keys), -1 for none.
-        width: Keys of the forward.
-
-    Returns:
-        (tokens, width) or (tokens, heads, width), zero elsewhere.
-    """
-    index = torch.where(keys < 0, width, keys)  # what is none goes into a column too many
-    if values.dim() == 3:
-        index = index[:, None, :].expand_as(values)
-    wide = values.new_zeros(*values.shape[:-1], width + 1)
-    return wide.scatter(-1, index, values)[..., :width]

@@ -98,6 +98,10 @@ class Component:
         """
         return self.axes[-1] == "keys"
 
+    def fits(self, length: int, other: int) -> bool:
+        """Whether a prompt of one length can be given what a prompt of another length has there."""
+        return length == other or not self.over_keys
+
     @property
     def before_blocks(self) -> bool:
         """Whether there is only one, before the first block; its layer is 0."""
