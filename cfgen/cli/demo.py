@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-from cfgen.cli.console import messages, results, write_json
 from cfgen.cli.options import AcceptLicense, Json, Model, Seed
+from cfgen.cli.output import messages, progress_shown, results, write_json
 from cfgen.cli.plan import BATCH_SIZE, execute, make_plan
-from cfgen.cli.progress import progress_shown
 
 
 def demo(

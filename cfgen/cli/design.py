@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cfgen.cli.console import results, write_json
-from cfgen.cli.group import FINDINGS
 from cfgen.cli.options import Json, TaskName, Templates
+from cfgen.cli.output import FINDINGS, results, write_json
 from cfgen.errors import CfgenError, Problem
 
 if TYPE_CHECKING:

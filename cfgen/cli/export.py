@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from cfgen.cli.console import results, write_json
 from cfgen.cli.options import AcceptLicense, Json, Out
-from cfgen.cli.progress import progress_shown
+from cfgen.cli.output import progress_shown, results, write_json
 
 
 def export(

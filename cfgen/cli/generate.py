@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cfgen.cli.console import results, write_json
 from cfgen.cli.options import AcceptLicense, Design, Json, Out, Seed, TaskName, Templates
+from cfgen.cli.output import progress_shown, results, write_json
 from cfgen.cli.power import Against, Cells, Iia
-from cfgen.cli.progress import progress_shown
 from cfgen.errors import CfgenError, Problem
 
 if TYPE_CHECKING:

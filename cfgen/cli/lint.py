@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cfgen.cli.console import results, write_json
-from cfgen.cli.group import FINDINGS
 from cfgen.cli.options import Json
+from cfgen.cli.output import FINDINGS, show, write_json
 from cfgen.errors import CfgenError, Problem
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def lint(
     if json:
         write_json(report_records(reports))
     else:
-        results().print(reports_view(reports), soft_wrap=True)
+        show(reports_view(reports), wrap=False)
     if any(report.findings for report in reports):
         raise typer.Exit(FINDINGS)
 
@@ -80,7 +79,7 @@ def load_tokenizers(names: Iterable[str], *, quiet: bool) -> dict[str, Tokenizer
     Raises:
         CfgenError: With the problems of every one that cannot be loaded.
     """
-    from cfgen.cli.progress import progress_shown
+    from cfgen.cli.output import progress_shown
     from cfgen.lm import load_tokenizer
 
     loaded: dict[str, Tokenizer] = {}

@@ -1,24 +1,29 @@
-"""Entry point: all verbs, the version, and how the program ends."""
+"""Entry point: all verbs, the version, and how the program ends.
+
+A user's mistakes end without traceback; every end has an exit code.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
+import traceback
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from cfgen import __version__
 from cfgen.cli.demo import demo
 from cfgen.cli.design import design
 from cfgen.cli.export import export
 from cfgen.cli.generate import generate
-from cfgen.cli.group import DEBUG, Verbs
 from cfgen.cli.lint import lint
 from cfgen.cli.models import models
 from cfgen.cli.new import new
 from cfgen.cli.options import example
+from cfgen.cli.output import BROKEN_PIPE, BUG, INTERRUPTED, USAGE, show_problems
 from cfgen.cli.power import power
 from cfgen.cli.predict import predict
 from cfgen.cli.preview import preview
@@ -27,7 +32,66 @@ from cfgen.cli.run import run
 from cfgen.cli.show import show
 from cfgen.cli.tasks import tasks
 from cfgen.cli.watch import watch
+from cfgen.errors import CfgenError, Problem
 from cfgen.processes import leave_current_folder
+
+DEBUG = "cfgen.debug"
+"""Under this key the context says whether tracebacks are wanted."""
+
+
+class Verbs(TyperGroup):
+    """The group of all verbs: takes ``--debug`` anywhere, and turns exceptions into messages."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Move ``--debug`` to the front, wherever it stands."""
+        rest = [arg for arg in args if arg != "--debug"]
+        debug = ["--debug"] if len(rest) < len(args) else []
+        return super().parse_args(ctx, [*debug, *rest])
+
+    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
+        """Run a verb; every exception ends in a message and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except CfgenError as error:
+            _show_traceback(ctx, error)
+            show_problems(error)
+            raise typer.Exit(USAGE) from error
+        except KeyboardInterrupt as error:
+            _show_traceback(ctx, error)
+            raise typer.Exit(INTERRUPTED) from error
+        except BrokenPipeError as error:
+            _close_output()
+            raise typer.Exit(BROKEN_PIPE) from error
+        except Exception as error:
+            if isinstance(error, typer.Exit | typer.Abort) or hasattr(error, "exit_code"):
+                raise  # the parser's own, which end the program themselves
+            _show_bug(ctx, error)
+            raise typer.Exit(BUG) from error
+
+
+def _show_traceback(ctx: typer.Context, error: BaseException) -> None:
+    if ctx.meta.get(DEBUG):
+        traceback.print_exception(error)
+
+
+def _show_bug(ctx: typer.Context, error: Exception) -> None:
+    if ctx.meta.get(DEBUG):
+        traceback.print_exception(error)
+        return
+    what = f"{type(error).__name__}: {error}".strip(": ")
+    problem = Problem(
+        "internal-error",
+        f"cfgen failed in a way that it should not: {what}",
+        hint="run the same again with --debug to see where",
+    )
+    show_problems(CfgenError(problem))
+
+
+def _close_output() -> None:
+    """Let nothing more be written to a pipe that nobody reads, not even when Python ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+
 
 app = typer.Typer(
     cls=Verbs,

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from cfgen.cli.console import messages, results, write_json
 from cfgen.cli.options import AcceptLicense, Json, example
-from cfgen.cli.progress import progress_shown
+from cfgen.cli.output import messages, progress_shown, results, write_json
 from cfgen.errors import CfgenError, Problem, did_you_mean
 
 models = typer.Typer(

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from cfgen.cli.console import results, write_json
 from cfgen.cli.options import Json
+from cfgen.cli.output import results, write_json
 
 NEXT = ("lint {task}", "preview {task}", "generate {task} -n 1000 --out pairs", "run {task} -n 16")
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cfgen.cli.layers import parse_layers
-from cfgen.cli.progress import Progress
+from cfgen.cli.options import parse_layers
+from cfgen.cli.output import Progress
 from cfgen.errors import CfgenError, Problem
 from cfgen.folders import check_replaceable
 from cfgen.paths import display, plain_name

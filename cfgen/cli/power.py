@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from cfgen.cli.console import results, write_json
 from cfgen.cli.options import Json
+from cfgen.cli.output import results, write_json
 
 Iia = Annotated[
     float, typer.Option("--iia", help="Share of pairs as predicted, if the hypothesis holds.")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cfgen.cli.console import write_json
 from cfgen.cli.options import Design, Json, TaskName
+from cfgen.cli.output import write_json
 from cfgen.errors import CfgenError, Problem, did_you_mean
 
 if TYPE_CHECKING:

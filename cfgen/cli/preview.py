@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cfgen.cli.console import results, write_json
 from cfgen.cli.options import Design, Json, Seed, TaskName, Templates
+from cfgen.cli.output import results, write_json
 
 if TYPE_CHECKING:
     from cfgen.counterfactuals import Pair

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from cfgen.cli.console import messages, results, write_json
-from cfgen.cli.group import FINDINGS
 from cfgen.cli.options import Json, Templates
+from cfgen.cli.output import FINDINGS, messages, results, write_json
 from cfgen.errors import CfgenError, Problem
 
 

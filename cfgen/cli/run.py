@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from cfgen.cli.console import messages, results, write_json
 from cfgen.cli.options import (
     AcceptLicense,
     Design,
@@ -17,8 +16,8 @@ from cfgen.cli.options import (
     TaskName,
     Templates,
 )
+from cfgen.cli.output import messages, progress_shown, results, write_json
 from cfgen.cli.plan import BATCH_SIZE, VERIFIED, execute, make_plan
-from cfgen.cli.progress import progress_shown
 
 
 def run(

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from cfgen.cli.console import results, write_json
 from cfgen.cli.options import Json, TaskName
+from cfgen.cli.output import results, write_json
 
 
 class GraphForm(StrEnum):

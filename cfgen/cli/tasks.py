@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cfgen.cli.console import results, write_json
 from cfgen.cli.options import Json
+from cfgen.cli.output import results, write_json
 
 
 def tasks(json: Json = False) -> None:

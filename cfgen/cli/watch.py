@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cfgen.cli.console import messages, results, write_json
 from cfgen.cli.options import Design, Json, Seed, TaskName, Templates
+from cfgen.cli.output import remark, results, show, write_json
 
 if TYPE_CHECKING:
     from cfgen.lint.finding import Report
@@ -31,6 +31,7 @@ def watch(
 ) -> None:
     """Lint and preview a task now, and again whenever one of its files is saved; until Ctrl-C."""
     from cfgen.authoring.watch import saves
+    from cfgen.documents import Divider, Document, faint
     from cfgen.lint.run import lint_task, task_file
     from cfgen.paths import display
     from cfgen.report.findings import report_records, reports_view
@@ -38,24 +39,25 @@ def watch(
     file = task_file(task)
     try:
         for changed in saves(file, every=every, rounds=rounds):
-            messages().rule(", ".join(map(display, changed)) or display(file))
+            title = ", ".join(map(display, changed)) or display(file)
+            show(Document((Divider(title),)), aside=True)
             report = lint_task(task)
             if json:
                 write_json(report_records([report])[0])
                 continue
-            results().print(reports_view([report]), soft_wrap=True)
+            show(reports_view([report]), wrap=False)
             if report.loaded:
                 _preview(report, n, design, seed, template)
-            messages().print("Watching; Ctrl-C ends it.", style="dim")
+            remark(faint("Watching; Ctrl-C ends it."))
     except KeyboardInterrupt:
-        messages().print("Ended.", style="dim")
+        remark(faint("Ended."))
 
 
 def _preview(
     report: Report, n: int, design: str | None, seed: int, template: list[str] | None
 ) -> None:
     """Show the first pairs; what is wrong with that is shown, and does not end the watch."""
-    from cfgen.cli.group import show_problems
+    from cfgen.cli.output import show_problems
     from cfgen.cli.preview import first_pairs
     from cfgen.datasets import recipe
     from cfgen.errors import CfgenError

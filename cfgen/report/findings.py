@@ -1,55 +1,55 @@
-"""What lint found, as people read it, and as plain values for JSON."""
+"""What is wrong: errors and what lint found, as people read it, and as plain values for JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Group, RenderableType
-from rich.text import Text
-
-from cfgen.lint.finding import Finding, Report
+from cfgen.documents import Block, Document, Inline, Paragraph, Phrase, faint, strong
+from cfgen.errors import Problem
 from cfgen.paths import display
-from cfgen.report.style import plain
+
+if TYPE_CHECKING:
+    from cfgen.lint.finding import Finding, Report
 
 
-def reports_view(reports: Sequence[Report]) -> RenderableType:
+def problem_text(problem: Problem | Finding) -> Inline:
+    """Where, what is wrong, its code; then what to do, and details."""
+    hint = Phrase(f"\n    -> {problem.hint}", ("good",))
+    return (
+        strong(f"{problem.where}: ") if problem.where else "",
+        problem.message,
+        faint(f" [{problem.code}]"),
+        hint if problem.hint else "",
+        *(faint(f"\n    {line}") for line in problem.detail.splitlines()),
+    )
+
+
+def reports_view(reports: Sequence[Report]) -> Document:
     """Every finding with its place, code and remedy; then how many there are in each task."""
-    parts: list[RenderableType] = []
+    blocks: list[Block] = []
     for report in reports:
-        parts += [finding_text(finding) for finding in report.findings]
+        blocks += [Paragraph(problem_text(finding)) for finding in report.findings]
         for item in report.allowed:
             said = f"allowed: {item.finding.message} [{item.finding.code}]\n    -> {item.reason}"
-            parts.append(Text(plain(said).plain, "dim"))
-    parts += [_summary(report) for report in reports]
+            blocks.append(Paragraph(faint(said)))
+    blocks += [Paragraph(_summary(report)) for report in reports]
     if not any(report.tokenizers for report in reports):
-        parts.append(Text("Tokens were not looked at: name a tokenizer with --tokenizer.", "dim"))
-    return Group(*parts)
+        said = "Tokens were not looked at: name a tokenizer with --tokenizer."
+        blocks.append(Paragraph(faint(said)))
+    return Document(tuple(blocks))
 
 
-def finding_text(finding: Finding) -> Text:
-    """One finding, as errors are shown: place, what is wrong, code, what to do."""
-    text = Text()
-    if finding.where:
-        text.append(f"{finding.where}: ", "bold")
-    text.append(plain(finding.message).plain).append(f" [{finding.code}]", "dim")
-    if finding.hint:
-        text.append(f"\n    -> {plain(finding.hint).plain}", "green")
-    for line in finding.detail.splitlines():
-        text.append(f"\n    {plain(line).plain}", "dim")
-    return text
-
-
-def _summary(report: Report) -> Text:
+def _summary(report: Report) -> Inline:
     count = len(report.findings)
-    text = Text(f"{report.task}: ", "bold")
-    text.append("clean" if not count else "1 finding" if count == 1 else f"{count} findings")
-    text.stylize("green" if not count else "yellow", len(report.task) + 2)
-    if report.allowed:
-        text.append(f", {len(report.allowed)} allowed", "dim")
-    if not report.loaded:
-        text.append("; it cannot be loaded, so that nothing else could be checked", "dim")
-    return text
+    found = "clean" if not count else "1 finding" if count == 1 else f"{count} findings"
+    allowed = f", {len(report.allowed)} allowed" if report.allowed else ""
+    unread = "; it cannot be loaded, so that nothing else could be checked"
+    return (
+        strong(f"{report.task}: "),
+        Phrase(found, ("caution" if count else "good",)),
+        faint(allowed + (unread if not report.loaded else "")),
+    )
 
 
 def report_records(reports: Iterable[Report]) -> list[dict[str, Any]]:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from cfgen.cli.progress import progress_shown
+from cfgen.cli.output import progress_shown, show_problems, write_json
+from cfgen.errors import CfgenError, Problem
 
 
 def test_lines_when_nobody_watches(capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,3 +57,24 @@ def test_bars_on_a_terminal(
     assert "100%" in last["first"]
     assert "100%" in last["second"]
     assert " 50%" in last["third"]
+
+
+UNSEEN = "a\x1b[2J\x9b\x7f\u202e\U000e0001 ä\n"
+
+
+def test_json_has_no_character_that_a_terminal_acts_on(capsys: pytest.CaptureFixture[str]) -> None:
+    write_json({"word": UNSEEN})
+    out, _ = capsys.readouterr()
+    assert out.replace("\n", "").isprintable()
+    assert "ä" in out
+    assert json.loads(out) == {"word": UNSEEN}
+
+
+def test_problems_are_shown_with_escapes(capsys: pytest.CaptureFixture[str]) -> None:
+    show_problems(CfgenError(Problem("a-code", UNSEEN.strip(), "a\x9b.py:3", "\x1b", "\u202e")))
+    _, err = capsys.readouterr()
+    assert err.splitlines() == [
+        "a\\x9b.py:3: a\\x1b[2J\\x9b\\x7f\\u202e\\U000e0001 ä [a-code]",
+        "    -> \\x1b",
+        "    \\u202e",
+    ]

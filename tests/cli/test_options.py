@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cfgen.cli.layers import parse_layers
+from cfgen.cli.options import parse_layers
 from cfgen.errors import CfgenError
 
 
