@@ -284,23 +284,25 @@ def place_problems(
         hint = did_you_mean(name, COMPONENTS)
         return [Problem("unknown-component", f"no component {name!r}", hint=hint)]
     head = () if place.head is None else (place.head,)
-    numbers: tuple[tuple[str, tuple[int, ...], int | None], ...] = (
-        ("layer", (place.layer,), 1 if row.before_blocks else layers),
-        ("head", head, heads if row.by_head else 0),
-        ("neuron", place.neurons, neurons if row.by_neuron else 0),
-    )
-    return [problem for what in numbers for problem in _outside(name, *what)]
+    problems = []
+    if wrong := _outside("layer", (place.layer,), 1 if row.before_blocks else layers, name):
+        problems.append(Problem("no-such-layer", wrong[0], hint=wrong[1]))
+    if wrong := _outside("head", head, heads if row.by_head else 0, name):
+        problems.append(Problem("no-such-head", wrong[0], hint=wrong[1]))
+    if wrong := _outside("neuron", place.neurons, neurons if row.by_neuron else 0, name):
+        problems.append(Problem("no-such-neuron", wrong[0], hint=wrong[1]))
+    return problems
 
 
 def _outside(
-    component: str, what: str, chosen: Iterable[int], count: int | None
-) -> Iterable[Problem]:
-    """The problem of numbers that are not below a count, if there are any."""
+    what: str, chosen: Iterable[int], count: int | None, component: str
+) -> tuple[str, str] | None:
+    """What is wrong with some numbers, and a hint; None if all are below the count."""
     wrong = [number for number in chosen if number < 0 or (count is not None and number >= count)]
-    if wrong:
-        several = "s" * (len(wrong) > 1)
-        message = f"{component} has no {what}{several} {', '.join(map(str, wrong))}"
-        hint = f"{what}s count from 0" if count is None else f"there are {what}s 0 to {count - 1}"
-        if count in (0, 1):
-            hint = f"its {what} is 0" if count else f"{component} has no {what}s"
-        yield Problem(f"no-such-{what}", message, hint=hint)
+    if not wrong:
+        return None
+    several = "s" * (len(wrong) > 1)
+    hint = f"{what}s count from 0" if count is None else f"there are {what}s 0 to {count - 1}"
+    if count in (0, 1):
+        hint = f"its {what} is 0" if count else f"{component} has no {what}s"
+    return f"{component} has no {what}{several} {', '.join(map(str, wrong))}", hint
