@@ -4,6 +4,9 @@ BIN := .venv/bin
 # Set-up is done again only when what is installed would differ.
 STAMP := .venv/ready-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
+# Each worker begins with a half of the tests, and takes some of the other's when it is done.
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
 .PHONY: help setup demo test lint fast lock adapter bench clean
 
 help:
@@ -33,10 +36,10 @@ lint: setup
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(PYTEST)
 
 fast: setup
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slow"
+	$(PYTEST) -m "not slow"
 
 bench: setup
 	$(BIN)/python benchmarks/generate.py

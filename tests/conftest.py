@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test may ask a hub
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does; see its main()
+if "PYTEST_XDIST_WORKER" in os.environ:  # there are as many workers as cores: one thread for each
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).parents[1]
 TINY_WORDS = (
@@ -28,6 +30,12 @@ TINY_WORDS = (
     "Story first second old new red blue"
 )
 PUNCTUATION = tuple(".,:;?!'\"()-\n")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with files that have slow tests, so that no worker has a long one left at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 def tiny_tokenizer(words: Iterable[str], kind: str = "words") -> PreTrainedTokenizerFast:
@@ -129,6 +137,40 @@ def make_tiny_lm(
         )
     model.eval().requires_grad_(False)
     return LM("tiny", model, tokenizer, torch.device("cpu"), torch.float32, f"seed:{seed}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def datasets_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What ``datasets`` makes of the files that tests write does not stay in the user's cache."""
+    folder = str(tmp_path_factory.mktemp("datasets"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_DATASETS_CACHE", folder)
+        if "datasets" in sys.modules:  # which has read the variable when it was imported
+            patch.setattr("datasets.config.HF_DATASETS_CACHE", folder)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def values_elsewhere_once() -> Iterator[None]:
+    """Lint asks two processes for the values of a task: do so once for tasks of the same files."""
+    from cfgen.lint import determinism
+
+    ask, known = determinism.values_elsewhere, {}
+
+    def remember(path: Path, seed: int) -> list[dict[str, str]] | str:
+        files = [
+            (str(file.relative_to(path.parents[1])), file.read_bytes())
+            for kind in ("causal_models/*.py", "templates/*/*.jinja", "data/lexicons/*")
+            for file in sorted(path.parents[1].glob(kind))
+        ]
+        key = path.name, seed, hash(tuple(files))
+        if key not in known or isinstance(known[key], str):  # a text may name the folder
+            known[key] = ask(path, seed)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(determinism, "values_elsewhere", remember)
+        yield
 
 
 @pytest.fixture(scope="session")
