@@ -15,8 +15,8 @@ from cfgen.datasets.leakage import Leak
 from cfgen.datasets.shortcuts import Shortcut
 from cfgen.datasets.summary import SplitSummary
 from cfgen.prompts.source import FrontMatter
+from cfgen.search import Certificate, Witness
 from cfgen.tasks import load_task
-from cfgen.tasks.certificates import Certificate, Witness
 from cfgen.weights import AdapterEntry, BaseEntry, Part, Terms
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -1,7 +1,7 @@
 """Causal models: variables, mechanisms, domains, run, intervene, interchange."""
 
 from cfgen.causal.declare import as_tuples, boolean, choice, distinct, integers
-from cfgen.causal.domains import Choice, Distinct, Domain, Pools, Words
+from cfgen.causal.domains import Choice, Distinct, Domain, Pools, TooFewValues, Words
 from cfgen.causal.graph import Graph
 from cfgen.causal.model import CausalModel
 from cfgen.causal.program import Columns, Program
@@ -17,6 +17,7 @@ __all__ = [
     "Pools",
     "Program",
     "Setting",
+    "TooFewValues",
     "Words",
     "as_tuples",
     "boolean",

@@ -19,6 +19,10 @@ Pools = Mapping[str, tuple[str, ...]]
 """Name of a lexicon -> the words that are drawn from it."""
 
 
+class TooFewValues(CfgenError):
+    """Fewer values are left than have to be drawn."""
+
+
 @runtime_checkable
 class Domain(Protocol):
     """What every domain can do. Domains are frozen records; nobody subclasses this."""
@@ -27,7 +31,7 @@ class Domain(Protocol):
         """Draw one value uniformly from those that have (as an element) nothing in ``avoid``.
 
         Raises:
-            CfgenError: If there is no such value.
+            TooFewValues: If there is no such value.
         """
 
     def __iter__(self) -> Iterator[Any]:
@@ -205,7 +209,7 @@ def _draw(
     if count < size + len(avoid):
         left = sum(value not in avoid for value in values)
         if left < size:
-            raise CfgenError(
+            raise TooFewValues(
                 Problem(
                     "too-few-values",
                     f"{size} new values are needed, but only {left} of {count} are left "

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cfgen.cli.options import Json, TaskName, Templates
-from cfgen.cli.output import FINDINGS, results, write_json
+from cfgen.cli.output import FINDINGS, show, write_json
 from cfgen.errors import CfgenError, Problem
 
 if TYPE_CHECKING:
-    from cfgen.counterfactuals.evaluate import Question
-    from cfgen.counterfactuals.search import Search, Wanted
+    from cfgen.search import Comparison, DesignRequest
 
 
 def design(
@@ -54,13 +52,10 @@ def design(
     Shares are exact: every pair of inputs is looked at, up to the names of interchangeable words.
     Where there are too many for that, pairs are drawn at random, and shares have an interval.
     """
-    from cfgen.counterfactuals.draws import TooManyCases
-    from cfgen.counterfactuals.options import TooManyOptions
-    from cfgen.counterfactuals.search import Wanted, describe, search
     from cfgen.datasets.power import plan_power
     from cfgen.report.design import design_record, design_view
+    from cfgen.search import DesignRequest, TooManyCases, comparison_of, search
     from cfgen.tasks import load_task
-    from cfgen.tasks.questions import question_of
 
     needed = plan_power(iia, 0.5, power=power).pairs
     if not 0 < share <= 1:
@@ -68,39 +63,35 @@ def design(
         raise CfgenError(Problem("bad-share", message, hint="give one above 0 and up to 1"))
     decisive, separates = requirements(require or [])
     loaded = load_task(task)
-    question = question_of(loaded, template or ())
-    wanted = Wanted(
+    comparison = comparison_of(loaded, template or ())
+    request = DesignRequest(
         tuple(target or ()), tuple(against or ()), max_edits, share, decisive, separates, top
     )
     try:
-        found = search(question, wanted)
-    except (TooManyCases, TooManyOptions, CfgenError) as error:
-        if isinstance(error, CfgenError) and error.problems[0].code != "not-enumerable":
-            raise
-        _estimated(question, wanted, json)
+        result = search(comparison, request, loaded.designs.values())
+    except TooManyCases:
+        _sampled(comparison, request, json)
         return
-    declared = [describe(question, found.goal, d, share) for d in loaded.designs.values()]
-    plan = pairs_needed(found, needed)
+    plan = result.pairs_needed(needed)
     if json:
-        write_json(design_record(question, found, declared, plan))
+        write_json(design_record(result, plan))
     else:
-        view = design_view(question, found, declared, plan, share)
-        results().print(view, soft_wrap=True)
-    if not found.found:
+        show(design_view(result, plan, share), wrap=False)
+    if not result.best:
         raise typer.Exit(FINDINGS)
 
 
-def _estimated(question: Question, wanted: Wanted, json: bool) -> None:
+def _sampled(comparison: Comparison, request: DesignRequest, json: bool) -> None:
     """Search on pairs drawn at random."""
-    from cfgen.counterfactuals.sampled import sampled_search
-    from cfgen.report.design_sampled import sampled_record, sampled_text
+    from cfgen.report.design import sampled_record, sampled_view
+    from cfgen.search import sampled_search
 
-    found = sampled_search(question, wanted)
+    result = sampled_search(comparison, request)
     if json:
-        write_json(sampled_record(found))
+        write_json(sampled_record(result))
     else:
-        results().print(sampled_text(found), soft_wrap=True, markup=False)
-    if not found.found:
+        show(sampled_view(result), wrap=False)
+    if not result.best:
         raise typer.Exit(FINDINGS)
 
 
@@ -124,20 +115,3 @@ def requirements(given: list[str]) -> tuple[bool, tuple[tuple[str, str], ...]]:
     if problems:
         raise CfgenError(problems)
     return decisive, tuple(couples)
-
-
-def pairs_needed(found: Search, needed: int) -> dict[str, int]:
-    """Design of the smallest set -> pairs, so that enough of them separate each of its couples.
-
-    Each couple needs ``needed`` pairs on which the two predict different outputs, and only a share
-    of a design's pairs are such. A couple that several designs separate counts for the first one
-    that does so most often.
-    """
-    plan = {item.judged.design.name: 0 for item in found.cover}
-    for couple in found.goal.required:
-        shares = [(item.separates.get(couple, 0), item) for item in found.cover]
-        most, item = max(shares, key=lambda pair: pair[0], default=(0, None))
-        if item is not None and most:
-            name = item.judged.design.name
-            plan[name] = max(plan[name], math.ceil(needed / most))
-    return plan

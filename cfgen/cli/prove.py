@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cfgen.cli.options import Json, Templates
-from cfgen.cli.output import FINDINGS, messages, results, write_json
+from cfgen.cli.output import FINDINGS, remark, show, write_json
 from cfgen.errors import CfgenError, Problem
 
 
@@ -42,9 +42,9 @@ def prove(
 
     If there are too many pairs for that, the answer is that it is undecided (exit code 1).
     """
-    from cfgen.report.proof import proof_text
+    from cfgen.report.proof import proof_view
+    from cfgen.search import prove as decide
     from cfgen.tasks import load_task
-    from cfgen.tasks.proving import prove as decide
 
     if check:
         _check(check, task, json)
@@ -60,7 +60,7 @@ def prove(
     if json:
         write_json(found.model_dump(mode="json"))
     else:
-        results().print(proof_text(found), soft_wrap=True, markup=False)
+        show(proof_view(found), wrap=False)
     if found.answer == "undecided":
         raise typer.Exit(FINDINGS)
 
@@ -71,10 +71,9 @@ def _check(path: Path, task: str | None, json: bool) -> None:
     Loading a task runs its file, so which one it is comes from the user and never from the
     certificate, which somebody else may have written.
     """
-    from cfgen.report.proof import proof_text
+    from cfgen.report.proof import proof_view
+    from cfgen.search import read_certificate, recheck
     from cfgen.tasks import load_task
-    from cfgen.tasks.certificates import read_certificate
-    from cfgen.tasks.rechecking import recheck
 
     certificate = read_certificate(path)
     if task is None:
@@ -85,11 +84,9 @@ def _check(path: Path, task: str | None, json: bool) -> None:
     if json:
         write_json({"holds": not wrong, "problems": wrong})
     elif not wrong:
-        results().print(proof_text(certificate), soft_wrap=True, markup=False)
-        results().print("The certificate holds: checked anew, from the task as it is now.")
+        show(proof_view(certificate), wrap=False)
+        show("The certificate holds: checked anew, from the task as it is now.")
     if wrong:
         for text in wrong:
-            messages().print(
-                f"The certificate does not hold: {text}.", soft_wrap=True, markup=False
-            )
+            remark(f"The certificate does not hold: {text}.")
         raise typer.Exit(FINDINGS)

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Any
 
-from rich.console import Group, RenderableType
-from rich.text import Text
-
-from cfgen.counterfactuals import Design
-from cfgen.counterfactuals.evaluate import Question
-from cfgen.counterfactuals.goals import Two
-from cfgen.counterfactuals.search import Found, Search
-from cfgen.report.design_example import example_of, example_words
-from cfgen.report.style import heading
+from cfgen.counterfactuals import ALL, NONE, Design
+from cfgen.documents import Block, CodeBlock, Document, Heading, Item, Paragraph, Phrase
+from cfgen.search import Assessment, SampledResult, SearchResult, example_of
 
 SHORT = 6
 """Couples of hypotheses up to which all are named."""
@@ -22,36 +16,32 @@ Plan = Mapping[str, int]
 """Name of a design -> pairs that are needed."""
 
 
-def design_view(
-    question: Question, result: Search, declared: Sequence[Found], plan: Plan, share: float
-) -> RenderableType:
+def design_view(result: SearchResult, plan: Plan, share: float) -> Document:
     """Everything that a search found, from top to bottom."""
-    goal = result.goal
-    parts: list[RenderableType] = [Text(_summary(result))]
-    groups = [group for group in goal.classes if len(group) > 1]
+    blocks: list[Block] = [Paragraph(_summary(result))]
+    groups = [group for group in result.goal.classes if len(group) > 1]
     if groups:
-        parts.append(heading("One and the same for every pair of inputs (see cfgen prove)"))
-        parts += [Text("  " + " = ".join(group)) for group in groups]
-    parts.append(heading("Best designs"))
-    if not result.found:
-        parts.append(Text("  none does what is required"))
-    for number, found in enumerate(result.found, start=1):
-        parts += [_found_view(question, result, found, f"{number}.")]
-    if declared:
-        parts.append(heading("The task's own designs, by the same measure"))
-        parts += _declared_lines(result, declared)
-    parts += _cover_view(result, plan, share)
-    return Group(*parts)
+        blocks.append(Heading("One and the same for every pair of inputs (see cfgen prove)"))
+        blocks += [Paragraph("  " + " = ".join(group)) for group in groups]
+    blocks.append(Heading("Best designs"))
+    if not result.best:
+        blocks.append(Paragraph("  none does what is required"))
+    blocks += [_best(result, found, number) for number, found in enumerate(result.best, start=1)]
+    if result.declared:
+        blocks.append(Heading("The task's own designs, by the same measure"))
+        blocks += _declared(result)
+    return Document((*blocks, *_cover(result, plan, share)))
 
 
-def _summary(result: Search) -> str:
-    goal, symmetry = result.goal, result.settled.symmetry
-    cases = len(result.settled.columns.outputs)
+def _summary(result: SearchResult) -> str:
+    goal, symmetry = result.goal, result.table.symmetry
+    cases = len(result.table.cases.before)
     text = f"{_counted(result.compositions, 'composition')} of edits, judged over all of "
     text += _counted(cases, "case")
-    if symmetry.reduced:
-        text += f" (pairs up to the names of interchangeable words: {', '.join(symmetry.reduced)})"
-    for pool, reason in symmetry.kept.items():
+    if symmetry.interchangeable:
+        pools = ", ".join(symmetry.interchangeable)
+        text += f" (pairs up to the names of interchangeable words: {pools})"
+    for pool, reason in symmetry.told_apart.items():
         text += f"\nWords of {pool} are told apart: {reason}."
     if result.left_out:
         text += f"\nNot tried, or they would be too many: {result.left_out}."
@@ -63,83 +53,106 @@ def _summary(result: Search) -> str:
     return text
 
 
-def _found_view(question: Question, result: Search, found: Found, title: str) -> RenderableType:
-    design, changed = found.judged.design, found.changed
+def _best(result: SearchResult, found: Assessment, number: int) -> Item:
+    changed = found.changed
     decisive = share_text(found.decisive)
     if not found.decisive:
         decisive += f" (at most {_answers(result, found)} different answers at once)"
-    lines = [
-        f"{title} decisive: {decisive}; separates "
-        f"{len(asked(result, found))} of {len(result.goal.required)}; "
+    title = (
+        f"{number}. decisive: {decisive}; separates "
+        f"{len(result.asked(found))} of {len(result.goal.required)}; "
         f"changes {len(changed)} input{'s' * (len(changed) != 1)}"
         + (f"; {found.alike:,} others do the same" if found.alike else "")
-    ]
-    lines += [f"   {line}" for line in code_lines(design)]
-    example = example_of(question, result.goal, found.judged)
-    if example:
-        lines += [f"   {line}" for line in example_words(example)]
-    return Text("\n".join(lines))
+    )
+    example = example_of(result.goal, found)
+    words = example_words(example) if example else []
+    return Item(title, (_code(found.design), *map(Paragraph, words)), indent=3)
 
 
-def _declared_lines(result: Search, declared: Sequence[Found]) -> Iterable[Text]:
+def _declared(result: SearchResult) -> Iterable[Paragraph]:
     most = len(result.goal.required)
-    width = max(len(found.judged.design.name) for found in declared)
-    for found in declared:
+    width = max(len(found.design.name) for found in result.declared)
+    for found in result.declared:
         line = f"decisive: {share_text(found.decisive)}; separates "
-        line += f"{len(asked(result, found))} of {most}"
+        line += f"{len(result.asked(found))} of {most}"
         if most <= SHORT and (reason := why(result, found)):
             line += f": {reason}"
-        yield Text(f"  {found.judged.design.name:{width}}  {line}")
+        yield Paragraph(f"  {found.design.name:{width}}  {line}")
 
 
-def _cover_view(result: Search, plan: Plan, share: float) -> list[RenderableType]:
+def _cover(result: SearchResult, plan: Plan, share: float) -> list[Block]:
     """The smallest set of designs, with the number of pairs of each."""
     if not result.goal.required:
         return []
     often = "in every pair" if share == 1 else f"in at least {share:.0%} of the pairs"
-    parts: list[RenderableType] = [heading(f"The fewest designs that separate all, {often}")]
-    shown = {tuple(code_lines(f.judged.design)): n for n, f in enumerate(result.found, start=1)}
+    blocks: list[Block] = [Heading(f"The fewest designs that separate all, {often}")]
+    shown = {tuple(code_lines(each.design)): n for n, each in enumerate(result.best, start=1)}
     for found in result.cover:
-        design = found.judged.design
-        lines = code_lines(design)
-        known = shown.get(tuple(lines))
-        separated = len(asked(result, found))
-        text = f"  {plan.get(design.name, 0):,} pairs, which separate {separated} of "
-        text += f"{len(result.goal.required)}"
-        text += f": design {known}" if known else "".join(f"\n   {line}" for line in lines)
-        parts.append(Text(text))
+        known = shown.get(tuple(code_lines(found.design)))
+        text = f"  {plan.get(found.design.name, 0):,} pairs, which separate "
+        text += f"{len(result.asked(found))} of {len(result.goal.required)}"
+        if known:
+            blocks.append(Paragraph(f"{text}: design {known}"))
+        else:
+            blocks.append(Item(text, (_code(found.design),), indent=3))
     if result.apart:
         couples = [f"{one} / {other}" for one, other in result.apart]
-        parts.append(
-            Text(f"  No composition separates so often: {_first(couples, SHORT)}.", "yellow")
+        text = f"  No composition separates so often: {_first(couples, SHORT)}."
+        blocks.append(Paragraph(Phrase(text, ("caution",))))
+    return blocks
+
+
+def sampled_view(result: SampledResult) -> Document:
+    """The designs found on pairs drawn at random, with intervals."""
+    goal = result.goal
+    blocks: list[Block] = [
+        Paragraph(
+            "There are too many pairs of inputs to look at all of them: pairs were drawn at random."
+        ),
+        Paragraph(
+            f"{result.compositions:,} compositions of edits looked at; there may be better ones."
+        ),
+    ]
+    groups = [group for group in goal.classes if len(group) > 1]
+    if groups:
+        blocks.append(Paragraph("Never told apart by the pairs drawn, which proves nothing:"))
+        blocks += [Paragraph("  " + " = ".join(group)) for group in groups]
+    if not result.best:
+        blocks.append(Paragraph("No design found does what is required."))
+    for number, found in enumerate(result.best, start=1):
+        share = found.decisive / found.pairs
+        separated = sum(couple in goal.required for couple in found.separates)
+        title = (
+            f"{number}. decisive: {share:.3f} of {found.pairs:,} pairs "
+            f"(95 % {found.low:.3f} to {found.high:.3f}); separates {separated} of "
+            f"{len(goal.required)}; changes {', '.join(found.changed) or 'nothing'}"
         )
-    return parts
+        blocks.append(Item(title, (_code(found.design),), indent=3))
+    return Document(tuple(blocks))
 
 
-def _answers(result: Search, found: Found) -> int:
+# In words.
+
+
+def _answers(result: SearchResult, found: Assessment) -> int:
     """The most different outputs in one case, of what is to be told apart."""
-    judged = found.judged
+    table = found.shares.table
     names = {name for couple in result.goal.required for name in couple}
-    columns = [judged.labels.index(name) for name in names]
-    rows = judged.columns.outputs[:, columns].tolist()
-    return max((len(set(row)) for row, chance in zip(rows, judged.chances, strict=True) if chance))
+    rows = zip(*(table.column(name).tolist() for name in names), strict=True)
+    chances = found.shares.chances
+    return max((len(set(row)) for row, chance in zip(rows, chances, strict=True) if chance))
 
 
-def asked(result: Search, found: Found) -> dict[Two, Fraction]:
-    """What a design separates, of what is to be told apart."""
-    return {c: share for c, share in found.separates.items() if c in result.goal.required}
-
-
-def why(result: Search, found: Found) -> str:
+def why(result: SearchResult, found: Assessment) -> str:
     """Why a design is never decisive, if so."""
     if found.decisive:
         return ""
     never = [
         f"{other} predicts what {one} predicts"
         for one, other in result.goal.required
-        if not found.judged.differ(one, other)
+        if not found.shares.differ(one, other)
     ]
-    cases = found.judged.cases
+    cases = found.shares.cases
     where = f"in all {_counted(cases, 'case')}" if cases != 1 else "in its only case"
     return f"{_first(never, 3)}, {where}" if never else "some always coincide"
 
@@ -152,6 +165,10 @@ def share_text(share: Fraction) -> str:
     return f"{exact}{float(share):.3f} of pairs"
 
 
+def _code(design: Design) -> CodeBlock:
+    return CodeBlock("\n".join(code_lines(design)), "python")
+
+
 def code_lines(design: Design) -> list[str]:
     """The edits as they stand in a task file."""
     lines = []
@@ -161,47 +178,40 @@ def code_lines(design: Design) -> list[str]:
     return lines
 
 
-def design_record(
-    question: Question, result: Search, declared: Sequence[Found], plan: Plan
-) -> dict[str, Any]:
-    """The same for JSON; shares as numbers and as exact fractions."""
-    goal, symmetry = result.goal, result.settled.symmetry
-    return {
-        "exact": True,
-        "cases": len(result.settled.columns.outputs),
-        "compositions": result.compositions,
-        "not_tried": result.left_out,
-        "interchangeable": dict(symmetry.reduced),
-        "told_apart": dict(symmetry.kept),
-        "classes": [list(group) for group in goal.classes],
-        "required": [list(couple) for couple in goal.required],
-        "coinciding": [list(couple) for couple in goal.coinciding],
-        "found": [_record(question, result, found) for found in result.found],
-        "declared": [_record(question, result, found) for found in declared],
-        "cover": [
-            {**_record(question, result, f), "pairs": plan.get(f.judged.design.name)}
-            for f in result.cover
-        ],
-        "never_separated": [list(couple) for couple in result.apart],
+def example_words(example: Mapping[str, Any]) -> list[str]:
+    """The example as sentences."""
+    first, second = example["original"], example["counterfactual"]
+    changed = {name: value for name, value in second.items() if value != first[name]}
+    said, kinds = example["predictions"], example["kinds"]
+    groups: dict[tuple[str, str], list[str]] = {}
+    for name, text in said.items():
+        if name not in (NONE, ALL):
+            groups.setdefault((_answer(text), kinds[name]), []).append(name)
+    endings = {
+        "original": "as if nothing were swapped",
+        "counterfactual": "the counterfactual's answer",
+        "third": "a third answer",
     }
+    return [
+        f"Original: {_values(first)}. Answer: {_answer(said[NONE])}.",
+        f"Counterfactual: the same, but {_values(changed) or 'for nothing'}. "
+        f"Answer: {_answer(said[ALL])}.",
+        *(
+            f"Swapping {' or '.join(names)} gives {text}, {endings[kind]}."
+            for (text, kind), names in groups.items()
+        ),
+    ]
 
 
-def _record(question: Question, result: Search, found: Found) -> dict[str, Any]:
-    design = found.judged.design
-    example = example_of(question, result.goal, found.judged)
-    return {
-        "name": design.name,
-        "original": [edit.code for edit in design.original],
-        "counterfactual": [edit.code for edit in design.counterfactual],
-        "decisive": float(found.decisive),
-        "decisive_exact": str(found.decisive),
-        "separates": [[*couple, float(share)] for couple, share in found.separates.items()],
-        "changed": list(found.changed),
-        "cases": found.judged.cases,
-        "alike": found.alike,
-        "example": example,
-        "why_not": why(result, found),
-    }
+def _values(inputs: Mapping[str, Any]) -> str:
+    return "; ".join(
+        f"{name} {', '.join(map(str, value)) if isinstance(value, tuple) else value}"
+        for name, value in inputs.items()
+    )
+
+
+def _answer(text: str | None) -> str:
+    return "(none)" if text is None else text
 
 
 def _counted(n: int, what: str) -> str:
@@ -212,3 +222,73 @@ def _first(items: Iterable[str], most: int) -> str:
     listed = list(items)
     rest = f" and {len(listed) - most} more" if len(listed) > most else ""
     return ", ".join(listed[:most]) + rest
+
+
+# As plain values for JSON.
+
+
+def design_record(result: SearchResult, plan: Plan) -> dict[str, Any]:
+    """What a search found; shares as numbers and as exact fractions."""
+    goal, symmetry = result.goal, result.table.symmetry
+    return {
+        "exact": True,
+        "cases": len(result.table.cases.before),
+        "compositions": result.compositions,
+        "not_tried": result.left_out,
+        "interchangeable": dict(symmetry.interchangeable),
+        "told_apart": dict(symmetry.told_apart),
+        "classes": [list(group) for group in goal.classes],
+        "required": [list(couple) for couple in goal.required],
+        "coinciding": [list(couple) for couple in goal.coinciding],
+        "found": [_record(result, found) for found in result.best],
+        "declared": [_record(result, found) for found in result.declared],
+        "cover": [
+            {**_record(result, found), "pairs": plan.get(found.design.name)}
+            for found in result.cover
+        ],
+        "never_separated": [list(couple) for couple in result.apart],
+    }
+
+
+def _record(result: SearchResult, found: Assessment) -> dict[str, Any]:
+    return {
+        **_design_record(found.design),
+        "decisive": float(found.decisive),
+        "decisive_exact": str(found.decisive),
+        "separates": [[*couple, float(share)] for couple, share in found.separates.items()],
+        "changed": list(found.changed),
+        "cases": found.shares.cases,
+        "alike": found.alike,
+        "example": example_of(result.goal, found),
+        "why_not": why(result, found),
+    }
+
+
+def sampled_record(result: SampledResult) -> dict[str, Any]:
+    """What a search on pairs drawn at random found."""
+    return {
+        "exact": False,
+        "compositions": result.compositions,
+        "classes": [list(group) for group in result.goal.classes],
+        "required": [list(couple) for couple in result.goal.required],
+        "found": [
+            {
+                **_design_record(found.design),
+                "pairs": found.pairs,
+                "decisive": found.decisive / found.pairs,
+                "low": found.low,
+                "high": found.high,
+                "separates": [[*couple, share] for couple, share in found.separates.items()],
+                "changed": list(found.changed),
+            }
+            for found in result.best
+        ],
+    }
+
+
+def _design_record(design: Design) -> dict[str, Any]:
+    return {
+        "name": design.name,
+        "original": [edit.code for edit in design.original],
+        "counterfactual": [edit.code for edit in design.counterfactual],
+    }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from cfgen.tasks.certificates import Certificate
+from cfgen.documents import Document, Paragraph
+from cfgen.search import Certificate
 
 
-def proof_text(certificate: Certificate) -> str:
+def proof_view(certificate: Certificate) -> Document:
     """What a certificate says, what it rests on, and the pair if there is one."""
     one, other = certificate.hypotheses
     under = f"under design {certificate.design}" if certificate.design else "for any pair of inputs"
@@ -34,7 +35,7 @@ def proof_text(certificate: Certificate) -> str:
         text.append(f"Left out, since they only change the wording: {_shown(certificate.wording)}.")
     text.append(f"Checked: {'; '.join(certificate.checked)}.")
     text.append(f"Assumed: {'; '.join(certificate.assumed)}.")
-    return "\n".join(text)
+    return Document(tuple(map(Paragraph, text)))
 
 
 def _cases(certificate: Certificate) -> str:

@@ -9,14 +9,12 @@ import pytest
 
 from cfgen import CausalModel, CfgenError, Hypothesis, choice, distinct, integers
 from cfgen.causal import Domain, Words
-from cfgen.counterfactuals.evaluate import Question
-from cfgen.counterfactuals.factors import combined, factors_of
-from cfgen.counterfactuals.symmetry import Settled, settle
+from cfgen.search import CaseTable, Comparison, case_table
 
 COLOURS = Words("colours", ("red", "green", "blue", "pink", "grey"))
 
 
-def settled(mechanism: Callable[..., Any], **more: Domain) -> Settled:
+def settled(mechanism: Callable[..., Any], **more: Domain) -> CaseTable:
     """All pairs of a model of two colours, an index and one mechanism of these."""
     model = CausalModel("drawn", output="out")
     for name, domain in {"pair": distinct(COLOURS, 2), "index": integers(0, 1), **more}.items():
@@ -31,16 +29,15 @@ def settled(mechanism: Callable[..., Any], **more: Domain) -> Settled:
         return middle
 
     hypotheses = (Hypothesis("middle", interchange=["middle"]),)
-    question = Question(model.program, hypotheses, model.domains)
-    names = question.names
-    return settle(question, names, lambda atoms: combined(factors_of(atoms, names), names))
+    comparison = Comparison(model.program, hypotheses, model.domains)
+    return case_table(comparison)
 
 
 def test_words_that_are_only_compared_and_passed_on_are_interchangeable() -> None:
     found = settled(lambda pair, index: pair[index] if pair[0] != pair[1] else None)
-    assert found.symmetry.reduced == {"colours": 5}
-    assert (found.symmetry.kept, found.symmetry.alone) == ({}, ())
-    assert len(found.columns.outputs) == 7 * 4
+    assert found.symmetry.interchangeable == {"colours": 5}
+    assert (found.symmetry.told_apart, found.symmetry.alone) == ({}, ())
+    assert len(found.predictions.outputs) == 7 * 4
     assert found.symmetry.runs > 0
     assert found.symmetry.trials == 100
 
@@ -58,9 +55,9 @@ LOOKING = {
 @pytest.mark.parametrize("mechanism", LOOKING.values(), ids=LOOKING)
 def test_looking_into_words_is_noticed(mechanism: Callable[..., Any]) -> None:
     found = settled(mechanism)
-    assert found.symmetry.reduced == {}
-    assert list(found.symmetry.kept) == ["colours"]
-    assert len(found.columns.outputs) == 20 * 20 * 4
+    assert found.symmetry.interchangeable == {}
+    assert list(found.symmetry.told_apart) == ["colours"]
+    assert len(found.predictions.outputs) == 20 * 20 * 4
 
 
 def swallowing(pair: tuple[str, ...], index: int) -> int:
@@ -71,13 +68,13 @@ def swallowing(pair: tuple[str, ...], index: int) -> int:
 
 
 def test_looking_is_noticed_where_the_mechanism_swallows_what_is_raised() -> None:
-    assert list(settled(swallowing).symmetry.kept) == ["colours"]
+    assert list(settled(swallowing).symmetry.told_apart) == ["colours"]
 
 
 def test_a_word_that_is_named_stands_for_itself() -> None:
     found = settled(lambda pair, index: pair[index] == "blue")
     assert found.symmetry.alone == ("blue",)
-    assert found.symmetry.reduced == {"colours": 4}
+    assert found.symmetry.interchangeable == {"colours": 4}
 
 
 TABLE = {"red": "warm", "pink": "warm"}
@@ -86,12 +83,12 @@ TABLE = {"red": "warm", "pink": "warm"}
 def test_words_of_a_table_stand_for_themselves() -> None:
     found = settled(lambda pair, index: TABLE.get(pair[index], "cold"))
     assert set(found.symmetry.alone) == {"red", "pink"}
-    assert found.symmetry.reduced == {"colours": 3}
+    assert found.symmetry.interchangeable == {"colours": 3}
 
 
 def test_a_dictionary_made_of_the_words_themselves_is_no_table() -> None:
     found = settled(lambda pair, index: dict(zip(pair, pair[::-1], strict=True))[pair[index]])
-    assert found.symmetry.reduced == {"colours": 5}
+    assert found.symmetry.interchangeable == {"colours": 5}
 
 
 def test_an_output_that_happens_to_be_a_word_stands_for_itself() -> None:
@@ -102,12 +99,14 @@ def test_an_output_that_happens_to_be_a_word_stands_for_itself() -> None:
 def test_values_of_a_choice_that_are_words_stand_for_themselves() -> None:
     found = settled(lambda pair, index: pair[index], mode=choice(["red", "dark"]))
     assert found.names == ("pair", "index")  # the choice does not matter
-    assert found.symmetry.reduced == {"colours": 5}
+    assert found.symmetry.interchangeable == {"colours": 5}
 
 
 def test_an_order_that_depends_on_hashes_is_noticed() -> None:
     found = settled(lambda pair, index: next(iter(set(pair))))
-    assert found.symmetry.kept == {"colours": "a variable does not follow when words trade places"}
+    assert found.symmetry.told_apart == {
+        "colours": "a variable does not follow when words trade places"
+    }
 
 
 def test_a_mechanism_that_fails_on_plain_words_fails() -> None:
@@ -117,5 +116,5 @@ def test_a_mechanism_that_fails_on_plain_words_fails() -> None:
 
 def test_a_mechanism_that_fails_on_opaque_words_alone_is_run_on_plain_ones() -> None:
     found = settled(lambda pair, index: {str: 1}[type(pair[index])])
-    assert list(found.symmetry.kept) == ["colours"]
-    assert set(found.columns.texts) == {"1"}
+    assert list(found.symmetry.told_apart) == ["colours"]
+    assert set(found.predictions.texts) == {"1"}

@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cfgen.counterfactuals.cover import cover_exactly
+from cfgen.search.exact import cover_exactly
 
 PARTS = st.lists(
     st.frozensets(st.tuples(st.just("a"), st.sampled_from("abcdefg")), min_size=1, max_size=4),

@@ -9,12 +9,15 @@ import pytest
 
 from cfgen import CfgenError, generate, load_task
 from cfgen.counterfactuals import edits
-from cfgen.counterfactuals.judging import judge
-from cfgen.counterfactuals.search import Wanted, search
+from cfgen.search import (
+    DesignRequest,
+    comparison_of,
+    design_shares,
+    prove,
+    recheck,
+    search,
+)
 from cfgen.tasks import Task
-from cfgen.tasks.proving import prove
-from cfgen.tasks.questions import question_of
-from cfgen.tasks.rechecking import recheck
 
 TASK = '''
 """Queue: the first of three words is called."""
@@ -112,8 +115,8 @@ def test_pairs_are_made_with_it(task: Task, balance: bool) -> None:
 
 
 def test_all_that_it_can_draw_is_enumerated(task: Task) -> None:
-    question = question_of(task)
-    assert judge(question, task.designs["next"]).differ("called", "none") == 1
+    comparison = comparison_of(task)
+    assert design_shares(comparison, task.designs["next"]).differ("called", "none") == 1
     proof = prove(task, "called", "all", design="next")
     assert (proof.answer, proof.cases, proof.pairs) == ("same", 1, 24 * 23 * 22 * 21)
     assert recheck(proof, task) == []
@@ -125,15 +128,15 @@ def test_a_search_tries_it(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     [edit] = task.designs["next"].counterfactual
     operations = (*edits.OPERATIONS[:-2], type(edit), *edits.OPERATIONS[-2:])
     monkeypatch.setattr(edits, "OPERATIONS", operations)
-    found = search(question_of(task), Wanted(top=20))
-    tried = [each.judged.design for each in found.found]
-    assert any(edit in design.counterfactual for design in tried) or found.found[0].alike
+    found = search(comparison_of(task), DesignRequest(top=20))
+    tried = [each.design for each in found.best]
+    assert any(edit in design.counterfactual for design in tried) or found.best[0].alike
     assert found.compositions > search_without(task, monkeypatch)
 
 
 def search_without(task: Task, monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.undo()
-    return search(question_of(task), Wanted()).compositions
+    return search(comparison_of(task), DesignRequest()).compositions
 
 
 def test_its_draws_are_as_random_as_it_says(task: Task) -> None:

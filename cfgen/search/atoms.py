@@ -1,4 +1,8 @@
-"""Kinds of values, and atoms: the values of one kind are interchangeable, and an atom is one."""
+"""Kinds of values, and atoms: the values of one kind are interchangeable, and an atom is one.
+
+An atom is a value of which only two things are known: its kind, and which other atoms it equals.
+Inputs made of atoms stand for all inputs that have the same equalities among their words.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,13 @@ MOST_VALUES = 2_000
 """Values of an input that are told apart at most; beyond that it cannot be enumerated."""
 
 
+class TooManyCases(CfgenError):
+    """There are too many cases, or too many designs, to look at all of them."""
+
+    def __init__(self, what: str = "there are too many pairs of inputs to look at all") -> None:
+        super().__init__(Problem("not-enumerable", what, hint="give the inputs smaller domains"))
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """Values that are in the same inputs' domains and are not told apart otherwise.
@@ -27,12 +38,12 @@ class Kind:
     Attributes:
         values: The values.
         pools: Indices of the sets of values that all of these belong to.
-        reduced: Whether they are interchangeable; if not, there is only one.
+        interchangeable: Whether there may be several; if not, the value stands for itself.
     """
 
     values: tuple[Any, ...]
     pools: frozenset[int]
-    reduced: bool
+    interchangeable: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +103,13 @@ def pools_of(domains: Mapping[str, Domain]) -> list[tuple[Key, ...]]:
     """The different sets of values that inputs draw from.
 
     Raises:
-        CfgenError: If one is too large to be enumerated.
+        TooManyCases: If one is too large to be enumerated.
     """
     found: dict[tuple[Key, ...], None] = {}
     for name, domain in domains.items():
         values, _ = elements_of(domain)
         if isinstance(values, range) and values[-1] - values[0] >= MOST_VALUES:
-            message = f"input {name!r} has too many values to be enumerated"
-            raise CfgenError(Problem("not-enumerable", message, hint="give it a smaller domain"))
+            raise TooManyCases(f"input {name!r} has too many values to be enumerated")
         found.setdefault(pool_of(domain))
     return list(found)
 
@@ -115,7 +125,7 @@ def make_atoms(
         whole: Indices (in :func:`pools_of`) of sets all of whose values stand for themselves.
 
     Raises:
-        CfgenError: If an input has too many values.
+        TooManyCases: If an input has too many values.
     """
     pools = pools_of(domains)
     words = [True] * len(pools)
@@ -146,22 +156,3 @@ def make_atoms(
         for index in range(len(pools))
     )
     return Atoms(domains, kinds, drawn_from, kinds_in, tuple(map(len, pools)), by_key)
-
-
-def canonical(atoms: Atoms, states: tuple[State, ...]) -> tuple[State, ...]:
-    """The same states with the atoms of every kind numbered in order of their first mention."""
-    names: dict[Atom, Atom] = {}
-    used: dict[int, int] = {}
-    renamed = []
-    for state in states:
-        values = []
-        for value in state:
-            for atom in value:
-                if atom not in names:
-                    kind = atom[0]
-                    number = used.get(kind, 0)
-                    used[kind] = number + 1
-                    names[atom] = (kind, number)
-            values.append(tuple([names[atom] for atom in value]))
-        renamed.append(tuple(values))
-    return tuple(renamed)

@@ -11,15 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cfgen.counterfactuals.designs import Design, draw_inputs
+from cfgen.causal import TooFewValues
+from cfgen.counterfactuals import Design, Predictor, draw_inputs, output_text
 from cfgen.counterfactuals.edits import tried_on_counterfactual, tried_on_original
-from cfgen.counterfactuals.evaluate import Columns, Question
-from cfgen.counterfactuals.goals import Goal, Two, make_goal
 from cfgen.counterfactuals.operation import Steps
-from cfgen.counterfactuals.options import PALETTES, copy_links
-from cfgen.counterfactuals.predictions import Predictor
-from cfgen.counterfactuals.search import Wanted
-from cfgen.errors import CfgenError
+from cfgen.search.comparison import Comparison
+from cfgen.search.goals import DesignRequest, Goal, Two, goal_of
+from cfgen.search.grid import PALETTES, copy_links
+from cfgen.search.predictions import Predictions
 from cfgen.stats import rate
 
 SCREENED, JUDGED, BEAM = 60, 2_000, 10
@@ -51,37 +50,36 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
-class SampledSearch:
+class SampledResult:
     """Result of a search on pairs drawn at random.
 
     Attributes:
         goal: What was to be told apart; its classes never differed in the pairs drawn.
-        found: The best designs, best first.
+        best: The best designs, best first.
         compositions: How many were looked at.
     """
 
     goal: Goal
-    found: tuple[Estimate, ...]
+    best: tuple[Estimate, ...]
     compositions: int
 
 
-def sampled_search(question: Question, wanted: Wanted) -> SampledSearch:
+def sampled_search(comparison: Comparison, request: DesignRequest) -> SampledResult:
     """Search by adding one edit after the other to the best designs so far.
 
     Raises:
         CfgenError: If there is no such hypothesis, or a mechanism fails.
     """
-    drawn = Design("any", ()), Design("other", ())
-    columns = _columns(question, drawn, JUDGED)
-    goal = make_goal(question.labels, columns, wanted.targets, wanted.against, wanted.named)
+    everything = _drawn(comparison, (Design("any", ()), Design("other", ())), JUDGED)
+    goal = goal_of(comparison.labels, everything, request)
     known: dict[tuple[Steps, Steps], Estimate] = {}
     beam: list[tuple[Steps, Steps]] = [((), ())]
-    for _ in range(wanted.max_edits + 2):
+    for _ in range(request.max_edits + 2):
         for original, counterfactual in beam:
-            for steps in _extended(question, original, counterfactual, wanted.max_edits):
+            for steps in _extended(comparison, original, counterfactual, request.max_edits):
                 if steps not in known:
                     design = Design("", original=steps[0], counterfactual=steps[1])
-                    made = estimate(question, goal, design, wanted, SCREENED)
+                    made = estimate(comparison, goal, design, request, SCREENED)
                     if made is not None:
                         known[steps] = made
         ranked = sorted(known, key=lambda steps: _rank(goal, known[steps]), reverse=True)
@@ -89,29 +87,27 @@ def sampled_search(question: Question, wanted: Wanted) -> SampledSearch:
             break
         beam = ranked[:BEAM]
     found = []
-    for number, (original, counterfactual) in enumerate(ranked[: 2 * wanted.top], start=1):
+    for number, (original, counterfactual) in enumerate(ranked[: 2 * request.top], start=1):
         design = Design(f"found_{number}", counterfactual, original)
-        judged = estimate(question, goal, design, wanted, JUDGED)
-        if judged is not None and _does(goal, judged, wanted):
+        judged = estimate(comparison, goal, design, request, JUDGED)
+        if judged is not None and _does(goal, judged, request):
             found.append(judged)
-    best = sorted(found, key=lambda each: _rank(goal, each), reverse=True)[: wanted.top]
-    return SampledSearch(goal, tuple(best), len(known))
+    best = sorted(found, key=lambda each: _rank(goal, each), reverse=True)[: request.top]
+    return SampledResult(goal, tuple(best), len(known))
 
 
 def estimate(
-    question: Question, goal: Goal, design: Design, wanted: Wanted, pairs: int
+    comparison: Comparison, goal: Goal, design: Design, request: DesignRequest, pairs: int
 ) -> Estimate | None:
     """Judge a design on pairs drawn at random; None if it can draw none that are shown."""
     try:
-        columns = _columns(question, (design,), pairs)
-    except CfgenError as error:
-        if error.problems[0].code == "too-few-values":
-            return None
-        raise
-    outputs = columns.outputs[columns.shown]
+        predictions = _drawn(comparison, (design,), pairs)
+    except TooFewValues:
+        return None
+    outputs = predictions.outputs[predictions.shown]
     if not len(outputs):
         return None
-    place = {label: index for index, label in enumerate(question.labels)}
+    place = {label: index for index, label in enumerate(comparison.labels)}
     apart = {c: outputs[:, place[c[0]]] != outputs[:, place[c[1]]] for c in goal.couples}
     decisive = np.full(len(outputs), bool(goal.required))
     for couple in goal.required:
@@ -119,36 +115,45 @@ def estimate(
     hits = int(decisive.sum())
     share = rate(hits, len(outputs))
     shares = {couple: float(found.mean()) for couple, found in apart.items()}
-    separates = {couple: found for couple, found in shares.items() if found >= wanted.share}
+    separates = {couple: found for couple, found in shares.items() if found >= request.share}
     changed = tuple(dict.fromkeys(edit.input for edit in design.counterfactual))
     return Estimate(design, len(outputs), hits, share.low, share.high, separates, changed)
 
 
-def _columns(question: Question, designs: Sequence[Design], pairs: int) -> Columns:
+def _drawn(comparison: Comparison, designs: Sequence[Design], pairs: int) -> Predictions:
     """Predictions for pairs of a design or, of two, for pairs of originals of each."""
     rng = random.Random(0)
-    program, predict = question.program, Predictor(question.program, question.hypotheses)
-    numbers: dict[str | None, int] = {}
-    outputs = np.empty((pairs, len(question.labels)), dtype=np.int32)
-    shown = np.ones(pairs, dtype=np.bool_)
-    for row in range(pairs):
-        first, second = draw_inputs(designs[0], question.domains, rng)
+    drawn = []
+    for _ in range(pairs):
+        first, second = draw_inputs(designs[0], comparison.domains, rng)
         if len(designs) > 1:
-            second, _ = draw_inputs(designs[1], question.domains, rng)
-        said = predict(program.run(first), program.run(second))
-        for column, label in enumerate(question.labels):
-            text = None if said[label] is None else str(said[label])
-            outputs[row, column] = numbers.setdefault(text, len(numbers))
-        shown[row] = question.shown is None or question.shown(first, second)
-    return Columns(outputs, tuple(numbers), shown, pairs)
+            second, _ = draw_inputs(designs[1], comparison.domains, rng)
+        drawn.append((first, second))
+    program, shown = comparison.program, comparison.shown
+    sides = [
+        program.run_columns({n: [side[n] for side in listed] for n in program.graph.inputs}, pairs)
+        for listed in zip(*drawn, strict=True)
+    ]
+    numbers: dict[str | None, int] = {}
+    columns = Predictor(program, comparison.hypotheses).columns(*sides)
+    outputs = [
+        [numbers.setdefault(output_text(value), len(numbers)) for value in columns[label]]
+        for label in comparison.labels
+    ]
+    return Predictions(
+        np.array(outputs, dtype=np.int32).T,
+        tuple(numbers),
+        np.array([shown is None or shown(*pair) for pair in drawn], dtype=np.bool_),
+        pairs,
+    )
 
 
 def _extended(
-    question: Question, original: Steps, counterfactual: Steps, most: int
+    comparison: Comparison, original: Steps, counterfactual: Steps, most: int
 ) -> Iterator[tuple[Steps, Steps]]:
     """The same edits, and with one more input edited."""
     yield original, counterfactual
-    domains = {name: question.domains[name] for name in question.names}
+    domains = {name: comparison.domains[name] for name in comparison.inputs_that_matter()}
     links = copy_links(domains, PALETTE)
     order = list(domains)
     for name, domain in domains.items():
@@ -172,8 +177,8 @@ def _rank(goal: Goal, made: Estimate) -> tuple[float, ...]:
     return (round(made.decisive / made.pairs, 2), len(separated), round(sum(separated), 2), *simple)
 
 
-def _does(goal: Goal, made: Estimate, wanted: Wanted) -> bool:
+def _does(goal: Goal, made: Estimate, request: DesignRequest) -> bool:
     """Whether a design does what is required, as far as the pairs drawn tell."""
-    if wanted.decisive and made.decisive < made.pairs:
+    if request.decisive and made.decisive < made.pairs:
         return False
-    return all(goal.couple(*couple) in made.separates for couple in wanted.separates)
+    return all(goal.couple(*couple) in made.separates for couple in request.separates)

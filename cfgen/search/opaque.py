@@ -3,7 +3,7 @@
 A causal model run with opaque words computes what it would for any other words of the same kind, or
 it is noticed: equality and copying are all there is, comparing with a word that stands in the task
 file is noted, and whatever else is done to a word (its length, a letter, its place in the alphabet)
-raises :class:`LookedInto`, which is also noted, should a mechanism swallow the exception.
+raises :class:`WordInspection`, which is also noted, should a mechanism swallow the exception.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from typing import Any, NoReturn
 
 
 @dataclass(slots=True)
-class Watch:
+class WordWatch:
     """What was noticed while opaque words were used.
 
     Attributes:
-        looked: Words that were looked into.
+        inspected: Words that were looked into.
         compared: Plain texts that opaque words were compared with.
         hashed: Whether an opaque word was looked up in a dictionary or a set, where it could meet
             plain texts unnoticed.
     """
 
-    looked: set[str] = field(default_factory=set)
+    inspected: set[str] = field(default_factory=set)
     compared: set[str] = field(default_factory=set)
     hashed: bool = False
 
 
-class LookedInto(BaseException):
+class WordInspection(BaseException):
     """A mechanism did to a word what depends on which word it is."""
 
 
@@ -40,7 +40,7 @@ class OpaqueWord:
 
     __slots__ = ("_watch", "_word")
 
-    def __init__(self, word: str, watch: Watch) -> None:
+    def __init__(self, word: str, watch: WordWatch) -> None:
         self._word = word
         self._watch = watch
 
@@ -48,10 +48,10 @@ class OpaqueWord:
         """Note that somebody wants to know which word it is.
 
         Raises:
-            LookedInto: Always.
+            WordInspection: Always.
         """
-        self._watch.looked.add(self._word)
-        raise LookedInto(self._word)
+        self._watch.inspected.add(self._word)
+        raise WordInspection(self._word)
 
     # isinstance() says of an opaque word what it says of any word.
     __class__ = property(lambda self: str)

@@ -9,12 +9,10 @@ import pytest
 
 from cfgen import CfgenError, load_task
 from cfgen.counterfactuals import Predictor
+from cfgen.search import Certificate, prove, recheck
 from cfgen.tasks import Task
-from cfgen.tasks.certificates import Certificate
-from cfgen.tasks.proving import prove
-from cfgen.tasks.rechecking import recheck
-from tests.counterfactuals.brute import every_pair
-from tests.tasks.conftest import Make
+from tests.search.brute import every_pair
+from tests.search.conftest import Make
 
 NAMES = ("none", "all", "pointer", "payload")
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from cfgen.counterfactuals.opaque_words import (
-    LookedInto,
+from cfgen.search.opaque import (
     OpaqueWord,
-    Watch,
+    WordInspection,
+    WordWatch,
     freeze,
     replaced,
     texts_within,
@@ -41,21 +41,21 @@ LOOKING: list[Callable[[Any], Any]] = [
 
 @pytest.mark.parametrize("look", LOOKING)
 def test_looking_is_noticed(look: Callable[[Any], Any]) -> None:
-    watch = Watch()
-    with pytest.raises(LookedInto):
+    watch = WordWatch()
+    with pytest.raises(WordInspection):
         look(OpaqueWord("apple", watch))
-    assert watch.looked == {"apple"}
+    assert watch.inspected == {"apple"}
 
 
 def test_looking_is_noticed_even_if_the_exception_is_swallowed() -> None:
-    watch = Watch()
+    watch = WordWatch()
     with contextlib.suppress(BaseException):
         len(OpaqueWord("apple", watch))
-    assert watch.looked == {"apple"}
+    assert watch.inspected == {"apple"}
 
 
 def test_comparing_and_passing_on_is_not() -> None:
-    watch = Watch()
+    watch = WordWatch()
     one, two = OpaqueWord("apple", watch), OpaqueWord("pear", watch)
     assert one == one
     assert one != two
@@ -68,25 +68,25 @@ def test_comparing_and_passing_on_is_not() -> None:
     assert bool(one)
     assert one != 3
     assert one is not None
-    assert (watch.looked, watch.compared, watch.hashed) == (set(), set(), False)
+    assert (watch.inspected, watch.compared, watch.hashed) == (set(), set(), False)
 
 
 def test_comparing_with_a_text_is_noted() -> None:
-    watch = Watch()
+    watch = WordWatch()
     assert OpaqueWord("apple", watch) != "pear"
     assert OpaqueWord("apple", watch) == "apple"
     assert watch.compared == {"pear", "apple"}
 
 
 def test_looking_up_in_a_dictionary_is_noted() -> None:
-    watch = Watch()
+    watch = WordWatch()
     assert {"apple": 1}.get(OpaqueWord("apple", watch)) == 1  # type: ignore[call-overload]
     assert watch.hashed
     assert watch.compared == {"apple"}
 
 
 def test_keys_tell_types_apart() -> None:
-    word = OpaqueWord("a", Watch())
+    word = OpaqueWord("a", WordWatch())
     values = [1, True, 1.0, "a", word, None, (1,), [1], (True,), {"a": 1}, {1}, frozenset({1})]
     keys = [freeze(value) for value in values]
     assert len({*keys}) == len(values)
@@ -106,7 +106,7 @@ def test_scalars_are_replaced_at_any_depth() -> None:
 
 
 def test_only_opaque_words_have_a_word() -> None:
-    assert word_of(OpaqueWord("a", Watch())) == "a"
+    assert word_of(OpaqueWord("a", WordWatch())) == "a"
     assert word_of("a") is None
 
 

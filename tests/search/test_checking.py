@@ -9,11 +9,9 @@ from typing import Any
 import pytest
 
 from cfgen import CfgenError, load_task
+from cfgen.search import Certificate, prove, read_certificate, recheck
 from cfgen.tasks import Task
-from cfgen.tasks.certificates import Certificate, read_certificate
-from cfgen.tasks.proving import prove
-from cfgen.tasks.rechecking import recheck
-from tests.tasks.conftest import Make
+from tests.search.conftest import Make
 
 
 def tampered(certificate: Certificate, **changes: Any) -> Certificate:
@@ -153,3 +151,11 @@ def test_files(task: Task, tmp_path: Path) -> None:
         assert part in caught.value.problems[0].message
     with pytest.raises(CfgenError, match="no-certificate"):
         read_certificate(tmp_path / "nowhere.json")
+
+
+def test_no_more_pairs_are_drawn_anew_than_can_be(make: Make) -> None:
+    many = make("payload[0]", words=tuple(f"w{index:02}" for index in range(40)))
+    found = prove(many, "payload", "all", sampled=20)
+    assert recheck(tampered(found, cases=10**12), many) == [
+        "1,000,000,000,000 pairs are more than are drawn anew"
+    ]

@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 from cfgen import CfgenError, boolean, distinct, edits, integers
 from cfgen.causal import Domain, Words
 from cfgen.counterfactuals import Design
-from cfgen.counterfactuals.atoms import Atoms, Value, canonical, elements_of, make_atoms
-from cfgen.counterfactuals.draws import abstract_pairs
 from cfgen.counterfactuals.edits import SetValue
-from cfgen.counterfactuals.factors import combined, factors_of
-from tests.counterfactuals.brute import Chances, every_pair
-from tests.counterfactuals.strategies import cartesian, designs, domains
+from cfgen.search.atoms import Atoms, Value, elements_of, make_atoms
+from cfgen.search.cases import all_cases, canonical, design_cases
+from tests.search.brute import Chances, every_pair
+from tests.search.strategies import cartesian, designs, domains
 
 
 def named(design: Design, given: dict[str, Domain]) -> set[str]:
@@ -55,9 +54,11 @@ def test_probabilities_are_those_of_all_concrete_pairs(data: st.DataObject) -> N
     names = list(given_domains)
     if sum(brute.values()) != 1:  # some draw is impossible
         with pytest.raises(CfgenError, match="more words"):
-            abstract_pairs(atoms, names, design)
+            design_cases(atoms, names, design)
         return
-    assert abstract_pairs(atoms, names, design) == abstracted(atoms, names, brute)
+    cases = design_cases(atoms, names, design)
+    made = {cases.pair(place): chance for place, chance in enumerate(cases.chances)}
+    assert made == abstracted(atoms, names, brute)
 
 
 @settings(deadline=None, max_examples=50)
@@ -67,20 +68,18 @@ def test_factors_multiply_to_all_pairs(data: st.DataObject) -> None:
     assume(len(cartesian(given_domains)) <= 100)
     names = list(given_domains)
     atoms = make_atoms(given_domains)
-    befores, afters, before, after = combined(factors_of(atoms, names), names)
-    made = {
-        canonical(atoms, (befores[one], afters[other]))
-        for one, other in zip(before, after, strict=True)
-    }
+    cases = all_cases(atoms, names)
+    made = {canonical(atoms, cases.pair(place)) for place in range(len(cases.before))}
     everything = Design("all", [edits.resample(name) for name in names])
-    assert len(made) == len(before)
-    assert made == abstract_pairs(atoms, names, everything).keys()
+    assert len(made) == len(cases.before)
+    drawn = design_cases(atoms, names, everything)
+    assert made == {drawn.pair(place) for place in range(len(drawn.before))}
 
 
 def test_words_of_several_lexicons_are_of_a_kind_where_they_are_in_the_same() -> None:
     one, other = Words("one", ("a", "b", "c")), Words("other", ("b", "c", "d", "e"))
     atoms = make_atoms({"x": one, "y": distinct(other, 2)}, pinned=["e", "z"])
-    kinds = {kind.values: (len(kind.pools), kind.reduced) for kind in atoms.kinds}
+    kinds = {kind.values: (len(kind.pools), kind.interchangeable) for kind in atoms.kinds}
     assert kinds == {
         ("a",): (1, True),
         ("b", "c"): (2, True),
