@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cfgen.cli.options import AcceptLicense, Json, example
-from cfgen.cli.output import messages, progress_shown, results, write_json
+from cfgen.cli.output import progress_shown, remark, show, write_json
 from cfgen.errors import CfgenError, Problem, did_you_mean
 
 models = typer.Typer(
@@ -33,7 +33,7 @@ def list_known(ctx: typer.Context, json: Json = False) -> None:
             ]
         )
         return
-    results().print(model_list(listed))
+    show(model_list(listed))
 
 
 @models.command(epilog=example("cfgen models pull NAME"))
@@ -48,6 +48,7 @@ def pull(
     json: Json = False,
 ) -> None:
     """Fetch an LM, check it, and keep it in the cache folder ($CFGEN_CACHE)."""
+    from cfgen.documents import faint
     from cfgen.paths import display
     from cfgen.weights import find_weights
 
@@ -57,8 +58,8 @@ def pull(
         record = {"name": name, "folder": str(found.folder), "revision": found.revision}
         write_json({**record, "adapter": str(found.adapter) if found.adapter else None})
         return
-    results().print(f"{name} is in {display(found.folder)}", soft_wrap=True, markup=False)
-    messages().print(f"use it with --model {name}", style="dim", markup=False)
+    show(f"{name} is in {display(found.folder)}", wrap=False)
+    remark(faint(f"use it with --model {name}"))
 
 
 @models.command(epilog=example("cfgen models licence NAME"))
@@ -66,6 +67,7 @@ def licence(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A known name.")], json: Json = False
 ) -> None:
     """Show the licence of a known LM, with its terms in full where they come with the LM."""
+    from cfgen.documents import CodeBlock, Document
     from cfgen.weights import AdapterEntry, load_entries, terms_text
 
     entries = load_entries()
@@ -81,4 +83,4 @@ def licence(
     if json:
         write_json({"name": name, "licence": entry.licence, "accepted": accepted, "text": text})
         return
-    results().print(text, end="", soft_wrap=True, markup=False)
+    show(Document((CodeBlock(text),)), wrap=False)

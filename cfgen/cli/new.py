@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cfgen.cli.options import Json
-from cfgen.cli.output import results, write_json
+from cfgen.cli.output import show, write_json
 
 NEXT = ("lint {task}", "preview {task}", "generate {task} -n 1000 --out pairs", "run {task} -n 16")
 
@@ -24,8 +24,6 @@ def new(
 
     Writes a causal model, two templates, a lexicon and tests. Nothing is written over.
     """
-    from rich.text import Text
-
     from cfgen.authoring.scaffold import new_task
     from cfgen.paths import display
 
@@ -37,4 +35,4 @@ def new(
     lines = [f"Task {name}, in these files:", *(f"  {display(path)}" for path in files)]
     lines += ["", "It works as it is. What to try:", *(f"  {command}" for command in commands)]
     lines += [f"  pytest tests/test_{name}.py"]
-    results().print(Text("\n".join(lines)), soft_wrap=True)
+    show("\n".join(lines), wrap=False)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cfgen.cli.options import Design, Json, Seed, TaskName, Templates
-from cfgen.cli.output import results, write_json
+from cfgen.cli.output import show, write_json
 
 if TYPE_CHECKING:
     from cfgen.counterfactuals import Pair
@@ -50,9 +50,8 @@ def preview(
     if json:
         write_json([pair_record(pair, encode) for pair in pairs])
         return
-    console = results()
     for pair in pairs:
-        console.print(pair_view(pair, changes=True, encode=encode))
+        show(pair_view(pair, changes=True, encode=encode))
 
 
 def first_pairs(recipe: Recipe) -> list[Pair]:

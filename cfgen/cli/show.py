@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from cfgen.cli.options import Json, TaskName
-from cfgen.cli.output import results, write_json
+from cfgen.cli.output import show as show_document
+from cfgen.cli.output import write_json
 
 
 class GraphForm(StrEnum):
@@ -27,8 +28,7 @@ def show(
     json: Json = False,
 ) -> None:
     """Show a task: its variables and graph, designs, hypotheses and templates."""
-    from cfgen.report.task import task_view
-    from cfgen.report.task_record import task_record
+    from cfgen.report.task import task_record, task_view
     from cfgen.tasks import load_task
 
     loaded = load_task(task)
@@ -38,4 +38,4 @@ def show(
         drawing = loaded.causal_model.graph()
         typer.echo(drawing.mermaid() if graph is GraphForm.mermaid else drawing.dot(), nl=False)
     else:
-        results().print(task_view(loaded))
+        show_document(task_view(loaded))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cfgen.cli.options import Json
-from cfgen.cli.output import results, write_json
+from cfgen.cli.output import show, write_json
 
 
 def tasks(json: Json = False) -> None:
@@ -18,7 +18,7 @@ def tasks(json: Json = False) -> None:
     if json:
         write_json([{"name": n, "description": d, "path": str(p)} for n, d, p in found])
         return
-    results().print(task_list([(name, text, display(path)) for name, text, path in found]))
+    show(task_list([(name, text, display(path)) for name, text, path in found]))
 
 
 def describe(path: Path) -> str:

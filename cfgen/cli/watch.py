@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cfgen.cli.options import Design, Json, Seed, TaskName, Templates
-from cfgen.cli.output import remark, results, show, write_json
+from cfgen.cli.output import remark, show, write_json
 
 if TYPE_CHECKING:
     from cfgen.lint.finding import Report
@@ -67,6 +67,6 @@ def _preview(
     try:
         made = recipe(str(path), n, design=design, seed=seed, templates=template or ())
         for pair in first_pairs(made):
-            results().print(pair_view(pair, changes=True))
+            show(pair_view(pair, changes=True))
     except CfgenError as error:
         show_problems(error)

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 
 import yaml
 from pydantic import BaseModel, ConfigDict, PositiveInt
-from rich.console import Group, RenderableType
-from rich.text import Text
 
 from cfgen.counterfactuals import Pair
+from cfgen.documents import Document, Gap, Heading, Paragraph, strong
 from cfgen.paths import builtin_root
 from cfgen.report.pairs import pair_view
-from cfgen.report.style import heading
 
 
 class Story(BaseModel):
@@ -45,7 +43,7 @@ def load_story() -> Story:
     return Story.model_validate(yaml.safe_load(text))
 
 
-def introduction(story: Story, pair: Pair, names: Sequence[str]) -> RenderableType:
+def introduction(story: Story, pair: Pair, names: Sequence[str]) -> Document:
     """What is tested, and one pair with its predictions.
 
     Args:
@@ -53,28 +51,32 @@ def introduction(story: Story, pair: Pair, names: Sequence[str]) -> RenderableTy
         pair: The pair to show.
         names: The hypotheses that are tested.
     """
-    return Group(
-        heading("What is tested"),
-        Text(story.intro.rstrip()),
-        heading("One of the pairs"),
-        pair_view(pair, names),
-        Text(_filled(story.pair, pair).rstrip()),
-        Text(),
+    return Document(
+        (
+            Heading("What is tested"),
+            Paragraph(story.intro.rstrip()),
+            Heading("One of the pairs"),
+            *pair_view(pair, names).blocks,
+            Paragraph(_with_answers(story.pair, pair).rstrip()),
+            Gap(),
+        )
     )
 
 
-def closing(story: Story) -> RenderableType:
+def closing(story: Story) -> Document:
     """How to read what came out, and what to try next."""
     commands = [line.replace("{task}", story.task) for line in story.next]
-    return Group(
-        heading("How to read this"),
-        Text(story.outro.rstrip()),
-        heading("What to try next"),
-        *(Text(f"  {command}", "bold") for command in commands),
+    return Document(
+        (
+            Heading("How to read this"),
+            Paragraph(story.outro.rstrip()),
+            Heading("What to try next"),
+            *(Paragraph(("  ", strong(command))) for command in commands),
+        )
     )
 
 
-def _filled(text: str, pair: Pair) -> str:
+def _with_answers(text: str, pair: Pair) -> str:
     answers = {"original": pair.original.answer, "counterfactual": pair.counterfactual.answer}
     for name, answer in {**pair.predictions, **answers}.items():
         text = text.replace("{" + name + "}", str(answer))

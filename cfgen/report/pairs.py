@@ -1,19 +1,52 @@
-"""Pairs: prompts with coloured spans, and what every hypothesis predicts."""
+"""Pairs: both prompts with their slots, what differs, and what every hypothesis predicts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
-from rich.console import Group, RenderableType
-from rich.panel import Panel
-from rich.text import Text
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from cfgen.counterfactuals import ALL, NONE, Pair, Side
-from cfgen.report.differences import DIFFERENT, Encode, changes_text, differing, tokens_text
-from cfgen.report.style import KIND_STYLES, SLOT_STYLES, lined, plain
+from cfgen.documents import (
+    Block,
+    Column,
+    Document,
+    Gap,
+    Heading,
+    Inline,
+    Look,
+    Panel,
+    Paragraph,
+    Phrase,
+    Table,
+    faint,
+    highlight,
+    strong,
+)
 
+Encode: TypeAlias = Callable[[str], tuple[Sequence[int], Sequence[tuple[int, int]]]]
+"""From a text to its token ids and, per token, the characters it stands for (end exclusive)."""
+
+SLOT_LOOKS: tuple[Look, ...] = (
+    "colour 1",
+    "colour 2",
+    "colour 3",
+    "colour 4",
+    "colour 5",
+    "colour 6",
+)
+"""Of slots, in order of their names; repeated when there are more slots."""
+KIND_LOOKS: dict[str, tuple[Look, ...]] = {
+    "original": (),
+    "counterfactual": ("colour 1",),
+    "third": ("strong", "good"),
+}
+"""Of the kinds of predictions."""
+DIFFERENT: Look = "underlined"
+"""Of the words that one prompt has and the other has not in the same place."""
 NO_ANSWER = "(no answer)"
+WORD = re.compile(r"\w+|[^\w\s]")
 
 
 def pair_view(
@@ -22,7 +55,7 @@ def pair_view(
     *,
     changes: bool = False,
     encode: Encode | None = None,
-) -> RenderableType:
+) -> Document:
     """A panel with both prompts, the words of their slots, and the predictions.
 
     Words that differ between the prompts are underlined.
@@ -33,88 +66,173 @@ def pair_view(
         changes: Whether to say which inputs differ, and how.
         encode: A tokenizer, to show the tokens of both prompts.
     """
-    styles = slot_styles(pair)
-    parts: list[RenderableType] = []
+    looks = slot_looks(pair)
+    blocks: list[Block] = []
     sides = (pair.original, pair.counterfactual)
     differ = differing(*(side.prompt.text for side in sides))
-    for title, side, spans in zip(("Original", "Counterfactual"), sides, differ, strict=True):
-        text = prompt_text(side, styles)
-        for start, end in spans:
-            text.stylize(DIFFERENT, start, end)
-        parts += [Text(title, "bold"), text, legend(side, styles)]
-        parts += [tokens_text(side, encode)] if encode else []
-        parts += [changes_text(pair)] if changes and side is pair.counterfactual else []
-        parts.append(Text())
-    parts += [predictions_view(pair, names), Text(), decisive_text(pair)]
-    caption = Text(f"{pair.task}, {pair.design}, pair {pair.index}")
-    return Panel(Group(*parts), title=caption, title_align="left", padding=(0, 1))
+    for title, side, stretches in zip(("Original", "Counterfactual"), sides, differ, strict=True):
+        blocks += [Heading(title, 3), Paragraph(prompt_text(side, looks, stretches))]
+        blocks.append(Paragraph(legend(side, looks)))
+        blocks += [Paragraph(tokens_text(side, encode))] if encode else []
+        if changes and side is pair.counterfactual:
+            blocks.append(Paragraph(changes_text(pair)))
+        blocks.append(Gap())
+    blocks += [predictions_table(pair, names), Gap(), Paragraph(decisive_text(pair))]
+    caption = f"{pair.task}, {pair.design}, pair {pair.index}"
+    return Document((Panel(caption, tuple(blocks)),))
 
 
-def slot_styles(pair: Pair) -> dict[str, str]:
+def slot_looks(pair: Pair) -> dict[str, Look]:
     """Slot -> colour, the same on both sides of a pair."""
     sides = (pair.original, pair.counterfactual)
-    shown = dict.fromkeys(
-        span.name for side in sides for span in side.prompt.spans if span.name in side.slots
-    )
-    return {name: SLOT_STYLES[i % len(SLOT_STYLES)] for i, name in enumerate(sorted(shown))}
+    shown = {span.name for side in sides for span in side.prompt.spans if span.name in side.slots}
+    return {name: SLOT_LOOKS[i % len(SLOT_LOOKS)] for i, name in enumerate(sorted(shown))}
 
 
-def prompt_text(side: Side, styles: dict[str, str]) -> Text:
-    """The prompt with its slots coloured where the spans say they are, and the answer after it."""
-    text = plain(side.prompt.text)
-    for span in side.prompt.spans:
-        if span.name in styles:
-            text.stylize(styles[span.name], span.start, span.end)
+def prompt_text(
+    side: Side, looks: Mapping[str, Look], different: Iterable[tuple[int, int]] = ()
+) -> Inline:
+    """The prompt with its slots coloured where the spans say they are, and the answer after it.
+
+    Args:
+        side: Its prompt and answer.
+        looks: Slot -> colour.
+        different: Where words are that the other side does not have.
+    """
+    stretches = [(start, end, DIFFERENT) for start, end in different]
+    stretches += [
+        (span.start, span.end, looks[span.name]) for span in side.prompt.spans if span.name in looks
+    ]
     answer = NO_ANSWER if side.answer is None else side.answer
-    return text.append(side.answer_prefix or " ").append(answer, "bold reverse")
+    return (
+        highlight(side.prompt.text, stretches),
+        side.answer_prefix or " ",
+        Phrase(answer, ("strong", "inverse")),
+    )
 
 
-def legend(side: Side, styles: dict[str, str]) -> Text:
+def legend(side: Side, looks: Mapping[str, Look]) -> Inline:
     """Which slot shows which word, in the slot's colour."""
-    text = Text()
-    for name, style in styles.items():
-        if name in side.slots:
-            text.append("   " if text else "").append(f"{name} ", "dim")
-            text.append(plain(side.slots[name]).plain, style)
-    return text
+    shown = [name for name in looks if name in side.slots]
+    return tuple(
+        ("   " if number else "", faint(f"{name} "), Phrase(side.slots[name], (looks[name],)))
+        for number, name in enumerate(shown)
+    )
 
 
-def predictions_view(pair: Pair, names: Iterable[str] | None = None) -> RenderableType:
-    """A table: hypothesis, the output it predicts after the interchange, and its kind."""
-    shown = dict.fromkeys((NONE, ALL, *(pair.predictions if names is None else names)))
-    rows = []
-    for name in shown:
-        kind = pair.kinds[name]
-        said = pair.predictions[name]
-        mark = " *" if name in pair.contrast else ""
+def predictions_table(pair: Pair, names: Iterable[str] | None = None) -> Table:
+    """A row for each hypothesis: the output it predicts after the interchange, and its kind."""
+    rows: list[tuple[Inline, ...]] = []
+    for name in dict.fromkeys((NONE, ALL, *(pair.predictions if names is None else names))):
+        kind, said = pair.kinds[name], pair.predictions[name]
+        which = f"{kind}'s answer" if kind != "third" else "third answer"
         rows.append(
-            [
-                Text(name + mark, "bold" if mark else ""),
-                Text(NO_ANSWER if said is None else plain(said).plain, KIND_STYLES[kind]),
-                Text(f"{kind}'s answer" if kind != "third" else "third answer", KIND_STYLES[kind]),
-            ]
+            (
+                strong(f"{name} *") if name in pair.contrast else name,
+                Phrase(NO_ANSWER if said is None else said, KIND_LOOKS[kind]),
+                Phrase(which, KIND_LOOKS[kind]),
+            )
         )
-    return lined([("hypothesis", "left"), ("predicts", "left"), ("which is the", "left")], rows)
+    titles = ("hypothesis", "predicts", "which is the")
+    return Table(tuple(map(Column, titles)), tuple(rows))
 
 
-def decisive_text(pair: Pair) -> Text:
+def decisive_text(pair: Pair) -> Inline:
     """Whether the pair tells the hypotheses of its contrast (*) apart, and if not, which not."""
     if not pair.contrast:
-        return Text("The design names no hypotheses to tell apart.", "dim")
+        return faint("The design names no hypotheses to tell apart.")
     compared = (NONE, *pair.contrast)
-    listed = _listed(compared)
     if pair.decisive:
-        return Text(f"Decisive: {listed} all predict different answers.", "green")
+        return Phrase(f"Decisive: {_listed(compared)} all predict different answers.", ("good",))
     groups: dict[str | None, list[str]] = {}
     for name in compared:
         groups.setdefault(pair.predictions[name], []).append(name)
     same = "; ".join(f"{_listed(group)} agree" for group in groups.values() if len(group) > 1)
-    return Text(f"Not decisive: {same}.", "yellow")
+    return Phrase(f"Not decisive: {same}.", ("caution",))
 
 
 def _listed(names: Iterable[str]) -> str:
     *most, last = names
     return f"{', '.join(most)} and {last}" if most else last
+
+
+# What differs
+
+
+def differing(one: str, other: str) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Which words of two texts do not correspond.
+
+    Args:
+        one: A text.
+        other: Another.
+
+    Returns:
+        For each of the texts, where words are that the other has not in the same place; runs of
+        such words are one stretch.
+    """
+    words = [list(WORD.finditer(text)) for text in (one, other)]
+    first, second = ([match.group() for match in found] for found in words)
+    matcher = difflib.SequenceMatcher(None, first, second, autojunk=False)
+    stretches: tuple[list[tuple[int, int]], list[tuple[int, int]]] = ([], [])
+    for what, *ends in matcher.get_opcodes():
+        if what != "equal":
+            for found, side, (start, stop) in zip(
+                words, stretches, (ends[:2], ends[2:]), strict=True
+            ):
+                if start < stop:
+                    side.append((found[start].start(), found[stop - 1].end()))
+    return stretches
+
+
+def changes_text(pair: Pair) -> Inline:
+    """The inputs whose values differ, in words."""
+    before, after = pair.original.inputs, pair.counterfactual.inputs
+    changed = [name for name in before if before[name] != after[name]]
+    said: tuple[Inline, ...] = tuple(
+        (
+            "; " if number else "",
+            faint(f"{name} "),
+            f"{_words(before[name])} -> {_words(after[name])}",
+        )
+        for number, name in enumerate(changed)
+    )
+    return (faint("differs: "), said or "nothing")
+
+
+def _words(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def tokens_text(side: Side, encode: Encode) -> Inline:
+    """The tokens of a prompt, a bar between any two, and at which of them its slots are."""
+    text = side.prompt.text
+    _, offsets = encode(text)
+    tokens = (text[start:end].replace("\n", "\\n") for start, end in offsets)
+    places: dict[str, list[str]] = {}
+    for span in side.prompt.spans:
+        if span.name in side.slots:
+            places.setdefault(span.name, []).append(_place(offsets, span.start, span.end))
+    places["last"] = [str(len(offsets) - 1)]
+    return (
+        faint(f"{len(offsets)} tokens: "),
+        *(
+            (faint("|" if number else ""), token or faint("<special>"))
+            for number, token in enumerate(tokens)
+        ),
+        faint("\nat: "),
+        "   ".join(f"{name} {', '.join(at)}" for name, at in places.items()),
+    )
+
+
+def _place(offsets: Iterable[tuple[int, int]], start: int, end: int) -> str:
+    """Positions of the tokens that overlap some characters: the first, or first-last."""
+    found = [i for i, (a, b) in enumerate(offsets) if a < b and a < end and start < b]
+    if not found:
+        return "no token"
+    return str(found[0]) if len(found) == 1 else f"{found[0]}-{found[-1]}"
+
+
+# As plain values
 
 
 def pair_record(pair: Pair, encode: Encode | None = None) -> dict[str, Any]:

@@ -7,14 +7,27 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Group, RenderableType
-from rich.text import Text
-
 from cfgen.counterfactuals import ALL, NONE, Pair, Site
+from cfgen.documents import (
+    Block,
+    Column,
+    Document,
+    Facts,
+    Gap,
+    Heading,
+    Inline,
+    Item,
+    Listing,
+    Look,
+    Paragraph,
+    Phrase,
+    Table,
+    faint,
+    strong,
+)
+from cfgen.lm import COMPONENTS
 from cfgen.paths import display
-from cfgen.report.layers import best_cell, layer_tables
 from cfgen.report.pairs import pair_view
-from cfgen.report.style import grid, heading
 from cfgen.tasks import Task
 
 if TYPE_CHECKING:
@@ -25,9 +38,13 @@ FILES = {
     "outputs.parquet": "what the LM said, per pair and layer",
     "pairs.parquet": "the pairs, with their predictions",
 }
+ABREAST = 3
+"""Hypotheses next to each other in one table; with ``none`` they fit into 80 columns."""
+NAME_WIDTH = 16
+"""Width at which the name of a hypothesis is broken, after an underscore."""
 
 
-def run_introduction(task: Task, pair: Pair, sites: Mapping[str, Site], n: int) -> RenderableType:
+def run_introduction(task: Task, pair: Pair, sites: Mapping[str, Site], n: int) -> Document:
     """Say what is tested, with one pair and what each hypothesis predicts for it.
 
     Args:
@@ -36,22 +53,24 @@ def run_introduction(task: Task, pair: Pair, sites: Mapping[str, Site], n: int) 
         sites: Hypothesis -> where it is tested.
         n: Number of pairs.
     """
-    rows = [(Text(name, "bold"), _claim(task, name, site)) for name, site in sites.items()]
-    return Group(
-        heading("What is tested"),
-        grid([*rows, (Text(NONE, "bold"), Text("nothing happens: the original's answer stays"))]),
-        heading(f"One of the {n} pairs"),
-        pair_view(pair, sites),
+    claims = [(strong(name), _claim(task, name, site)) for name, site in sites.items()]
+    nothing = (strong(NONE), "nothing happens: the original's answer stays")
+    return Document(
+        (
+            Heading("What is tested"),
+            Facts((*claims, nothing)),
+            Heading(f"One of the {n} pairs"),
+            *pair_view(pair, sites).blocks,
+        )
     )
 
 
-def _claim(task: Task, name: str, site: Site) -> Text:
+def _claim(task: Task, name: str, site: Site) -> Inline:
     description = task.hypotheses[name].description
-    text = Text(f"{description}\n" if description else "")
-    return text.append(f"swapped: {site.label}", "dim")
+    return (f"{description}\n" if description else "", faint(f"swapped: {site.label}"))
 
 
-def run_view(results: Results, pairs: Sequence[Pair], folder: Path) -> RenderableType:
+def run_view(results: Results, pairs: Sequence[Pair], folder: Path) -> Document:
     """What came out of a run, from the LM's own answers to the files that were written.
 
     Args:
@@ -59,52 +78,122 @@ def run_view(results: Results, pairs: Sequence[Pair], folder: Path) -> Renderabl
         pairs: The pairs that were run.
         folder: Where the files are.
     """
-    parts: list[RenderableType] = [
-        heading("Without any swap"),
-        _behaviour(results),
-        heading("With swaps: share of pairs on which the LM says what is predicted (IIA)"),
-        layer_tables(results.cells),
-        _how_to_read(results),
-        heading("In words"),
-        grid([("-", sentence) for sentence in sentences(results, pairs)]),
-        heading("How the swaps were run"),
-        _engine(results),
-        heading("Checks that ran, all passed"),
-        grid(_checks(results)),
-        heading("Files"),
-        Text(f"in {display(folder)}:"),
-        grid((f"  {name}", FILES.get(name, "")) for name in results.files),
-    ]
-    return Group(*parts)
+    files = Facts(tuple((name, FILES.get(name, "")) for name in results.files))
+    return Document(
+        (
+            Heading("Without any swap"),
+            Paragraph(_behaviour(results)),
+            Heading("With swaps: share of pairs on which the LM says what is predicted (IIA)"),
+            *layer_tables(results.cells),
+            Paragraph(_how_to_read(results)),
+            Heading("In words"),
+            Listing(tuple(sentences(results, pairs))),
+            Heading("How the swaps were run"),
+            Paragraph(_engine(results)),
+            Heading("Checks that ran, all passed"),
+            Facts(tuple(_checks(results))),
+            Heading("Files"),
+            Item(f"in {display(folder)}:", (files,), indent=2),
+        )
+    )
 
 
-def _behaviour(results: Results) -> Text:
-    text = Text(f"{results.model} on {results.device} in {results.dtype}: ")
+def _behaviour(results: Results) -> Inline:
     clean = results.clean["both"]
-    if clean:
-        text.append("clean accuracy ").append(_rate(clean), "bold")
-        text.append(f" (n = {clean.n} prompts), ")
-    text.append("keep rate ").append(_rate(results.keep), "bold")
-    text.append(f" (n = {results.keep.n} pairs).")
-    text.append(" A pair is kept if the LM answers both of its prompts correctly.")
-    for reason, count in results.dropped.items():
-        text.append(f"\n  dropped {count}: {reason}", "yellow")
-    for label, reasons in results.unaligned.items():
-        for reason, count in reasons.items():
-            text.append(f"\n  not swapped at {label} {count}: {reason}", "yellow")
-    return text
+    accuracy = (
+        (
+            "clean accuracy ",
+            strong(_rate(clean)),
+            f" (n = {clean.n} prompts), ",
+        )
+        if clean
+        else ""
+    )
+    dropped = [f"dropped {count}: {reason}" for reason, count in results.dropped.items()]
+    unaligned = [
+        f"not swapped at {label} {count}: {reason}"
+        for label, reasons in results.unaligned.items()
+        for reason, count in reasons.items()
+    ]
+    return (
+        f"{results.model} on {results.device} in {results.dtype}: ",
+        accuracy,
+        "keep rate ",
+        strong(_rate(results.keep)),
+        f" (n = {results.keep.n} pairs).",
+        " A pair is kept if the LM answers both of its prompts correctly.",
+        *(Phrase(f"\n  {line}", ("caution",)) for line in (*dropped, *unaligned)),
+    )
 
 
 def _rate(share: Share) -> str:
     return f"{share.rate:.2f} [{share.low:.2f}, {share.high:.2f}]"
 
 
-def _how_to_read(results: Results) -> Text:
-    return Text(
+def _how_to_read(results: Results) -> Inline:
+    return faint(
         "Each entry: interchange intervention accuracy (IIA), then its "
-        f"{results.confidence:.0%} Wilson interval. > marks the best layers of a hypothesis.",
-        "dim",
+        f"{results.confidence:.0%} Wilson interval. > marks the best layers of a hypothesis."
     )
+
+
+# Layer by layer
+
+
+def layer_tables(cells: Iterable[Cell]) -> list[Block]:
+    """One table for every site: a row per layer, a column per hypothesis and one for ``none``.
+
+    Every entry is an IIA with its 95 % interval; the best layers of a hypothesis are marked.
+    """
+    sites: dict[tuple[str, str], list[Cell]] = {}
+    for cell in cells:
+        sites.setdefault((cell.component, cell.position), []).append(cell)
+    blocks: list[Block] = []
+    for (component, position), here in sites.items():
+        blocks += [Heading(f"at {position}: {COMPONENTS[component].meaning}", 3), Gap()]
+        names = [name for name in dict.fromkeys(c.hypothesis for c in here) if name != NONE]
+        for first in range(0, len(names), ABREAST):
+            blocks += [_table(here, [*names[first : first + ABREAST], NONE]), Gap()]
+    return blocks
+
+
+def best_cell(cells: Iterable[Cell], hypothesis: str) -> Cell:
+    """The cell of a hypothesis with the highest IIA; the earliest layer among equals."""
+    return max((c for c in cells if c.hypothesis == hypothesis), key=lambda c: c.iia)
+
+
+def _table(cells: Sequence[Cell], names: Sequence[str]) -> Table:
+    here = {(cell.hypothesis, cell.layer): cell for cell in cells}
+    best = {name: best_cell(cells, name) for name in names if (name, cells[0].layer) in here}
+    titles = [f"{_broken(name)}\nn = {cell.n}" for name, cell in best.items()]
+    highest = {name: cell.iia for name, cell in best.items() if name != NONE and cell.iia}
+    rows = (
+        (str(layer), *(_entry(here[name, layer], highest.get(name)) for name in best))
+        for layer in sorted({cell.layer for cell in cells})
+    )
+    return Table(tuple(Column(title, "right") for title in ("layer", *titles)), tuple(rows))
+
+
+def _broken(name: str) -> str:
+    """A name over several lines, broken after underscores where it is too long for one."""
+    if name == NONE:
+        return f"{NONE}: nothing\nhappened"
+    lines = [""]
+    for part in name.replace("_", "_\0").split("\0"):
+        if lines[-1] and len(lines[-1]) + len(part) > NAME_WIDTH:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
+
+
+def _entry(cell: Cell, highest: float | None) -> Inline:
+    marked = cell.iia == highest
+    looks: tuple[Look, ...] = ("strong", "good") if marked else () if cell.low > 0.5 else ("faint",)
+    iia = f"{'>' if marked else ''}{cell.iia:.2f}"
+    return (Phrase(iia, looks), Phrase(f" {cell.low:.2f}-{cell.high:.2f}", looks or ("faint",)))
+
+
+# In words
 
 
 def sentences(results: Results, pairs: Sequence[Pair]) -> list[str]:
@@ -165,27 +254,28 @@ def _cell(cell: Cell) -> str:
     return f"{cell.iia:.2f} [{cell.low:.2f}, {cell.high:.2f}]"
 
 
-def _engine(results: Results) -> Text:
+def _engine(results: Results) -> Inline:
     engine = results.engine
-    text = Text(f"{engine.name} engine: {engine.run:,} swaps run")
-    for reason, count in engine.filled.items():
-        text.append(f", {count:,} known without a run ({reason})")
     tokens = engine.clean.passes + engine.swaps.passes
-    text.append(f"; {tokens:,} tokens x layers computed.")
-    if engine.shrunk:
-        text.append(
-            f"\n  memory did not suffice {engine.shrunk} times: down to {engine.budget:,} tokens "
-            "per forward",
-            "yellow",
-        )
-    if engine.note:
-        text.append(f"\n  {engine.note}", "yellow")
-    return text
+    known = [
+        f", {count:,} known without a run ({reason})" for reason, count in engine.filled.items()
+    ]
+    shrunk = (
+        f"\n  memory did not suffice {engine.shrunk} times: down to {engine.budget:,} tokens "
+        "per forward"
+    )
+    return (
+        f"{engine.name} engine: {engine.run:,} swaps run",
+        *known,
+        f"; {tokens:,} tokens x layers computed.",
+        Phrase(shrunk if engine.shrunk else "", ("caution",)),
+        Phrase(f"\n  {engine.note}" if engine.note else "", ("caution",)),
+    )
 
 
-def _checks(results: Results) -> Iterable[tuple[Text, str]]:
+def _checks(results: Results) -> Iterable[tuple[Inline, Inline]]:
     counts: Counter[tuple[str, str]] = Counter()
     for check in results.checks:
         counts[check.name, check.note] += check.cases
     for (name, note), cases in counts.items():
-        yield Text(name), f"{cases:,} {note}"
+        yield name, f"{cases:,} {note}"

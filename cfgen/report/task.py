@@ -1,46 +1,43 @@
-"""Tasks: lists of them, and everything one consists of."""
+"""Tasks: lists of them, and everything one consists of, as people read it and as plain values."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Sequence
-
-from rich.console import Group, RenderableType
-from rich.padding import Padding
-from rich.text import Text
+from typing import Any
 
 from cfgen.causal import Choice, Distinct, Domain
-from cfgen.counterfactuals import Hypothesis
+from cfgen.counterfactuals import Design, Hypothesis
+from cfgen.documents import Block, Document, Facts, Heading, Inline, Item, Paragraph, faint, strong
 from cfgen.paths import display
-from cfgen.report.style import grid, heading
 from cfgen.tasks import Task
 
 
-def task_list(found: Sequence[tuple[str, str, str]]) -> RenderableType:
+def task_list(found: Sequence[tuple[str, str, str]]) -> Document:
     """Name, description and place of every task."""
-    rows: list[Sequence[object]] = []
-    for name, description, place in found:
-        rows.append([Text(name, "bold"), Text(description).append(f"\n{place}", "dim")])
-    return grid(rows)
+    rows = ((strong(name), (text, faint(f"\n{place}"))) for name, text, place in found)
+    return Document((Facts(tuple(rows)),))
 
 
-def task_view(task: Task) -> RenderableType:
+def task_view(task: Task) -> Document:
     """Everything about a task, to be read from top to bottom."""
-    parts: list[RenderableType] = [
-        Text(task.name, "bold").append(f"  {task.description}", "default"),
-        Text(f"{display(task.path)}, version {task.version}; model {task.default_model}", "dim"),
-        heading("Inputs"),
-        grid(_input_rows(task), ("bold",)),
-        heading("Variables, each computed from those behind the arrow"),
-        grid(_variable_rows(task), ("bold",)),
-        heading("Designs (* is the default)"),
-        *_design_parts(task),
-        heading("Hypotheses"),
-        *_hypothesis_parts(task),
-        heading("Templates (* is the default)"),
-        grid(_template_rows(task)),
-    ]
-    return Group(*parts)
+    place = f"{display(task.path)}, version {task.version}; model {task.default_model}"
+    return Document(
+        (
+            Paragraph((strong(task.name), f"  {task.description}")),
+            Paragraph(faint(place)),
+            Heading("Inputs"),
+            Facts(tuple(_input_rows(task))),
+            Heading("Variables, each computed from those behind the arrow"),
+            Facts(tuple(_variable_rows(task))),
+            Heading("Designs (* is the default)"),
+            *_design_items(task),
+            Heading("Hypotheses"),
+            *_hypothesis_items(task),
+            Heading("Templates (* is the default)"),
+            Facts(tuple(_template_rows(task))),
+        )
+    )
 
 
 def domain_text(domain: Domain) -> str:
@@ -54,27 +51,22 @@ def domain_text(domain: Domain) -> str:
     return f"one of the {len(words)} words of {pool}: {', '.join(words[:3])}, ..."
 
 
-def _input_rows(task: Task) -> Iterable[tuple[str, Text]]:
+def _input_rows(task: Task) -> Iterable[tuple[Inline, Inline]]:
     model = task.causal_model
     for name, domain in model.domains.items():
-        text = Text(domain_text(domain))
         slots = model.slots[name]
-        if slots != (name,):
-            text.append(f"\nshown as {', '.join(slots)}", "dim")
-        if name in model.defaults:
-            text.append(f"\n{model.defaults[name]} if not given", "dim")
-        yield name, text
+        shown = f"\nshown as {', '.join(slots)}" if slots != (name,) else ""
+        default = f"\n{model.defaults[name]} if not given" if name in model.defaults else ""
+        yield strong(name), (domain_text(domain), faint(shown), faint(default))
 
 
-def _variable_rows(task: Task) -> Iterable[tuple[str, Text]]:
+def _variable_rows(task: Task) -> Iterable[tuple[Inline, Inline]]:
     graph = task.causal_model.graph()
     docs = variable_docs(task)
     for name in graph.order:
         if name not in graph.inputs:
-            text = Text("<- ", "dim").append(", ".join(graph.parents[name]), "default")
-            if docs[name]:
-                text.append(f"\n{docs[name]}", "dim")
-            yield name, text
+            doc = faint(f"\n{docs[name]}") if docs[name] else ""
+            yield strong(name), (faint("<- "), ", ".join(graph.parents[name]), doc)
 
 
 def variable_docs(task: Task) -> dict[str, str]:
@@ -85,7 +77,7 @@ def variable_docs(task: Task) -> dict[str, str]:
     }
 
 
-def _design_parts(task: Task) -> Iterable[RenderableType]:
+def _design_items(task: Task) -> Iterable[Block]:
     for design in task.designs.values():
         facts = [("original", _joined(design.original))] if design.original else []
         facts += [("counterfactual", _joined(design.counterfactual))]
@@ -93,16 +85,16 @@ def _design_parts(task: Task) -> Iterable[RenderableType]:
         yield _item(_starred(design.name, task.default_design), design.description, facts)
 
 
-def _hypothesis_parts(task: Task) -> Iterable[RenderableType]:
+def _hypothesis_items(task: Task) -> Iterable[Block]:
     for hypothesis in task.hypotheses.values():
-        title = Text(hypothesis.name, "bold")
-        yield _item(title, hypothesis.description, _hypothesis_facts(hypothesis))
+        facts = _hypothesis_facts(hypothesis)
+        yield _item(strong(hypothesis.name), hypothesis.description, facts)
 
 
-def _item(title: Text, description: str, facts: Iterable[tuple[str, str]]) -> RenderableType:
-    """A title with a description and facts indented below."""
-    table = grid([(Text(name, "dim"), value) for name, value in facts])
-    return Group(title, Padding(Group(Text(description), table), (0, 0, 0, 4)))
+def _item(title: Inline, description: str, facts: Iterable[tuple[str, str]]) -> Block:
+    """A title with a description and facts below."""
+    rows = tuple((faint(name), value) for name, value in facts)
+    return Item(title, (Paragraph(description), Facts(rows)))
 
 
 def _hypothesis_facts(hypothesis: Hypothesis) -> Iterable[tuple[str, str]]:
@@ -127,17 +119,102 @@ def _hypothesis_facts(hypothesis: Hypothesis) -> Iterable[tuple[str, str]]:
         yield "reference", hypothesis.reference
 
 
-def _template_rows(task: Task) -> Iterable[tuple[Text, Text]]:
+def _template_rows(task: Task) -> Iterable[tuple[Inline, Inline]]:
     for template in task.templates.values():
-        text = Text(template.description)
-        for name, values in template.supports.items():
-            text.append(f"\nonly for {name}: {', '.join(map(str, values))}", "dim")
-        yield _starred(template.id, task.default_template), text
+        limits = (
+            faint(f"\nonly for {name}: {', '.join(map(str, values))}")
+            for name, values in template.supports.items()
+        )
+        yield _starred(template.id, task.default_template), (template.description, *limits)
 
 
-def _starred(name: str, default: str | None) -> Text:
-    return Text(f"{name} *" if name == default else name, "bold")
+def _starred(name: str, default: str | None) -> Inline:
+    return strong(f"{name} *" if name == default else name)
 
 
 def _joined(items: Iterable[object]) -> str:
     return ", ".join(map(str, items))
+
+
+# As plain values
+
+
+def task_record(task: Task) -> dict[str, Any]:
+    """Everything about a task as plain values for JSON."""
+    model = task.causal_model
+    graph = model.graph()
+    docs = variable_docs(task)
+    return {
+        "name": task.name,
+        "description": task.description,
+        "path": str(task.path),
+        "version": task.version,
+        "content_hash": task.content_hash,
+        "default_design": task.default_design,
+        "default_model": task.default_model,
+        "default_template": task.default_template,
+        "inputs": [_input_record(task, name) for name in graph.inputs],
+        "variables": [
+            {"name": name, "parents": list(graph.parents[name]), "description": docs[name]}
+            for name in graph.order
+            if name not in graph.inputs
+        ],
+        "output": graph.output,
+        "graph": {"mermaid": graph.mermaid(), "dot": graph.dot()},
+        "designs": [_design_record(design) for design in task.designs.values()],
+        "hypotheses": [_hypothesis_record(each) for each in task.hypotheses.values()],
+        "templates": [
+            {
+                "id": template.id,
+                "description": template.description,
+                "shows": list(template.shows),
+                "supports": {name: list(values) for name, values in template.supports.items()},
+                "answer_prefix": template.answer_prefix,
+            }
+            for template in task.templates.values()
+        ],
+    }
+
+
+def _input_record(task: Task, name: str) -> dict[str, Any]:
+    model = task.causal_model
+    domain = model.domains[name]
+    return {
+        "name": name,
+        "domain": domain_text(domain),
+        "count": domain.count(),
+        "slots": list(model.slots[name]),
+        "required": name not in model.defaults,
+        "default": model.defaults.get(name),
+    }
+
+
+def _design_record(design: Design) -> dict[str, Any]:
+    return {
+        "name": design.name,
+        "description": design.description,
+        "original": [str(edit) for edit in design.original],
+        "counterfactual": [str(edit) for edit in design.counterfactual],
+        "contrast": list(design.contrast),
+    }
+
+
+def _hypothesis_record(hypothesis: Hypothesis) -> dict[str, Any]:
+    site = hypothesis.site
+    return {
+        "name": hypothesis.name,
+        "description": hypothesis.description,
+        "interchange": hypothesis.sources,
+        "hold": list(hypothesis.hold),
+        "site": {
+            "positions": list(site.positions),
+            "frozen": list(site.frozen),
+            "align": site.align,
+            "layers": site.layers,
+            "component": site.component,
+            "head": site.head,
+            "neurons": list(site.neurons),
+        },
+        "design": hypothesis.design,
+        "reference": hypothesis.reference,
+    }

@@ -8,6 +8,9 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console, RenderableType
 
+from cfgen.documents import Block, Document
+from cfgen.documents.terminal import rendered
+
 Draw = Callable[..., str]
 
 
@@ -15,7 +18,11 @@ Draw = Callable[..., str]
 def draw() -> Draw:
     """The text of a report on a terminal without colours; lines without trailing blanks."""
 
-    def drawn(report: RenderableType, width: int = 80) -> str:
+    def drawn(report: Document | list[Block] | RenderableType, width: int = 80) -> str:
+        if isinstance(report, list):
+            report = Document(tuple(report))
+        if isinstance(report, Document):
+            report = rendered(report)
         file = io.StringIO()
         Console(file=file, width=width, color_system=None, highlight=False).print(report)
         return "\n".join(line.rstrip() for line in file.getvalue().splitlines())

@@ -7,9 +7,16 @@ import pytest
 
 from cfgen.counterfactuals import Pair
 from cfgen.datasets import draw_pairs, recipe
+from cfgen.documents import Inline, Paragraph, Phrase, phrases, plain
 from cfgen.prompts import Prompt, Span
-from cfgen.report.pairs import decisive_text, legend, pair_record, pair_view, prompt_text
-from cfgen.report.pairs import slot_styles as styles_of
+from cfgen.report.pairs import (
+    decisive_text,
+    legend,
+    pair_record,
+    pair_view,
+    prompt_text,
+    slot_looks,
+)
 
 if TYPE_CHECKING:
     from tests.report.conftest import Draw
@@ -20,44 +27,53 @@ def pair() -> Pair:
     return draw_pairs(recipe("belief_tracking", 1))[0]
 
 
+def coloured(text: Inline) -> list[tuple[str, str]]:
+    """The phrases that have a colour of a slot, with it."""
+    return [
+        (phrase.text, look)
+        for phrase in phrases(text)
+        for look in phrase.looks
+        if look.startswith("colour")
+    ]
+
+
 def test_colours_are_where_the_spans_are(pair: Pair) -> None:
-    styles = styles_of(pair)
-    text = prompt_text(pair.original, styles)
-    assert text.plain == f"{pair.original.prompt.text} {pair.original.answer}"
-    coloured = {(span.start, span.end, str(span.style)) for span in text.spans[:-1]}
-    assert coloured == {
-        (span.start, span.end, styles[span.name])
-        for span in pair.original.prompt.spans
-        if span.name in pair.original.slots
-    }
-    for start, end, style in coloured:
-        slots = [name for name, used in styles.items() if used == style]
-        assert text.plain[start:end] in [pair.original.slots[name] for name in slots]
+    looks = slot_looks(pair)
+    text = prompt_text(pair.original, looks)
+    assert plain(text) == f"{pair.original.prompt.text} {pair.original.answer}"
+    spans = [span for span in pair.original.prompt.spans if span.name in pair.original.slots]
+    shown = pair.original.prompt.text
+    assert coloured(text) == [(shown[s.start : s.end], looks[s.name]) for s in spans]
+    for said, look in coloured(text):
+        slots = [name for name, used in looks.items() if used == look]
+        assert said in [pair.original.slots[name] for name in slots]
 
 
 def test_a_word_that_is_also_elsewhere_is_not_coloured_there(pair: Pair) -> None:
     prompt = Prompt("art in parts: art", (Span("x", 0, 14, 17),))
     side = replace(pair.original, prompt=prompt, slots={"x": "art"})
-    text = prompt_text(side, {"x": "red"})
-    assert [(span.start, span.end) for span in text.spans if span.style == "red"] == [(14, 17)]
+    first, second, *_ = phrases(prompt_text(side, {"x": "colour 6"}))
+    assert first == Phrase("art in parts: ")
+    assert second == Phrase("art", ("colour 6",))
 
 
-def test_characters_that_a_terminal_acts_on_take_one_place_each(pair: Pair) -> None:
+def test_characters_that_a_terminal_acts_on_move_no_colour(pair: Pair, draw: Draw) -> None:
     prompt = Prompt("a\r\x1b[31m b", (Span("x", 0, 8, 9),))
     side = replace(pair.original, prompt=prompt, slots={"x": "b"})
-    text = prompt_text(side, {"x": "red"})
-    assert "\x1b" not in text.plain
-    assert text.plain[8:9] == "b"
-    assert (8, 9) in [(span.start, span.end) for span in text.spans]
+    text = prompt_text(side, {"x": "colour 6"})
+    assert coloured(text) == [("b", "colour 6")]
+    shown = draw([Paragraph(text)])
+    assert shown.startswith("a\\r\\x1b[31m b")
+    assert "\x1b" not in draw(pair_view(replace(pair, original=side)))
 
 
 def test_both_sides_use_one_colour_per_slot(pair: Pair) -> None:
-    styles = styles_of(pair)
-    assert list(styles) == sorted(styles)
-    assert {span.name for span in pair.original.prompt.spans} >= set(styles)
+    looks = slot_looks(pair)
+    assert list(looks) == sorted(looks)
+    assert {span.name for span in pair.original.prompt.spans} >= set(looks)
     for side in (pair.original, pair.counterfactual):
-        words = legend(side, styles).plain.split()
-        assert words == [part for name in styles for part in (name, side.slots[name])]
+        words = plain(legend(side, looks)).split()
+        assert words == [part for name in looks for part in (name, side.slots[name])]
 
 
 def test_shows_the_hypotheses_asked_for(pair: Pair, draw: Draw) -> None:
@@ -72,14 +88,14 @@ def test_shows_the_hypotheses_asked_for(pair: Pair, draw: Draw) -> None:
 
 
 def test_says_why_a_pair_is_not_decisive(pair: Pair) -> None:
-    assert decisive_text(pair).plain == (
+    assert plain(decisive_text(pair)) == (
         "Decisive: none, answer_pointer and answer_payload all predict different answers."
     )
     same = {**pair.predictions, "answer_pointer": pair.predictions["none"]}
     blurred = replace(pair, predictions=same, decisive=False)
-    assert decisive_text(blurred).plain == "Not decisive: none and answer_pointer agree."
+    assert plain(decisive_text(blurred)) == "Not decisive: none and answer_pointer agree."
     aimless = replace(pair, contrast=(), decisive=False)
-    assert "no hypotheses to tell apart" in decisive_text(aimless).plain
+    assert "no hypotheses to tell apart" in plain(decisive_text(aimless))
 
 
 def test_a_missing_answer_is_said_to_be_missing(pair: Pair, draw: Draw) -> None:
