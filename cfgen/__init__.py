@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from cfgen.datasets import generate as generate
     from cfgen.errors import CfgenError as CfgenError
     from cfgen.lm.load import load_lm as load_lm
-    from cfgen.prompts.domains import faker as faker
-    from cfgen.prompts.domains import lexicon as lexicon
-    from cfgen.prompts.domains import templates as templates
+    from cfgen.prompts import faker as faker
+    from cfgen.prompts import lexicon as lexicon
+    from cfgen.prompts import templates as templates
     from cfgen.tasks import TaskDefinition as TaskDefinition
     from cfgen.tasks import list_tasks as list_tasks
     from cfgen.tasks import load_task as load_task
@@ -44,15 +44,15 @@ _HOME = {
     "choice": "causal",
     "distinct": "causal",
     "edits": "counterfactuals",
-    "faker": "prompts.domains",
+    "faker": "prompts",
     "generate": "datasets",
     "integers": "causal",
-    "lexicon": "prompts.domains",
+    "lexicon": "prompts",
     "list_tasks": "tasks",
     "load_lm": "lm.load",
     "load_task": "tasks",
     "run_experiment": "analysis",
-    "templates": "prompts.domains",
+    "templates": "prompts",
 }
 
 __all__ = list(_HOME)

@@ -14,7 +14,7 @@ from cfgen.datasets.coverage import Coverage
 from cfgen.datasets.leakage import Leak
 from cfgen.datasets.shortcuts import Shortcut
 from cfgen.datasets.summary import SplitSummary
-from cfgen.prompts.source import FrontMatter
+from cfgen.prompts import FrontMatter
 from cfgen.search import Certificate, Witness
 from cfgen.tasks import load_task
 from cfgen.weights import AdapterEntry, BaseEntry, Part, Terms

@@ -20,7 +20,7 @@ from cfgen.interventions.answers import agree, distance
 from cfgen.interventions.engine import Engine, EngineTally, open_chunk, run_chunk
 from cfgen.interventions.swaps import Swap, branch_of
 from cfgen.lm import LAST, SHOWN, PairTokens, TokenSpan
-from cfgen.prompts.positions import parse_position
+from cfgen.prompts import parse_position
 
 SAMPLE = 4
 """Pairs that are tried: the shortest, the longest, some between."""

@@ -14,7 +14,7 @@ from cfgen.counterfactuals import Side, Site
 from cfgen.errors import CfgenError, Problem
 from cfgen.interventions.edits import Branch, Edit, FromPrompt
 from cfgen.lm import COMPONENTS, LAST, PairTokens, Place, PromptTokens, TokenSpan, locate
-from cfgen.prompts.positions import Position, parse_position
+from cfgen.prompts import Position, parse_position
 
 HELD = "resid_post"
 """Frozen positions are held here, in every layer."""

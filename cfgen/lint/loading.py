@@ -8,8 +8,7 @@ from pathlib import Path
 from cfgen.errors import CfgenError
 from cfgen.lint.finding import Finding, from_error
 from cfgen.paths import project_of
-from cfgen.prompts import load_lexicon
-from cfgen.prompts.source import read_source, read_text
+from cfgen.prompts import load_lexicon, read_source, read_text
 
 
 def check_files(path: Path) -> Iterator[Finding]:

@@ -12,8 +12,7 @@ from typing import Any
 
 from cfgen.counterfactuals import Pair, Side
 from cfgen.errors import CfgenError, Problem
-from cfgen.prompts import Prompt, Span
-from cfgen.prompts.positions import Position, find_spans, parse_position
+from cfgen.prompts import Position, Prompt, Span, find_spans, parse_position
 
 LAST = "last"
 """The position expression that names the last token of the prompt."""
@@ -254,7 +253,7 @@ def locate(encoded: PromptTokens, expression: str) -> tuple[TokenSpan, ...]:
         One record per mention, in the order of the text.
 
     Raises:
-        CfgenError: As :func:`~cfgen.prompts.positions.find_spans`; a span without a token
+        CfgenError: As :func:`~cfgen.prompts.find_spans`; a span without a token
             (``span-without-token``); ``+k`` beyond the prompt (``position-past-end``).
     """
     if expression == LAST:

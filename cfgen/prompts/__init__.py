@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from cfgen.prompts.columns import Spans, render_columns
-from cfgen.prompts.domains import faker, lexicon, templates
-from cfgen.prompts.lexicons import Lexicon, faker_names, load_lexicon
-from cfgen.prompts.loading import load_templates
-from cfgen.prompts.positions import Position, find_spans, parse_position
-from cfgen.prompts.render import render
-from cfgen.prompts.spans import Prompt, Span
-from cfgen.prompts.template import Template
+from cfgen.prompts.frontmatter import FrontMatter, read_source, read_text
+from cfgen.prompts.lexicons import Lexicon, faker, faker_names, lexicon, load_lexicon
+from cfgen.prompts.render import Spans, render, render_columns
+from cfgen.prompts.run import unreached_branches
+from cfgen.prompts.spans import Position, Prompt, Span, find_spans, parse_position
+from cfgen.prompts.template import Template, load_templates, templates
 
 __all__ = [
+    "FrontMatter",
     "Lexicon",
     "Position",
     "Prompt",
@@ -25,7 +24,10 @@ __all__ = [
     "load_lexicon",
     "load_templates",
     "parse_position",
+    "read_source",
+    "read_text",
     "render",
     "render_columns",
     "templates",
+    "unreached_branches",
 ]

@@ -1,8 +1,12 @@
-"""The Jinja environment in which templates run: sandboxed, strict, pure, and keeping spans."""
+"""The Jinja environment in which templates run: sandboxed, strict, pure, and keeping spans.
+
+It also notes which branches of a template are taken, so that lint can say which never are.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import DictLoader, StrictUndefined, nodes
@@ -16,12 +20,43 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
 from jinja2.utils import Cycler, Namespace
 
 from cfgen.prompts.filters import join_with, template_filters, template_tests, text_method
-from cfgen.prompts.glue import as_text, empty, enclose, glue, guarded, holds_text, listed
-from cfgen.prompts.opaque import Opaque
-from cfgen.prompts.text import MAX_LENGTH, Text, too_long
+from cfgen.prompts.text import (
+    MAX_LENGTH,
+    Haystack,
+    Text,
+    as_text,
+    empty,
+    enclose,
+    glue,
+    guarded,
+    holds_text,
+    listed,
+    too_long,
+)
 
 SPAN_FILTER = "span block"
 """Internal filter behind ``{% span %}``; the space keeps templates from naming it."""
+
+
+BRANCH_FILTER = "note branch"
+"""Internal filter that notes that a branch is taken."""
+
+INTERNAL = frozenset({SPAN_FILTER, BRANCH_FILTER})
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One branch of a template.
+
+    Attributes:
+        file: Name of the file it is in.
+        line: Its line there.
+        what: How it begins, in words.
+    """
+
+    file: str
+    line: int
+    what: str
 
 
 class SpanTag(Extension):
@@ -61,6 +96,16 @@ class SpanCodeGenerator(CodeGenerator):
             self.write(", ")
         self.write("))")
 
+    def visit_Operand(self, node: nodes.Operand, frame: Frame) -> None:  # noqa: D102
+        if node.op not in ("in", "notin"):
+            super().visit_Operand(node, frame)
+            return
+        self.write(
+            " in environment.haystack(" if node.op == "in" else " not in environment.haystack("
+        )
+        self.visit(node.expr, frame)
+        self.write(")")
+
 
 def shown_name(node: nodes.Expr) -> tuple[str | None, bool]:
     """What to call a printed expression that carries no name.
@@ -97,6 +142,8 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
 
     Attributes:
         elements: Slots that are elements of an input, such as ``item_1``.
+        branches: Branches of the files parsed so far.
+        taken: Numbers of those that some run has taken.
     """
 
     code_generator_class = SpanCodeGenerator
@@ -115,10 +162,47 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
             cache_size=-1,
         )
         self.elements = elements
-        self.filters = {**template_filters(), SPAN_FILTER: _mark_phrase}
+        self.branches: list[Branch] = []
+        self.taken: set[int] = set()
+        self.filters = {
+            **template_filters(),
+            SPAN_FILTER: _mark_phrase,
+            BRANCH_FILTER: self._note_branch,
+        }
         self.tests = template_tests()
         self.globals.clear()
         self.globals.update(range=safe_range, dict=dict, namespace=Namespace, cycler=Cycler)
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        """Parse a file, and put a call that notes it into every branch."""
+        tree = super()._parse(source, name, filename)
+        for node in list(tree.find_all((nodes.If, nodes.For, nodes.CondExpr))):
+            if isinstance(node, nodes.CondExpr):
+                first = "the first of an inline if"
+                node.expr1 = self._noted(node.expr1, name, node.lineno, first)
+                if node.expr2 is not None:
+                    other = "the else of an inline if"
+                    node.expr2 = self._noted(node.expr2, name, node.lineno, other)
+            elif isinstance(node, nodes.If | nodes.For):
+                tag = "{% if %}" if isinstance(node, nodes.If) else "{% for %}"
+                self._note_body(node.body, name, node.lineno, tag)
+                if node.else_:
+                    line = node.else_[0].lineno
+                    self._note_body(node.else_, name, line, f"{{% else %}} of {tag}")
+        return tree
+
+    def _note_body(self, body: list[nodes.Node], name: str | None, line: int, what: str) -> None:
+        noted = self._noted(nodes.Const(None, lineno=line), name, line, what)
+        body.insert(0, nodes.ExprStmt(noted, lineno=line))
+
+    def _noted(self, node: nodes.Expr, name: str | None, line: int, what: str) -> nodes.Expr:
+        self.branches.append(Branch(name or "", line, what))
+        number = nodes.Const(len(self.branches) - 1, lineno=line)
+        return nodes.Filter(node, BRANCH_FILTER, [number], [], None, None, lineno=line)
+
+    def _note_branch(self, value: Any, number: int) -> Any:
+        self.taken.add(number)
+        return value
 
     def show(self, context: Context, name: str | None, chosen: bool, line: int, value: Any) -> Any:
         """Print one expression; leave a span named after it if it carries none.
@@ -127,10 +211,8 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
             Fault: It is empty, or not text or a number.
         """
         text = as_text(value)
-        if isinstance(text, Opaque):
-            return text
         if isinstance(text, Text):
-            if not text:
+            if not text.letters:
                 raise empty(text.marks[0].name)
             return text
         if name is None or self._is_text(context, name, chosen):
@@ -149,29 +231,34 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """``+``, ``*`` and ``%``, keeping spans and the length in bounds."""
-        if operator == "+" and isinstance(left, (str, Opaque)) and isinstance(right, (str, Opaque)):
+        if operator == "+" and isinstance(left, str) and isinstance(right, str):
             return glue((left, right))
         if operator == "%" and isinstance(left, str) and holds_text((left, right)):
             return guarded(lambda one, two: one % two, "'%' formatting")(left, right)
         if operator == "*":
             for sized, times in ((left, right), (right, left)):
+                if isinstance(sized, Text) and isinstance(times, int):
+                    return glue(sized for _ in range(times))
                 countable = isinstance(sized, (str, tuple, list)) and isinstance(times, int)
                 if countable and len(sized) * times > MAX_LENGTH:
                     raise too_long()
         return super().call_binop(context, operator, left, right)
 
+    def haystack(self, value: Any) -> Any:
+        """What stands to the right of ``in``; a plain string would read a text unnoticed."""
+        return Haystack(value) if type(value) is str else value
+
     def getattr(self, obj: Any, attribute: str) -> Any:
         """``x.name``: the methods of a text keep its spans."""
-        if isinstance(obj, (Text, Opaque)):
+        if isinstance(obj, Text):
             method = text_method(obj, attribute)
             return self.undefined(obj="", name=attribute) if method is None else method
         return super().getattr(obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         """``x[key]``, where a key of a text that is a word means a method."""
-        if isinstance(argument, Opaque):
-            argument.observe()
-        if isinstance(obj, (Text, Opaque)) and isinstance(argument, str):
+        argument = argument.look() if isinstance(argument, Text) else argument
+        if isinstance(obj, Text) and isinstance(argument, str):
             return self.getattr(obj, argument)
         return super().getitem(obj, argument)
 
@@ -191,6 +278,6 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
         return super().call(context, obj, *args, **kwargs)
 
 
-def _mark_phrase(text: str | Opaque, name: str) -> str | Opaque:
+def _mark_phrase(text: str | Text, name: str) -> Text:
     """What ``{% span %}`` does to its body."""
     return enclose(name, "phrase", text)

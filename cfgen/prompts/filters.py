@@ -11,9 +11,18 @@ from jinja2.environment import Environment
 from jinja2.filters import FILTERS, make_attrgetter
 from jinja2.tests import TESTS
 
-from cfgen.prompts.glue import as_text, glue, guarded, holds_text, listed, observe_all
-from cfgen.prompts.opaque import Opaque
-from cfgen.prompts.text import Text, apply, lost, plain
+from cfgen.prompts.text import (
+    Change,
+    Text,
+    apply,
+    as_text,
+    glue,
+    guarded,
+    holds_text,
+    listed,
+    look_at,
+    lost,
+)
 
 _TESTS: dict[str, Any] = dict(TESTS)
 
@@ -57,7 +66,7 @@ ASKING_METHODS = _set(
     "isnumeric isprintable isspace istitle isupper rfind rindex startswith"
 )
 
-_DIRECT: dict[str, Callable[[str], str]] = {
+_DIRECT: dict[str, Change] = {
     "upper": str.upper,
     "lower": str.lower,
     "capitalize": str.capitalize,
@@ -85,14 +94,13 @@ def template_tests() -> dict[str, Any]:
 
 
 def _looking(test: Callable[..., Any]) -> Callable[..., Any]:
-    """A test that notes when it is asked about a hole."""
+    """A test that looks at the letters it is asked about."""
 
     @wraps(test)
     def ask(*args: Any, **kwargs: Any) -> Any:
-        for arg in (*args, *kwargs.values()):
-            if isinstance(arg, Opaque):
-                arg.observe()
-        return test(*args, **kwargs)
+        seen = [arg.look() if isinstance(arg, Text) else arg for arg in args]
+        named = {k: v.look() if isinstance(v, Text) else v for k, v in kwargs.items()}
+        return test(*seen, **named)
 
     return ask
 
@@ -109,13 +117,10 @@ def _text_filter(name: str) -> Callable[..., Any]:
         def change(text: Any) -> Any:
             return function(*head, text, *rest, **kwargs)
 
-        if holds_text((rest, kwargs)) or not isinstance(value, (Text, Opaque)):
+        if holds_text((rest, kwargs)) or not isinstance(value, Text):
             return guarded(function, f"{name!r} of several values")(*head, value, *rest, **kwargs)
-        if isinstance(value, Text):
-            return apply(value, name, change)
-        if name not in CHANGING:
-            value.observe()
-        return value.changed(change if rest or kwargs else _DIRECT.get(name, change))
+        direct = change if rest or kwargs else _DIRECT.get(name, change)
+        return apply(value, name, direct, changes=name in CHANGING)
 
     return call
 
@@ -126,19 +131,19 @@ def _join(
     value: Iterable[Any],
     d: Any = "",
     attribute: str | int | None = None,
-) -> str | Opaque:
+) -> str | Text:
     """Join texts, keeping the marks of all of them and of the separator."""
     items = value if attribute is None else map(make_attrgetter(environment, attribute), value)
     return join_with(d, items)
 
 
-def join_with(separator: Any, items: Iterable[Any]) -> str | Opaque:
+def join_with(separator: Any, items: Iterable[Any]) -> str | Text:
     """Put a separator between items.
 
     Raises:
         Fault: An item is not text or a number, or the result is too long.
     """
-    pieces: list[str | Opaque] = []
+    pieces: list[str | Text] = []
     for item in items:
         if pieces:
             pieces.append(as_text(separator))
@@ -146,7 +151,7 @@ def join_with(separator: Any, items: Iterable[Any]) -> str | Opaque:
     return glue(pieces)
 
 
-def text_method(text: Text | Opaque, name: str) -> Callable[..., Any] | None:
+def text_method(text: Text, name: str) -> Callable[..., Any] | None:
     """The method of a text as a template sees it, ``None`` if it has no such method."""
     if name == "join":
         return lambda items: join_with(text, items)
@@ -160,22 +165,17 @@ def text_method(text: Text | Opaque, name: str) -> Callable[..., Any] | None:
             return getattr(letters, name)(*args, **kwargs)
 
         if holds_text((args, kwargs)):
-            observe_all(text, args, kwargs)
             raise lost(f"{name!r} with another value")
-        if isinstance(text, Text):
-            return apply(text, name, change)
-        if name in SPLITTING_METHODS:
-            text.observe()
-        return text.changed(change if args or kwargs else _DIRECT.get(name, change))
+        direct = change if args or kwargs else _DIRECT.get(name, change)
+        return apply(text, name, direct, changes=name in CHANGING_METHODS)
 
     return call
 
 
-def _asking(text: Text | Opaque, name: str) -> Callable[..., Any]:
+def _asking(text: Text, name: str) -> Callable[..., Any]:
     """A method that asks about a text and returns a number or a truth value."""
 
     def call(*args: Any) -> Any:
-        observe_all(text, args)
-        return getattr(plain(text), name)(*args)  # type: ignore[arg-type]
+        return getattr(text.look(), name)(*look_at(args))
 
     return call

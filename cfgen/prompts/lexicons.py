@@ -1,4 +1,7 @@
-"""Lexicons: lists of words with attributes, one entry per line, and names made by Faker."""
+"""Lexicons: lists of words with attributes, one entry per line, and names made by Faker.
+
+:func:`lexicon` and :func:`faker` are what a task file calls: domains of its causal model.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cfgen.errors import CfgenError, Problem, did_you_mean
-from cfgen.paths import display, find_all, plain_name
-from cfgen.prompts.source import read_text
+from cfgen.causal import Words
+from cfgen.errors import CfgenError, Problem, caller_place, did_you_mean
+from cfgen.paths import display, find_all, plain_name, project_of
+from cfgen.prompts.frontmatter import read_text
 
 PATIENCE = 20_000
 """Names in a row that Faker may repeat before it counts as exhausted."""
@@ -30,6 +34,35 @@ class Lexicon:
     entries: tuple[str, ...]
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     path: Path | None = None
+
+
+def lexicon(name: str) -> Words:
+    """One word of ``data/lexicons/<name>.txt`` (or ``.tsv``).
+
+    Looked for in the project of the calling task file, then in the current one, and last among
+    the built-ins.
+
+    Raises:
+        CfgenError: If there is no such lexicon, or for every problem in its file.
+    """
+    return Words(
+        name, load_lexicon(name, *project_of(Path(caller_place(1).rpartition(":")[0]))).entries
+    )
+
+
+def faker(count: int, *, locale: str = "en_US", seed: int = 0) -> Words:
+    """One of ``count`` different first names from Faker, the same ones for the same seed.
+
+    Args:
+        count: How many names to draw from.
+        locale: Which names: a locale that Faker knows.
+        seed: Seed of Faker.
+
+    Raises:
+        CfgenError: If the locale is unknown or has too few names.
+    """
+    names = faker_names(count, locale=locale, seed=seed)
+    return Words(names.name, names.entries)
 
 
 def load_lexicon(name: str, *first: Path) -> Lexicon:

@@ -1,39 +1,34 @@
-"""Rendering: a template and the values of its inputs make a prompt with spans.
+"""Rendering: a template and the values of its inputs make a prompt with spans; many rows, few runs.
 
-Pure: the same template and values give the same text and spans, on every platform. There is a
-plain way, which runs the template, and a quick one (see :mod:`cfgen.prompts.segments`), which
-gives the same prompt or hands over to the plain way.
+A template is run once for all inputs that differ only in letters that it does not look at. That run
+says where the values stand (a *layout*); each further row only puts its own values there, and its
+spans are sums over the lengths of the values. One row takes the same path as a million.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import itertools
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from jinja2.environment import Template as JinjaTemplate
+import numpy as np
+from numpy.typing import NDArray
 
 from cfgen.errors import CfgenError
-from cfgen.prompts.environment import PromptEnvironment
-from cfgen.prompts.finish import number_spans
-from cfgen.prompts.mistakes import check_inputs, explain
-from cfgen.prompts.opaque import Opaque, Slot, Watch
-from cfgen.prompts.segments import MAX_KEYS, Plan, Segments, find_segments
-from cfgen.prompts.spans import Prompt
+from cfgen.prompts.run import Rendering, run_template
+from cfgen.prompts.spans import Prompt, Span
 from cfgen.prompts.template import Template
-from cfgen.prompts.text import value_text
+from cfgen.prompts.text import MAX_LENGTH, Change
 
-Wrap = Callable[[str, int | None, str, Any], Any]
-"""Makes what a template sees from an input, an element of it, its slot and its value."""
+Columns = Mapping[str, Sequence[Any]]
+"""Input -> its value in every row."""
+Ints = NDArray[np.int32]
+Key = tuple[Any, ...]
 
-
-@dataclass(slots=True)
-class _Engine:
-    """A compiled template and what is known about rendering it quickly."""
-
-    jinja: JinjaTemplate
-    names: tuple[str, ...]
-    plan: Plan = field(default_factory=Plan)
+MAX_LAYOUTS = 4096
+"""Layouts kept per template; with more of them, rows are run one by one."""
 
 
 def render(template: Template, inputs: Mapping[str, Any]) -> Prompt:
@@ -51,129 +46,331 @@ def render(template: Template, inputs: Mapping[str, Any]) -> Prompt:
         CfgenError: An input is missing, has the wrong number of elements or an unsupported value,
             or the template fails on these values.
     """
-    segments = segments_for(template, inputs)
-    if segments is not None:
-        prompt = segments.fill(inputs)
-        if prompt is not None:
-            return prompt
-    return render_plain(template, inputs)
+    layout = _layout_for(template, inputs)
+    block = layout.fill({name: (inputs[name],) for name in template.inputs}, (0,))
+    if block is None:  # something is wrong with these values, and running it says what
+        return run_template(template, inputs).prompt
+    starts, ends = block.starts[:, 0].tolist(), block.ends[:, 0].tolist()
+    return Prompt(block.texts[0], tuple(map(Span, layout.names, layout.mentions, starts, ends)))
 
 
-def segments_for(template: Template, inputs: Mapping[str, Any]) -> Segments | None:
-    """Pieces and holes for these values, found out if need be; ``None`` if there are none.
-
-    Raises:
-        CfgenError: An input is missing, or has the wrong number of elements or an unsupported
-            value.
-    """
-    engine = _engine(template)
-    plan = engine.plan
-    try:
-        key = plan.key(engine.names, inputs)
-        return None if key is None else plan.known[key]
-    except KeyError:
-        return _learn(template, engine, inputs)
-
-
-def looked_at(template: Template, opaque: Collection[str]) -> set[str]:
-    """Inputs whose values are known to decide about the pieces.
+def render_columns(
+    templates: Mapping[str, Template], chosen: Sequence[str], inputs: Columns
+) -> tuple[list[str], Spans]:
+    """Render a prompt per row.
 
     Args:
-        template: A loaded template.
-        opaque: Inputs whose values are not just text.
-    """
-    engine = _engine(template)
-    return {name for name in engine.names if name in opaque or name in engine.plan.keyed}
-
-
-def render_plain(template: Template, inputs: Mapping[str, Any]) -> Prompt:
-    """Render by running the template; what :func:`render` does whenever it is in doubt.
-
-    Args:
-        template: A loaded template.
-        inputs: As for :func:`render`.
+        templates: Templates by id.
+        chosen: Id of each row's template.
+        inputs: The values of at least the inputs that the templates show or restrict.
 
     Returns:
-        The same as :func:`render`.
+        The texts and their spans.
+
+    Raises:
+        CfgenError: As for :func:`render`, about the first row with which anything is wrong.
+    """
+    texts = [""] * len(chosen)
+    blocks: list[_Block] = []
+    try:
+        for rows, layout in _groups(templates, chosen, inputs):
+            block = layout.fill(inputs, rows)
+            if block is None:
+                raise _first_error(templates, chosen, inputs)
+            blocks.append(block)
+            for row, text in zip(rows, block.texts, strict=True):
+                texts[row] = text
+    except CfgenError as error:
+        raise _first_error(templates, chosen, inputs) from error
+    return texts, Spans.of_blocks(blocks, len(chosen))
+
+
+def _first_error(
+    templates: Mapping[str, Template], chosen: Sequence[str], inputs: Columns
+) -> CfgenError:
+    """What is wrong with the first row with which anything is."""
+    for row, name in enumerate(chosen):
+        try:
+            render(templates[name], {name: column[row] for name, column in inputs.items()})
+        except CfgenError as error:
+            return error
+    raise AssertionError("rows fail together, but not one by one")
+
+
+def _groups(
+    templates: Mapping[str, Template], chosen: Sequence[str], inputs: Columns
+) -> list[tuple[list[int], Layout]]:
+    """Rows that have the same layout, with it."""
+    used = [templates[name] for name in dict.fromkeys(chosen)]
+    exact = {name for name, column in inputs.items() if not _is_text(column)}
+    looked: set[str] | None = None
+    groups: list[tuple[list[int], Layout]] = []
+    # Making a layout may show that more letters are looked at: rows are told apart by them, too.
+    while (now := _looked_at(used, exact)) != looked:
+        looked, groups = now, []
+        keys = [chosen]
+        for name in sorted(looked):
+            keys.append(inputs[name])
+            kinds = [value.__class__ for value in inputs[name]]
+            if kinds.count(kinds[0]) < len(kinds):  # 1 is True, but shown in another way
+                keys.append(kinds)
+        alike: defaultdict[Key, list[int]] = defaultdict(list)
+        for row, key in enumerate(zip(*keys, strict=True)):
+            alike[key].append(row)
+        for rows in alike.values():
+            values = {name: column[rows[0]] for name, column in inputs.items()}
+            groups.append((rows, _layout_for(templates[chosen[rows[0]]], values)))
+    return groups
+
+
+def _looked_at(templates: Sequence[Template], exact: set[str]) -> set[str]:
+    """Inputs by whose values rows are told apart."""
+    return {
+        name
+        for template in templates
+        for name in template.inputs
+        if name in exact or name in _plan(template).looked
+    }
+
+
+def _is_text(column: Sequence[Any]) -> bool:
+    """Whether all values are text, or all tuples of the same number of texts."""
+    kinds = {value.__class__ for value in column}
+    if kinds == {tuple}:
+        kinds = {item.__class__ for item in itertools.chain.from_iterable(column)}
+        return kinds == {str} and len(set(map(len, column))) == 1
+    return kinds == {str}
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What is known so far about one template.
+
+    Attributes:
+        looked: Text inputs whose letters some run looked at, and those that it restricts.
+        layouts: By all that a layout depends on.
+    """
+
+    looked: set[str]
+    layouts: dict[Key, Layout] = field(default_factory=dict)
+
+    def key(self, names: Sequence[str], inputs: Mapping[str, Any]) -> Key | None:
+        """Everything that a layout depends on: types of all inputs, values of those looked at.
+
+        Returns:
+            ``None`` if a value is of a type that is not compared exactly, or missing.
+        """
+        key: list[Any] = []
+        for name in names:
+            value = inputs.get(name, _MISSING)
+            kind = value.__class__
+            if kind is str:
+                key.append(value if name in self.looked else str)
+            elif kind is int or kind is bool or value is None:
+                key += (kind, value)
+            elif kind is tuple:
+                kinds = tuple([item.__class__ for item in value])
+                key.append(kinds)
+                if name in self.looked or kinds.count(str) < len(kinds):
+                    if not _EXACT.issuperset(kinds):
+                        return None
+                    key.append(value)
+            else:
+                return None
+        return tuple(key)
+
+
+_MISSING = object()
+_EXACT = frozenset({str, int, bool, type(None)})
+
+
+def _plan(template: Template) -> _Plan:
+    plan: _Plan | None = template.cache.get("plan")
+    if plan is None:
+        plan = template.cache["plan"] = _Plan(set(template.supports))
+    return plan
+
+
+def _layout_for(template: Template, inputs: Mapping[str, Any]) -> Layout:
+    """The layout for these values; the template is run if it is not known.
 
     Raises:
         CfgenError: As for :func:`render`.
     """
-    check_inputs(template, inputs)
-    engine = _engine(template)
+    plan = _plan(template)
+    key = plan.key(template.inputs, inputs)
+    layout = None if key is None else plan.layouts.get(key)
+    if layout is not None:
+        return layout
+    rendering = run_template(template, inputs)
+    layout = Layout.of(rendering)
+    if not rendering.looked <= plan.looked:
+        plan.looked |= rendering.looked
+        plan.layouts.clear()  # their keys lack the values of what is looked at
+        key = plan.key(template.inputs, inputs)
+    if key is not None and len(plan.layouts) < MAX_LAYOUTS:
+        plan.layouts[key] = layout
+    return layout
 
-    def wrap(_input: str, _index: int | None, name: str, value: Any) -> Any:
-        return value_text(name, str(value)) if isinstance(value, str) else value
 
-    try:
-        result = _run(engine, _context(template, inputs, wrap))
-        assert isinstance(result, str)
-        return number_spans(result)
-    except Exception as error:
-        raise CfgenError(explain(template, inputs, error)) from error
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What a template yields for given values of the inputs it looks at.
 
+    A span starts or ends some literal characters and some whole values after the prompt's start.
 
-def _engine(template: Template) -> _Engine:
-    """The compiled template, compiled at first use."""
-    engine: _Engine | None = template.cache.get("engine")
-    if engine is None:
-        elements = (
-            slot for name, slots in template.slots.items() for slot in slots if slots != (name,)
+    Attributes:
+        pieces: Literal text before, between and after the values: one more than there are holes.
+        holes: For every value, its input and its element.
+        changes: Numbers of the holes whose values are changed, and how.
+        names: Name of every span.
+        mentions: Mention of every span.
+        letters: Literal characters before every span's start, and before its end: (2, spans, 1).
+        values: Values before every span's start, and before its end: (2, spans).
+    """
+
+    pieces: tuple[str, ...]
+    holes: tuple[tuple[str, int | None], ...]
+    changes: tuple[tuple[int, tuple[Change, ...]], ...]
+    names: tuple[str, ...]
+    mentions: tuple[int, ...]
+    letters: Ints
+    values: Ints
+
+    @staticmethod
+    def of(rendering: Rendering) -> Layout:
+        """The layout that a run of a template shows; its own values stand in the holes."""
+        text, spans = rendering.prompt.text, rendering.prompt.spans
+        values = [
+            (span, hole) for span, hole in zip(spans, rendering.holes, strict=True) if hole
+        ]  # none of them inside another, in text order
+        edges = [0, *(edge for span, _ in values for edge in (span.start, span.end)), len(text)]
+        pieces = tuple(text[a:b] for a, b in zip(edges[::2], edges[1::2], strict=True))
+        ends = np.array([span.end for span, _ in values], np.int32)
+        # length of all values up to each: what has to be taken off a place to count literals only
+        lengths = np.cumsum([0, *(span.end - span.start for span, _ in values)], dtype=np.int32)
+        places = np.array([[s.start for s in spans], [s.end for s in spans]], np.int32)
+        before = np.searchsorted(ends, places, side="right").astype(np.int32)  # (2, spans)
+        return Layout(
+            pieces=pieces,
+            holes=tuple((hole.input, hole.index) for _, hole in values),
+            changes=tuple((n, h.changes) for n, (_, h) in enumerate(values) if h.changes),
+            names=tuple(span.name for span in spans),
+            mentions=tuple(span.mention for span in spans),
+            letters=(places - lengths[before])[:, :, None],
+            values=before,
         )
-        environment = PromptEnvironment(template.sources, frozenset(elements))
-        names = tuple(dict.fromkeys((*template.shows, *template.supports)))
-        engine = _Engine(environment.get_template(template.path.name), names)
-        engine.plan.keyed.update(template.supports)
-        template.cache["engine"] = engine
-    return engine
+
+    def fill(self, inputs: Columns, rows: Sequence[int]) -> _Block | None:
+        """Put the values of some rows in.
+
+        Returns:
+            The prompts; ``None`` if anything is wrong with one of them.
+        """
+        words = []
+        for name, index in self.holes:
+            values = inputs[name]
+            words.append(
+                [values[row] for row in rows] if index is None else [values[r][index] for r in rows]
+            )
+        try:
+            for number, changes in self.changes:
+                for change in changes:
+                    words[number] = list(map(change, words[number]))
+        except Exception:
+            return None  # a filter fails on a value; running the template on it says which and why
+        if not all(map(all, words)):
+            return None
+        texts = self._texts(words, len(rows))
+        if max(map(len, texts)) > MAX_LENGTH or any(
+            t[0].isspace() or t[-1].isspace() for t in texts
+        ):
+            return None
+        before = np.zeros((len(words) + 1, len(rows)), np.int32)  # length of the values so far
+        if words:
+            np.cumsum([list(map(len, hole)) for hole in words], axis=0, out=before[1:])
+        starts, ends = self.letters + before[self.values]  # (spans, rows) each
+        return _Block(rows, texts, self, starts, ends)
+
+    def _texts(self, words: list[list[str]], rows: int) -> list[str]:
+        """Literal pieces with words between them, by one format string."""
+        if not words:
+            return [self.pieces[0]] * rows
+        form = "%s".join(piece.replace("%", "%%") for piece in self.pieces)
+        return list(map(form.__mod__, zip(*words, strict=True)))
 
 
-def _run(engine: _Engine, values: dict[str, Any]) -> str | Opaque:
-    """Run a template on values."""
-    jinja = engine.jinja
-    result: str | Opaque = jinja.environment.concat(
-        jinja.root_render_func(jinja.new_context(values))
-    )
-    return result
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Prompts of one layout.
+
+    Attributes:
+        rows: Their numbers.
+        texts: Their texts.
+        layout: Their layout.
+        starts: First character of every span: (spans, rows).
+        ends: Character after its last one.
+    """
+
+    rows: Sequence[int]
+    texts: list[str]
+    layout: Layout
+    starts: Ints
+    ends: Ints
 
 
-def _learn(template: Template, engine: _Engine, inputs: Mapping[str, Any]) -> Segments | None:
-    """Find the segments for these values and remember them."""
-    check_inputs(template, inputs)
-    plan = engine.plan
-    if len(plan.known) >= MAX_KEYS:
-        return None
+@dataclass(frozen=True, slots=True)
+class Spans:
+    """The spans of many prompts, one after the other.
 
-    def run(watch: Watch) -> str | Opaque:
-        def wrap(source: str, index: int | None, name: str, value: Any) -> Any:
-            if plan.is_hole(source, inputs[source]):
-                return Opaque((Slot(source, index, name),), watch)
-            return value_text(name, value) if isinstance(value, str) else value
+    Attributes:
+        offsets: Where the spans of each prompt start, and where those of the last one end.
+        vocabulary: All names of spans.
+        names: Name of every span, as an index into the vocabulary.
+        mentions: Mention of every span.
+        starts: First character of every span.
+        ends: Character after its last one.
+    """
 
-        return _run(engine, _context(template, inputs, wrap))
+    offsets: Ints
+    vocabulary: tuple[str, ...]
+    names: Ints
+    mentions: Ints
+    starts: Ints
+    ends: Ints
 
-    segments, looked_at = None, -1
-    while segments is None and looked_at < len(plan.keyed):
-        looked_at = len(plan.keyed)
-        segments = find_segments(plan, run)
-    key = plan.key(engine.names, inputs)
-    if key is not None:
-        plan.known[key] = segments
-    return segments
+    @staticmethod
+    def of(prompts: Sequence[Prompt]) -> Spans:
+        """The spans of prompts."""
+        spans = [span for prompt in prompts for span in prompt.spans]
+        offsets = np.cumsum([0, *(len(prompt.spans) for prompt in prompts)], dtype=np.int32)
+        codes = {name: code for code, name in enumerate(dict.fromkeys(s.name for s in spans))}
+        columns = [(codes[s.name], s.mention, s.start, s.end) for s in spans]
+        table = np.array(columns, np.int32).reshape(-1, 4).T
+        return Spans(offsets, tuple(codes), *table)
 
+    @staticmethod
+    def of_blocks(blocks: Sequence[_Block], count: int) -> Spans:
+        """The spans of all blocks in the order of the rows, of which there are so many."""
+        offsets = np.zeros(count + 1, np.int32)
+        for block in blocks:
+            offsets[np.asarray(block.rows) + 1] = len(block.layout.names)
+        np.cumsum(offsets, out=offsets)
+        codes: dict[str, int] = {}
+        names, mentions, starts, ends = np.empty((4, offsets[-1]), np.int32)
+        for block in blocks:
+            layout = block.layout
+            places = np.arange(len(layout.names), dtype=np.int32)[:, None]
+            at = offsets[np.asarray(block.rows)] + places  # (spans, rows)
+            known = [codes.setdefault(name, len(codes)) for name in layout.names]
+            names[at] = np.array(known, np.int32)[:, None]
+            mentions[at] = np.array(layout.mentions, np.int32)[:, None]
+            starts[at], ends[at] = block.starts, block.ends
+        return Spans(offsets, tuple(codes), names, mentions, starts, ends)
 
-def _context(template: Template, inputs: Mapping[str, Any], wrap: Wrap) -> dict[str, Any]:
-    """What a template sees: every input by its name, and every element by its slot's."""
-    values: dict[str, Any] = {}
-    for name, slots in template.slots.items():
-        value = inputs[name]
-        if slots == (name,):
-            values[name] = wrap(name, None, name, value)
-            continue
-        elements = tuple(
-            wrap(name, index, slot, item)
-            for index, (slot, item) in enumerate(zip(slots, value, strict=True))
-        )
-        values[name] = elements
-        values.update(zip(slots, elements, strict=True))
-    return values
+    def by_row(self) -> list[tuple[Span, ...]]:
+        """The spans of every prompt as records."""
+        names = [self.vocabulary[code] for code in self.names.tolist()]
+        columns = (self.mentions.tolist(), self.starts.tolist(), self.ends.tolist())
+        spans = list(map(Span, names, *columns))
+        return [tuple(spans[a:b]) for a, b in itertools.pairwise(self.offsets.tolist())]

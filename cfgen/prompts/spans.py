@@ -1,9 +1,22 @@
-"""What rendering returns: the text, and where every value and phrase landed in it."""
+"""What rendering returns: the text, and where every value and phrase landed in it.
+
+A position expression says which spans of a prompt are meant: ``[within/]name[[index]][+offset]``.
+``item_1`` is every mention, ``item_1[0]`` the first, ``item_1[-1]`` the last, ``story/item_1`` the
+mentions inside the phrase ``story``. An offset counts tokens after the end of the span and is
+applied by whoever knows the tokens.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import NamedTuple
+
+from cfgen.errors import CfgenError, Problem, did_you_mean
+
+_GRAMMAR = re.compile(
+    r"(?:(?P<within>[^\W\d]\w*)/)?(?P<name>[^\W\d]\w*)(?:\[(?P<index>-?\d+)\])?(?:\+(?P<offset>\d+))?"
+)
 
 
 class Span(NamedTuple):
@@ -35,3 +48,110 @@ class Prompt:
 
     text: str
     spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A parsed position expression.
+
+    Attributes:
+        within: Phrase the mentions have to lie in, ``None`` for the whole prompt.
+        name: Span that is meant.
+        index: Which of its mentions, negative counts from the end; ``None`` for all.
+        offset: How many tokens after the span's last token; 0 for the span itself.
+    """
+
+    within: str | None
+    name: str
+    index: int | None
+    offset: int
+
+
+def parse_position(text: str) -> Position:
+    """Read a position expression.
+
+    Args:
+        text: For example ``item_1``, ``item_1[-1]``, ``story/item_1[0]`` or ``item_1[0]+1``.
+
+    Returns:
+        Its parts.
+
+    Raises:
+        CfgenError: It does not follow the grammar.
+    """
+    match = _GRAMMAR.fullmatch(text)
+    if match is None:
+        raise CfgenError(
+            Problem(
+                "position-syntax",
+                f"{text!r} is not a position",
+                hint="write name, name[index], phrase/name[index] or name[index]+tokens, "
+                "such as item_1[0]",
+            )
+        )
+    index, offset = match["index"], match["offset"]
+    return Position(
+        within=match["within"],
+        name=match["name"],
+        index=None if index is None else int(index),
+        offset=int(offset or 0),
+    )
+
+
+def find_spans(prompt: Prompt, position: Position | str) -> tuple[Span, ...]:
+    """Find the spans a position expression means in a prompt.
+
+    Args:
+        prompt: A rendered prompt.
+        position: The expression, parsed or not. Its offset is left to the caller, and ``last``
+            is a span name like any other here.
+
+    Returns:
+        At least one span, in text order; exactly one if the expression has an index.
+
+    Raises:
+        CfgenError: The prompt has no such span, phrase or mention, or the expression is malformed.
+    """
+    if isinstance(position, str):
+        position = parse_position(position)
+    spans = _named(prompt, position.name)
+    if position.within is not None:
+        phrases = _named(prompt, position.within)
+        spans = tuple(
+            span
+            for span in spans
+            if any(
+                phrase.start <= span.start and span.end <= phrase.end and span is not phrase
+                for phrase in phrases
+            )
+        )
+    if position.index is None and spans:
+        return spans
+    try:
+        return (spans[position.index or 0],)
+    except IndexError:
+        place = f" inside {position.within!r}" if position.within is not None else ""
+        raise CfgenError(
+            Problem(
+                "position-mention",
+                f"mention {position.index or 0} of {position.name!r}{place} was asked for, "
+                f"but the prompt has {len(spans)}{place}",
+                hint="mentions count from 0, and from -1 backwards",
+                detail=prompt.text,
+            )
+        ) from None
+
+
+def _named(prompt: Prompt, name: str) -> tuple[Span, ...]:
+    """All spans of one name; an error if there is none."""
+    spans = tuple(span for span in prompt.spans if span.name == name)
+    if not spans:
+        raise CfgenError(
+            Problem(
+                "position-unknown",
+                f"the prompt has no span named {name!r}",
+                hint=did_you_mean(name, {span.name for span in prompt.spans}),
+                detail=prompt.text,
+            )
+        )
+    return spans

@@ -1,12 +1,50 @@
-"""The record of a template: one wording of a task."""
+"""Templates: the record of one wording of a task; finding, reading and checking them all.
+
+Everything is checked before anything is rendered.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from jinja2 import TemplateSyntaxError, nodes
+
+from cfgen.causal import Choice
+from cfgen.errors import CfgenError, Problem, caller_place, did_you_mean
+from cfgen.paths import display, find_all, plain_name, project_of, project_roots
+from cfgen.prompts.environment import PromptEnvironment
+from cfgen.prompts.frontmatter import TemplateSource, read_source, read_text
+from cfgen.prompts.names import Survey, survey_file
+
+RESERVED = frozenset(
+    [
+        "last",
+        "self",
+        "loop",
+        "caller",
+        "varargs",
+        "kwargs",
+        "super",
+        "and",
+        "or",
+        "not",
+        "in",
+        "is",
+        "if",
+        "else",
+        "true",
+        "false",
+        "none",
+        "True",
+        "False",
+        "None",
+    ]
+)
+"""Names that mean something else, in positions or in Jinja."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +78,11 @@ class Template:
     paths: Mapping[str, Path]
     cache: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Inputs whose values it needs: those that it shows, and those that it restricts."""
+        return tuple(dict.fromkeys((*self.shows, *self.supports)))
+
     def unsupported(self, inputs: Mapping[str, Any]) -> list[str]:
         """Inputs that have a value which the wording is not right for; ``1`` is not ``True``.
 
@@ -63,3 +106,207 @@ class Template:
     def __reduce__(self) -> tuple[type[Template], tuple[Any, ...]]:
         kept = (self.id, self.description, self.task, self.path, self.shows, self.supports)
         return (Template, (*kept, self.answer_prefix, self.slots, self.sources, self.paths))
+
+
+def templates(task: str) -> Choice:
+    """The id of one of the templates in ``templates/<task>/``, in alphabetical order.
+
+    Raises:
+        CfgenError: If there is none.
+    """
+    project = project_of(Path(caller_place(1).rpartition(":")[0]))
+    found = {
+        path.stem
+        for folder in find_all(f"templates/{plain_name(task, 'a task')}", *project)
+        for path in folder.glob("*.jinja")
+        if not path.name.startswith("_")
+    }
+    if not found:
+        searched = ", ".join(display(root) for root in project_roots(*project))
+        raise CfgenError(
+            Problem(
+                "no-templates",
+                f"there is no template for task {task!r} (looked in {searched})",
+                where=caller_place(1),
+                hint=f"write one as templates/{task}/<id>.jinja",
+            )
+        )
+    return Choice(tuple(sorted(found)))
+
+
+def load_templates(
+    task: str, slots: Mapping[str, tuple[str, ...]], *first: Path
+) -> Mapping[str, Template]:
+    """Load and check every template of a task.
+
+    Args:
+        task: Name of the task; its templates are ``templates/<task>/*.jinja``.
+        slots: For every input of the causal model, the names its values are shown under: the
+            input's own name, or one name for each element of a tuple.
+        *first: Folders to search before the project's and the built-in one. Of files with the
+            same name, the first found counts.
+
+    Returns:
+        The templates by id, sorted.
+
+    Raises:
+        CfgenError: Everything that is wrong in any of the files.
+    """
+    names = _slot_inputs(slots)
+    files = _template_files(task, *first)
+    problems: list[Problem] = []
+    sources: dict[str, TemplateSource] = {}
+    texts: dict[str, str] = {}
+    for name, path in files.items():
+        try:
+            if name.startswith("_"):
+                texts[name] = read_text(path)
+            else:
+                sources[name] = read_source(path)
+                texts[name] = sources[name].jinja
+        except CfgenError as error:
+            problems.extend(error.problems)
+    environment = PromptEnvironment(texts)
+    trees = _parse_all(environment, texts, files, problems)
+    loaded = {}
+    for name, source in sources.items():
+        problems.extend(_check_matter(source, slots))
+        if name in trees:
+            survey = _survey(environment, trees, files, names, source)
+            problems.extend(item for item in survey.problems if item not in problems)
+            loaded[name] = _template(task, source, slots, survey, texts, files)
+    if problems:
+        raise CfgenError(problems)
+    return {template.id: template for template in sorted(loaded.values(), key=lambda t: t.id)}
+
+
+def _slot_inputs(slots: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    """For every name a template may use for an input, that input."""
+    found: dict[str, str] = {}
+    problems = []
+    reserved = RESERVED | set(PromptEnvironment({}).globals)
+    for source, names in slots.items():
+        for name in dict.fromkeys((source, *names)):
+            other = found.setdefault(name, source)
+            if other != source or name in reserved or not name.isidentifier():
+                reason = "has a special meaning in templates or positions"
+                if other != source:
+                    reason = f"is already the name of input {other!r} or of one of its slots"
+                elif not name.isidentifier():
+                    reason = "is not a name"
+                message = f"input {source!r} is shown as {name!r}, which {reason}"
+                problems.append(Problem("slot-name", message, hint="rename the input"))
+    if problems:
+        raise CfgenError(problems)
+    return found
+
+
+def _template_files(task: str, *first: Path) -> dict[str, Path]:
+    """Every template file of a task by name; the first root that has it wins."""
+    files: dict[str, Path] = {}
+    for folder in find_all(f"templates/{plain_name(task, 'a task')}", *first):
+        for path in sorted(folder.glob("*.jinja")):
+            files.setdefault(path.name, path)
+    if not any(not name.startswith("_") for name in files):
+        looked = ", ".join(display(root / "templates" / task) for root in project_roots(*first))
+        raise CfgenError(
+            Problem(
+                "no-templates",
+                f"there is no template for {task!r}",
+                hint=f"add a .jinja file; looked in {looked}",
+            )
+        )
+    return dict(sorted(files.items()))
+
+
+def _parse_all(
+    environment: PromptEnvironment,
+    texts: Mapping[str, str],
+    files: Mapping[str, Path],
+    problems: list[Problem],
+) -> dict[str, nodes.Template]:
+    """Parse and compile every file."""
+    trees = {}
+    for name, text in texts.items():
+        try:
+            trees[name] = environment.parse(text, name)
+            environment.compile(environment.parse(text, name), name)
+        except TemplateSyntaxError as error:
+            if not _known_missing(error):
+                where = f"{display(files[name])}:{error.lineno}"
+                problems.append(Problem("template-syntax", str(error.message), where))
+    return trees
+
+
+def _known_missing(error: TemplateSyntaxError) -> bool:
+    """Whether it is about a missing filter or test, which is reported with a suggestion later."""
+    return str(error.message).startswith(("No filter named", "No test named"))
+
+
+def _survey(
+    environment: PromptEnvironment,
+    trees: Mapping[str, nodes.Template],
+    files: Mapping[str, Path],
+    names: Mapping[str, str],
+    source: TemplateSource,
+) -> Survey:
+    """Find out what a template refers to."""
+    places = {name: display(path) for name, path in files.items()}
+    survey = Survey(environment, trees, places, names, frozenset(source.matter.shows))
+    survey_file(survey, source.path.name, survey.visible(), ())
+    for name in sorted(survey.shown & set(names.values()) - survey.used):
+        where = f"{display(source.path)}:{source.lines['shows']}"
+        message = f"the template says it shows {name!r}, but never refers to it"
+        hint = "remove it from `shows`, or show it"
+        survey.problems.append(Problem("template-shows", message, where, hint))
+    return survey
+
+
+def _check_matter(source: TemplateSource, slots: Mapping[str, Any]) -> Iterable[Problem]:
+    """Check front matter against the file name and the model."""
+    matter, stem = source.matter, source.path.stem
+
+    def where(key: str) -> str:
+        return f"{display(source.path)}:{source.lines[key]}"
+
+    if matter.id != stem:
+        message = f"the id is {matter.id!r}, but the file is called {stem!r}"
+        yield Problem("template-id", message, where("id"), "make them the same")
+    if not matter.description.strip():
+        yield Problem("front-matter", "the description is empty", where("description"))
+    for key, inputs in (("shows", matter.shows), ("supports", list(matter.supports))):
+        for name in dict.fromkeys(inputs):
+            if name not in slots:
+                message = f"`{key}` names {name!r}, which is not an input of the causal model"
+                yield Problem("template-inputs", message, where(key), did_you_mean(name, slots))
+            if inputs.count(name) > 1:
+                yield Problem("template-inputs", f"`{key}` names {name!r} twice", where(key))
+    for name, values in matter.supports.items():
+        if not values:
+            message = f"no value of {name!r} is supported"
+            hint = "list the values, or leave the input out if all are"
+            yield Problem("template-inputs", message, where("supports"), hint)
+
+
+def _template(
+    task: str,
+    source: TemplateSource,
+    slots: Mapping[str, tuple[str, ...]],
+    survey: Survey,
+    texts: Mapping[str, str],
+    files: Mapping[str, Path],
+) -> Template:
+    """Put the record together."""
+    matter = source.matter
+    return Template(
+        id=matter.id,
+        description=matter.description,
+        task=task,
+        path=source.path,
+        shows=tuple(matter.shows),
+        supports={name: tuple(values) for name, values in matter.supports.items()},
+        answer_prefix=matter.answer_prefix,
+        slots={name: tuple(slots[name]) for name in matter.shows if name in slots},
+        sources={name: texts[name] for name in sorted(survey.files)},
+        paths={name: files[name] for name in sorted(survey.files)},
+    )

@@ -1,7 +1,8 @@
-"""Prompts rendered as columns, against the same prompts one by one."""
+"""Prompts rendered as columns, against the same prompts by one run each."""
 
 from __future__ import annotations
 
+import importlib
 import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -10,9 +11,8 @@ import pytest
 
 from cfgen import load_task
 from cfgen.errors import CfgenError
-from cfgen.prompts import Prompt, Span, Spans, Template, render, render_columns
-from cfgen.prompts import columns as columns_module
-from cfgen.prompts.render import render_plain
+from cfgen.prompts import Prompt, Spans, Template, render, render_columns
+from cfgen.prompts.run import run_template
 from cfgen.tasks import list_tasks
 
 Load = Callable[..., Template]
@@ -21,13 +21,7 @@ PEN = {"items": ("pen", "cup"), "word": "red", "asked": 0}
 
 def prompts(texts: Sequence[str], spans: Spans) -> list[Prompt]:
     """Columns as prompts."""
-    found = []
-    for row, text in enumerate(texts):
-        part = slice(spans.offsets[row], spans.offsets[row + 1])
-        names = [spans.vocabulary[code] for code in spans.names[part]]
-        numbers = (column[part].tolist() for column in (spans.mentions, spans.starts, spans.ends))
-        found.append(Prompt(text, tuple(map(Span, names, *numbers))))
-    return found
+    return [Prompt(text, row) for text, row in zip(texts, spans.by_row(), strict=True)]
 
 
 def rendered(template: Template, rows: Sequence[Mapping[str, Any]]) -> list[Prompt]:
@@ -37,13 +31,17 @@ def rendered(template: Template, rows: Sequence[Mapping[str, Any]]) -> list[Prom
 
 @pytest.mark.parametrize("name", sorted(list_tasks()))
 def test_builtin_tasks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every template, many values; and nothing is rendered one by one."""
+    """Every template, many values; and few runs, none of them twice."""
     task, rng = load_task(name), random.Random(name)
     rows = [task.causal_model.sample(rng) for _ in range(300)]
-    expected = [render_plain(task.templates[row["template"]], row) for row in rows]
-    monkeypatch.delattr(columns_module, "render")
+    expected = [run_template(task.templates[row["template"]], row).prompt for row in rows]
     columns = {key: [row[key] for row in rows] for key in rows[0]}
     assert prompts(*render_columns(task.templates, columns["template"], columns)) == expected
+    monkeypatch.delattr(importlib.import_module("cfgen.prompts.render"), "run_template")
+    assert prompts(*render_columns(task.templates, columns["template"], columns)) == expected
+    assert [render(task.templates[row["template"]], row) for row in rows] == expected
+    layouts = sum(len(t.cache["plan"].layouts) for t in task.templates.values())
+    assert layouts < 200
 
 
 def test_spans_of_prompts_are_their_spans(load: Load) -> None:
@@ -76,7 +74,7 @@ def test_one_by_one_or_together(load: Load, body: str) -> None:
         }
         for _ in range(80)
     ]
-    assert rendered(template, rows) == [render_plain(template, row) for row in rows]
+    assert rendered(template, rows) == [run_template(template, row).prompt for row in rows]
 
 
 def test_inputs_found_to_be_looked_at_only_in_the_middle(load: Load) -> None:
@@ -90,7 +88,7 @@ def test_inputs_found_to_be_looked_at_only_in_the_middle(load: Load) -> None:
         for asked in (0, 1)
         for word in ("red", "blue", "green", "blue")
     ]
-    assert rendered(template, rows) == [render_plain(template, row) for row in rows]
+    assert rendered(template, rows) == [run_template(template, row).prompt for row in rows]
 
 
 @pytest.mark.parametrize(

@@ -9,16 +9,21 @@ import pytest
 
 from cfgen.errors import CfgenError
 from cfgen.prompts import Prompt, Span, Template, render
-from cfgen.prompts.render import render_plain
+from cfgen.prompts.run import run_template
 
 Load = Callable[..., Template]
 INPUTS: dict[str, Any] = {"items": ("bob", "Carla"), "word": "tea", "asked": 1}
 USED = "{% if [items, word, asked] is defined %}{% endif %}"  # so that any body shows all
 
 
-@pytest.fixture(params=[render, render_plain])
+def once(template: Template, inputs: dict[str, Any]) -> Prompt:
+    """The prompt of one run, without anything that was learnt from others."""
+    return run_template(template, inputs).prompt
+
+
+@pytest.fixture(params=[render, once])
 def rendered(request: pytest.FixtureRequest, load: Load) -> Callable[..., Prompt]:
-    """Renders a body, the quick way and the plain way."""
+    """Renders a body, from what is known and by one run."""
 
     def from_body(body: str, inputs: dict[str, Any] | None = None, **options: Any) -> Prompt:
         prompt: Prompt = request.param(load(USED + body, **options), inputs or INPUTS)
@@ -158,10 +163,10 @@ def test_state_in_an_imported_file_does_not_outlive_a_render(load: Load) -> None
     partial += "{% set n.k = n.k + 1 %}{{ n.k }}{% endmacro %}"
     body = "{% import '_n.jinja' as m %}{{ m.count() }}{{ m.count() }} {{ word }}"
     template = load(body, ("word",), {"_n.jinja": partial})
-    assert [render_plain(template, INPUTS).text for _ in range(2)] == ["12 tea"] * 2
+    assert [once(template, INPUTS).text for _ in range(2)] == ["12 tea"] * 2
 
 
-def test_the_quick_way_is_taken_and_equal(load: Load) -> None:
+def test_few_runs_serve_many_values(load: Load) -> None:
     body = (
         "{% span story %}{{ item_1 | capitalize }} and {{ items[1].upper() }}"
         "{% if word == 'tea' %} drink{% endif %}{% endspan %}: {{ items[asked] }}?"
@@ -173,11 +178,10 @@ def test_the_quick_way_is_taken_and_equal(load: Load) -> None:
         for word in ("tea", "milk")
         for asked in (0, 1)
     ]
-    assert [render(template, case) for case in cases] == [render_plain(template, c) for c in cases]
-    plan = template.cache["engine"].plan
-    assert plan.keyed == {"word"}
-    assert len(plan.known) == 4
-    assert all(plan.known.values())
+    assert [render(template, case) for case in cases] == [once(template, c) for c in cases]
+    plan = template.cache["plan"]
+    assert plan.looked == {"word"}
+    assert len(plan.layouts) == 4
 
 
 def test_types_that_are_equal_are_told_apart(load: Load) -> None:
@@ -239,7 +243,7 @@ def test_a_fault_in_an_included_file_names_that_file(rendered: Callable[..., Pro
     assert caught.value.problems[0].where.endswith("_p.jinja:3")
 
 
-@pytest.mark.parametrize("way", [render, render_plain])
+@pytest.mark.parametrize("way", [render, once])
 def test_inputs_are_checked_all_at_once(load: Load, way: Callable[..., Prompt]) -> None:
     template = load(
         "{{ word }}{{ items[asked] }}",
@@ -263,7 +267,7 @@ def test_inputs_are_checked_all_at_once(load: Load, way: Callable[..., Prompt]) 
         way(template, {**good, "other": "b"})
 
 
-def test_an_empty_value_is_refused_after_the_quick_way_was_learnt(load: Load) -> None:
+def test_an_empty_value_is_refused_after_a_layout_was_found(load: Load) -> None:
     template = load("a {{ word }}", ("word",))
     assert render(template, {"word": "x"}) == Prompt("a x", (Span("word", 0, 2, 3),))
     with pytest.raises(CfgenError, match="empty-text"):
@@ -274,11 +278,11 @@ def test_an_empty_value_is_refused_after_the_quick_way_was_learnt(load: Load) ->
 
 def test_many_different_keys_stay_bounded(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     module = importlib.import_module("cfgen.prompts.render")
-    monkeypatch.setattr(module, "MAX_KEYS", 5)
+    monkeypatch.setattr(module, "MAX_LAYOUTS", 5)
     template = load("{{ asked }} {{ word }}", ("asked", "word"))
     texts = [render(template, {"asked": n, "word": "x"}).text for n in range(20)]
     assert texts == [f"{n} x" for n in range(20)]
-    assert len(template.cache["engine"].plan.known) == 5
+    assert len(template.cache["plan"].layouts) == 5
 
 
 def test_a_template_can_be_sent_to_another_process(load: Load) -> None:

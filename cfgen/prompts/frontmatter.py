@@ -39,7 +39,7 @@ class FrontMatter(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class TemplateSource:
     """A template file, read and taken apart.
 
     Attributes:
@@ -101,7 +101,7 @@ def read_text(path: Path) -> str:
     raise CfgenError(Problem("text-file", message, where, "save it as UTF-8 text"))
 
 
-def read_source(path: Path) -> Source:
+def read_source(path: Path) -> TemplateSource:
     """Read a template file.
 
     Args:
@@ -127,7 +127,7 @@ def read_source(path: Path) -> Source:
         )
     matter, lines = _front_matter(match["matter"], path)
     padding = "{#" + "\n" * match[0].count("\n") + "#}"
-    return Source(path, matter, lines, padding + text[match.end() :])
+    return TemplateSource(path, matter, lines, padding + text[match.end() :])
 
 
 def _front_matter(text: str, path: Path) -> tuple[FrontMatter, dict[str, int]]:
