@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cfgen.cli.options import AcceptLicense, Json, Model, Seed
-from cfgen.cli.output import progress_shown, show, write_json
+from cfgen.cli.output import present, progress_shown, write_json
 from cfgen.cli.plan import BATCH_SIZE, execute, make_plan
 
 
@@ -32,7 +32,7 @@ def demo(
     plan = make_plan(
         story.task, n or story.pairs, design=story.design, seed=seed, model=model, out=out
     )
-    show(introduction(story, plan.pairs[0], list(plan.sites)), aside=json)
+    present(introduction(story, plan.pairs[0], list(plan.sites)), aside=json)
     with progress_shown(quiet=json) as report:
         outcome = execute(
             plan,
@@ -42,7 +42,7 @@ def demo(
             batch_size=BATCH_SIZE,
             accept_license=accept_license,
         )
-    show(run_view(outcome, plan.pairs, plan.out), aside=json)
-    show(closing(story), aside=json)
+    present(run_view(outcome, plan.pairs, plan.out), aside=json)
+    present(closing(story), aside=json)
     if json:
         write_json({**outcome.model_dump(mode="json"), "folder": str(plan.out.absolute())})

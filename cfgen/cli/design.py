@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cfgen.cli.options import Json, TaskName, Templates
-from cfgen.cli.output import FINDINGS, show, write_json
+from cfgen.cli.output import FINDINGS, present, write_json
 from cfgen.errors import CfgenError, Problem
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def design(
     if json:
         write_json(design_record(result, plan))
     else:
-        show(design_view(result, plan, share), wrap=False)
+        present(design_view(result, plan, share), wrap=False)
     if not result.best:
         raise typer.Exit(FINDINGS)
 
@@ -90,7 +90,7 @@ def _sampled(comparison: Comparison, request: DesignRequest, json: bool) -> None
     if json:
         write_json(sampled_record(result))
     else:
-        show(sampled_view(result), wrap=False)
+        present(sampled_view(result), wrap=False)
     if not result.best:
         raise typer.Exit(FINDINGS)
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from cfgen.cli.options import AcceptLicense, Json, Out
-from cfgen.cli.output import progress_shown, show, write_json
+from cfgen.cli.output import present, progress_shown, write_json
 
 
 def export(
@@ -57,7 +57,7 @@ def export(
         write_json({**asdict(made), "folder": str(out.absolute())})
         return
     rows = ", ".join(f"{split} {count:,}" for split, count in made.rows.items())
-    show(
+    present(
         f"{display(out)} has the pairs for {made.tool} ({rows}); "
         f"labels: what {made.label} predicts",
         wrap=False,

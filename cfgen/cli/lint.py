@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cfgen.cli.options import Json
-from cfgen.cli.output import FINDINGS, show, write_json
+from cfgen.cli.output import FINDINGS, present, write_json
 from cfgen.errors import CfgenError, Problem
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def lint(
     if json:
         write_json(report_records(reports))
     else:
-        show(reports_view(reports), wrap=False)
+        present(reports_view(reports), wrap=False)
     if any(report.findings for report in reports):
         raise typer.Exit(FINDINGS)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cfgen.cli.options import AcceptLicense, Json, example
-from cfgen.cli.output import progress_shown, remark, show, write_json
+from cfgen.cli.output import present, progress_shown, remark, write_json
 from cfgen.errors import CfgenError, Problem, did_you_mean
 
 models = typer.Typer(
@@ -33,7 +33,7 @@ def list_known(ctx: typer.Context, json: Json = False) -> None:
             ]
         )
         return
-    show(model_list(listed))
+    present(model_list(listed))
 
 
 @models.command(epilog=example("cfgen models pull NAME"))
@@ -58,7 +58,7 @@ def pull(
         record = {"name": name, "folder": str(found.folder), "revision": found.revision}
         write_json({**record, "adapter": str(found.adapter) if found.adapter else None})
         return
-    show(f"{name} is in {display(found.folder)}", wrap=False)
+    present(f"{name} is in {display(found.folder)}", wrap=False)
     remark(faint(f"use it with --model {name}"))
 
 
@@ -83,4 +83,4 @@ def licence(
     if json:
         write_json({"name": name, "licence": entry.licence, "accepted": accepted, "text": text})
         return
-    show(Document((CodeBlock(text),)), wrap=False)
+    present(Document((CodeBlock(text),)), wrap=False)

@@ -40,7 +40,7 @@ def messages() -> Console:
     return Console(file=sys.stderr, highlight=False)
 
 
-def show(what: Document | Inline, *, wrap: bool = True, aside: bool = False) -> None:
+def present(what: Document | Inline, *, wrap: bool = True, aside: bool = False) -> None:
     """Print what a verb was asked for.
 
     Args:
@@ -49,15 +49,15 @@ def show(what: Document | Inline, *, wrap: bool = True, aside: bool = False) -> 
         aside: Whether it goes to standard error, since standard output is for JSON.
     """
     from cfgen.documents import Document, Paragraph
-    from cfgen.documents.terminal import show as draw
+    from cfgen.documents.terminal import show
 
     document = what if isinstance(what, Document) else Document((Paragraph(what),))
-    draw(document, sys.stderr if aside else sys.stdout, wrap=wrap)
+    show(document, sys.stderr if aside else sys.stdout, wrap=wrap)
 
 
 def remark(what: Document | Inline) -> None:
     """Print something on the side, on standard error."""
-    show(what, wrap=False, aside=True)
+    present(what, wrap=False, aside=True)
 
 
 def write_json(value: Any) -> None:

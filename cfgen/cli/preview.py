@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cfgen.cli.options import Design, Json, Seed, TaskName, Templates
-from cfgen.cli.output import show, write_json
+from cfgen.cli.output import present, write_json
 
 if TYPE_CHECKING:
     from cfgen.counterfactuals import Pair
@@ -51,7 +51,7 @@ def preview(
         write_json([pair_record(pair, encode) for pair in pairs])
         return
     for pair in pairs:
-        show(pair_view(pair, changes=True, encode=encode))
+        present(pair_view(pair, changes=True, encode=encode))
 
 
 def first_pairs(recipe: Recipe) -> list[Pair]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cfgen.cli.options import Json, Templates
-from cfgen.cli.output import FINDINGS, remark, show, write_json
+from cfgen.cli.output import FINDINGS, present, remark, write_json
 from cfgen.errors import CfgenError, Problem
 
 
@@ -60,7 +60,7 @@ def prove(
     if json:
         write_json(found.model_dump(mode="json"))
     else:
-        show(proof_view(found), wrap=False)
+        present(proof_view(found), wrap=False)
     if found.answer == "undecided":
         raise typer.Exit(FINDINGS)
 
@@ -84,8 +84,8 @@ def _check(path: Path, task: str | None, json: bool) -> None:
     if json:
         write_json({"holds": not wrong, "problems": wrong})
     elif not wrong:
-        show(proof_view(certificate), wrap=False)
-        show("The certificate holds: checked anew, from the task as it is now.")
+        present(proof_view(certificate), wrap=False)
+        present("The certificate holds: checked anew, from the task as it is now.")
     if wrong:
         for text in wrong:
             remark(f"The certificate does not hold: {text}.")

@@ -16,7 +16,7 @@ from cfgen.cli.options import (
     TaskName,
     Templates,
 )
-from cfgen.cli.output import progress_shown, show, write_json
+from cfgen.cli.output import present, progress_shown, write_json
 from cfgen.cli.plan import BATCH_SIZE, VERIFIED, execute, make_plan
 
 
@@ -82,7 +82,7 @@ def run(
         split=split,
         templates=tuple(template or ()),
     )
-    show(run_introduction(plan.task, plan.pairs[0], plan.sites, n), aside=json)
+    present(run_introduction(plan.task, plan.pairs[0], plan.sites, n), aside=json)
     with progress_shown(quiet=json) as report:
         outcome = execute(
             plan,
@@ -94,6 +94,6 @@ def run(
             verified=verify,
             accept_license=accept_license,
         )
-    show(run_view(outcome, plan.pairs, plan.out), aside=json)
+    present(run_view(outcome, plan.pairs, plan.out), aside=json)
     if json:
         write_json({**outcome.model_dump(mode="json"), "folder": str(plan.out.absolute())})

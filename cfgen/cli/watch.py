@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cfgen.cli.options import Design, Json, Seed, TaskName, Templates
-from cfgen.cli.output import remark, show, write_json
+from cfgen.cli.output import present, remark, write_json
 
 if TYPE_CHECKING:
     from cfgen.lint.finding import Report
@@ -40,12 +40,12 @@ def watch(
     try:
         for changed in saves(file, every=every, rounds=rounds):
             title = ", ".join(map(display, changed)) or display(file)
-            show(Document((Divider(title),)), aside=True)
+            present(Document((Divider(title),)), aside=True)
             report = lint_task(task)
             if json:
                 write_json(report_records([report])[0])
                 continue
-            show(reports_view([report]), wrap=False)
+            present(reports_view([report]), wrap=False)
             if report.loaded:
                 _preview(report, n, design, seed, template)
             remark(faint("Watching; Ctrl-C ends it."))
@@ -67,6 +67,6 @@ def _preview(
     try:
         made = recipe(str(path), n, design=design, seed=seed, templates=template or ())
         for pair in first_pairs(made):
-            show(pair_view(pair, changes=True))
+            present(pair_view(pair, changes=True))
     except CfgenError as error:
         show_problems(error)
