@@ -19,9 +19,9 @@ WORDING_CODES = frozenset(
 """About templates."""
 
 STRUCTURE_CODES = frozenset(
-    {"input-unused", "lexicon-unused", "not-deterministic", "parent-unused"}
+    {"input-unused", "lexicon-unused", "not-deterministic", "parent-unused", "site-impossible"}
 )
-"""About inputs, variables, mechanisms and lexicons."""
+"""About inputs, variables, mechanisms, lexicons and sites."""
 
 PAIR_CODES = frozenset(
     {

@@ -16,7 +16,13 @@ from cfgen.lint.loading import check_files
 from cfgen.lint.predictions import check_designs, check_separated, check_trivial
 from cfgen.lint.sample import Sample, draw_sample
 from cfgen.lint.shortcuts import check_shortcuts
-from cfgen.lint.structure import check_inputs, check_lexicons, check_parents, check_shown
+from cfgen.lint.structure import (
+    check_inputs,
+    check_lexicons,
+    check_parents,
+    check_shown,
+    check_sites,
+)
 from cfgen.lint.tokens import Tokenizer, Tokens, check_answer_tokens, check_word_tokens
 from cfgen.lint.wording import check_partials, check_rendering, check_spans, check_supports
 from cfgen.tasks import Task, list_tasks, load_task
@@ -26,6 +32,7 @@ ON_TASKS = (
     check_parents,
     check_shown,
     check_lexicons,
+    check_sites,
     check_rendering,
     check_branches,
     check_supports,

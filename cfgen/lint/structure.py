@@ -1,4 +1,4 @@
-"""Checks of inputs, variables and lexicons, mostly without running anything."""
+"""Checks of inputs, variables, lexicons and sites, mostly without running anything."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cfgen.lint.finding import Finding, key_line
+from cfgen.lm.components import COMPONENTS, Place, place_problems
 from cfgen.paths import display, project_of
 from cfgen.tasks import TEMPLATE_INPUT, Task
 
@@ -71,6 +72,20 @@ def _names_read(function: Callable[..., Any]) -> set[str]:
             named = step.argval if isinstance(step.argval, tuple) else (step.argval,)
             read.update(name for name in named if isinstance(name, str))
     return read
+
+
+def check_sites(task: Task) -> Iterable[Finding]:
+    """Sites at a component, head or neuron that no LM has."""
+    for hypothesis in task.hypotheses.values():
+        site = hypothesis.site
+        for problem in place_problems(Place(site.component, 0, site.head, site.neurons)):
+            yield Finding(
+                "site-impossible",
+                f"hypothesis {hypothesis.name!r} is at a site that no LM has: {problem.message}",
+                hypothesis.where,
+                problem.hint or f"components are: {', '.join(COMPONENTS)}",
+                hypothesis.name,
+            )
 
 
 def check_lexicons(task: Task) -> Iterable[Finding]:

@@ -86,6 +86,10 @@ FLAWS = [
     Flaw("input-unused", TASK, MOOD, f'model.input("x", integers(0, 1))\n{MOOD}', '"x"', "x"),
     Flaw("parent-unused", TASK, "(asked:", "(mood, asked:", "|def pointer", "pointer"),
     Flaw("input-not-shown", SHORT, ", asked]", "]", "shows:", "short", ((WHICH, "", "Now\n"),)),
+    *(
+        Flaw("site-impossible", TASK, 'Site("last")', site, '"pointer", inter', "pointer")
+        for site in ('Site(component="resid_pst")', "Site(head=2)", "Site(neurons=(1,))")
+    ),
     Flaw("lexicon-unused", "data/lexicons/spare.txt", "", "one\n", "one", "spare"),
     unsteady("return 1 + hash(words[0]) % 1000"),
     unsteady("import random; return len(words) + random.random()"),
