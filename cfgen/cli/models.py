@@ -50,10 +50,10 @@ def pull(
     """Fetch an LM, check it, and keep it in the cache folder ($CFGEN_CACHE)."""
     from cfgen.documents import faint
     from cfgen.paths import display
-    from cfgen.weights import find_weights
+    from cfgen.weights import find_checkpoint
 
     with progress_shown(quiet=json) as report:
-        found = find_weights(name, accept_license=accept_license, progress=report)
+        found = find_checkpoint(name, accept_license=accept_license, progress=report)
     if json:
         record = {"name": name, "folder": str(found.folder), "revision": found.revision}
         write_json({**record, "adapter": str(found.adapter) if found.adapter else None})

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cfgen.analysis import Results
     from cfgen.counterfactuals import Design, Pair, Site
     from cfgen.tasks import Task
+    from cfgen.weights import Checkpoint
 
 PAIRS = "pairs.parquet"
 BATCH_SIZE = 16
@@ -144,13 +145,13 @@ def execute(
     """
     import pyarrow.parquet as pq
 
-    _find(plan, report, accept_license)
+    found = _find(plan, report, accept_license)
     report("loading libraries", 0, None)
     from cfgen.analysis import run_experiment, write_results
     from cfgen.datasets.features import table_maker
     from cfgen.lm import load_lm
 
-    lm = load_lm(plan.model, device=device, dtype=dtype, progress=report)
+    lm = load_lm(found, device=device, dtype=dtype, progress=report)
     experiment = run_experiment(
         lm,
         plan.pairs,
@@ -168,6 +169,7 @@ def execute(
         "split": plan.split,
         "templates": ", ".join(plan.templates or (plan.task.default_template or "all",)),
         "batch_size": batch_size,
+        "attention": lm.attention,
     }
     return write_results(
         experiment,
@@ -178,12 +180,12 @@ def execute(
     )
 
 
-def _find(plan: Plan, report: Progress, accept_license: bool) -> None:
+def _find(plan: Plan, report: Progress, accept_license: bool) -> Checkpoint:
     """Fetch the LM if need be; where the user did not name it, an error says who did."""
-    from cfgen.weights import find_weights
+    from cfgen.weights import find_checkpoint
 
     try:
-        find_weights(plan.model, accept_license=accept_license, progress=report)
+        return find_checkpoint(plan.model, accept_license=accept_license, progress=report)
     except CfgenError as error:
         if plan.chosen or all(problem.code != "lm-unknown" for problem in error.problems):
             raise

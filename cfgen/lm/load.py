@@ -1,22 +1,30 @@
-"""Load an LM by name, folder, GGUF file or Hub id, and know exactly which weights it has."""
+"""Load an LM by name, folder, GGUF file or Hub id, and know exactly what it is made of.
+
+Whatever transformers and peft report about weights that they miss, or have no place for, is used up
+or refused: an LM that lacks some of its weights answers as fluently as the right one.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import safe_open
 from transformers import (
     AutoModelForCausalLM,
-    AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
 
 from cfgen.errors import CfgenError, Problem, did_you_mean
+from cfgen.lm.tokenizer import check_alone, own_tokenizer
+from cfgen.lm.tokens import SHOWN
 from cfgen.paths import display
-from cfgen.weights import Progress, Weights, find_weights, no_progress, quiet
+from cfgen.weights import Checkpoint, Progress, find_checkpoint, linked, no_progress, quiet
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -32,9 +40,10 @@ class LM:
         tokenizer: Its fast tokenizer: gives offsets, pads on the left.
         device: Where the weights are.
         dtype: What they are computed in.
-        revision: Which weights exactly: ``sha256:...`` of the GGUF file they came from for a known
-            LM or a file (with ``+adapter:sha256:...`` for one with an adapter), the commit for a
-            Hub id, ``sha256:...`` over configuration and weights for a folder.
+        revision: What exactly it is made of. ``sha256:...`` of the GGUF file for a known LM or a
+            file; ``sha256:...`` over configuration, weights, tokenizer and chat templates for a
+            folder; for a Hub id, the commit and ``+files:`` with the same over its files. With an
+            adapter, ``+adapter:sha256:...`` over its two files at the end.
     """
 
     name: str
@@ -44,9 +53,14 @@ class LM:
     dtype: torch.dtype
     revision: str
 
+    @property
+    def attention(self) -> str:
+        """Which implementation of the attention computes it, as transformers names it."""
+        return str(self.model.config._attn_implementation)
+
 
 def load_lm(
-    name: str,
+    name: str | Checkpoint,
     *,
     device: str = "auto",
     dtype: str = "float32",
@@ -60,7 +74,9 @@ def load_lm(
     Args:
         name: A known name (``cfgen models`` lists them), a local folder (``./folder``), a GGUF
             file (``gguf:FILE``), or a Hub id (``owner/name``, ``owner/name@revision``); a known
-            name wins over a folder.
+            name wins over a folder. Where an adapter lies beside the weights, ``adapter:`` or
+            ``weights:`` in front says whether it is merged. Or what
+            :func:`~cfgen.weights.find_checkpoint` has found already.
         device: ``auto`` (cuda, else mps, else cpu), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         dtype: ``float32``, ``bfloat16`` or ``float16``. An adapter is merged in float32 first.
         accept_license: Say that you accept the terms of a known LM that has some. They are asked
@@ -73,48 +89,101 @@ def load_lm(
             tokenizer.
     """
     place, kind = _device(device), _dtype(dtype)
-    weights = find_weights(name, accept_license=accept_license, progress=progress)
+    found = name
+    if isinstance(found, str):
+        found = find_checkpoint(found, accept_license=accept_license, progress=progress)
     progress("load", 0, None)
-    with quiet():
-        model = _model(name, weights, kind)
-        tokenizer = _tokenizer(name, weights.folder)
+    with linked(found.files) as folder:
+        model = _model(found, folder, kind)
+        tokenizer = own_tokenizer(found.name, folder)
+        check_alone(found.name, found.files, tokenizer)
+    model.name_or_path = model.config._name_or_path = str(found.folder)
+    tokenizer.name_or_path = str(found.folder)
     try:
         model.to(place)
     except torch.OutOfMemoryError as error:
-        message = f"{name!r} does not fit into the memory of {place}"
+        message = f"{found.name!r} does not fit into the memory of {place}"
         hint = "use --dtype bfloat16, or --device cpu"
         raise CfgenError(Problem("lm-memory", message, hint=hint)) from error
-    return LM(name, model, tokenizer, place, kind, weights.revision)
+    return LM(found.name, model, tokenizer, place, kind, found.revision)
 
 
-def _model(name: str, weights: Weights, dtype: torch.dtype) -> PreTrainedModel:
-    """Read the weights, merge the adapter, and freeze them."""
+def _model(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype) -> PreTrainedModel:
+    """Read the weights from a folder with links to them, merge the adapter, and freeze them."""
     model: PreTrainedModel
-    try:
+    with quiet() as notes, _translated(checkpoint, folder, notes):
         model, report = AutoModelForCausalLM.from_pretrained(
-            weights.folder,
-            dtype=torch.float32 if weights.adapter else dtype,
+            folder,
+            dtype=torch.float32 if checkpoint.adapter else dtype,
             trust_remote_code=False,
             use_safetensors=True,
             local_files_only=True,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # so that they are named; they are refused below
         )
-        absent = sorted(report["missing_keys"]) + sorted(
-            str(key) for key in report["mismatched_keys"]
-        )
-        if not absent and weights.adapter is not None:
-            model, absent = _merged(model, weights.adapter)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise _unreadable(name, weights, error) from error
-    if absent:
-        message = f"{name!r} lacks {len(absent)} of its weights, which would be random numbers"
-        detail = "\n".join(absent[:5])
-        hint = f"get {display(weights.folder)} again from where it came from"
-        raise CfgenError(Problem("lm-incomplete", message, hint=hint, detail=detail))
+        _check_report(checkpoint, report)
+        if checkpoint.adapter is not None:
+            model = _merged(checkpoint, model, checkpoint.adapter)
     head = model.get_output_embeddings()
     if head is not None:
         head.register_forward_pre_hook(_contiguous)
     return model.to(dtype).eval().requires_grad_(False)
+
+
+def _check_report(checkpoint: Checkpoint, report: dict[str, Any]) -> None:
+    """Check that every weight of the model was in the files, and every one of them in the model.
+
+    transformers leaves out of its report what the architecture declares to be no loss: tied heads,
+    buffers that are computed. The masks in old files are none either, and not always declared.
+
+    Raises:
+        CfgenError: Some are missing or of another shape (``lm-incomplete``), or have no place in
+            the model (``lm-leftover``).
+    """
+    shapes = [f"{key}: {list(one)}, not {list(two)}" for key, one, two in report["mismatched_keys"]]
+    _check_absent(checkpoint, [*report["missing_keys"], *shapes])
+    unexpected = sorted(report["unexpected_keys"])
+    masks = _masks(checkpoint) if unexpected else set()
+    over = [key for key in unexpected if not any(key.endswith(mask) for mask in masks)]
+    if over:
+        message = (
+            f"{checkpoint.name!r} has {len(over)} weights without a place in the model that its "
+            "config.json describes, which would be left out"
+        )
+        hint = "check config.json (number of layers, biases), or save the model anew"
+        detail = _named(over)
+        raise CfgenError(Problem("lm-leftover", message, hint=hint, detail=detail))
+
+
+def _masks(checkpoint: Checkpoint) -> set[str]:
+    """Tensors that are causal masks, and what is put where they hide: constants, not weights."""
+    names = set()
+    for name, file in checkpoint.files:
+        if name.endswith(".safetensors"):
+            with safe_open(file, framework="pt") as tensors:
+                for key in tensors.keys():  # noqa: SIM118  (it is no mapping)
+                    shape = tensors.get_slice(key).get_shape()
+                    square = len(shape) == 4 and shape[:2] == [1, 1] and shape[2] == shape[3]
+                    if (key.endswith(".bias") and square) or (
+                        key.endswith(".masked_bias") and shape in ([], [1])
+                    ):
+                        names.add(key)
+    return names
+
+
+def _check_absent(checkpoint: Checkpoint, absent: Iterable[str]) -> None:
+    names = sorted(absent)
+    if names:
+        message = (
+            f"{checkpoint.name!r} lacks {len(names)} of its weights, which would be random numbers"
+        )
+        hint = f"get {display(checkpoint.folder)} again from where it came from"
+        raise CfgenError(Problem("lm-incomplete", message, hint=hint, detail=_named(names)))
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f"\nand {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return "\n".join(names[:SHOWN]) + more
 
 
 def _contiguous(_module: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor]:
@@ -126,50 +195,70 @@ def _contiguous(_module: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> tu
     return (given[0].contiguous(),)
 
 
-def _merged(model: PreTrainedModel, folder: Path) -> tuple[PreTrainedModel, list[str]]:
-    """Add a LoRA adapter to the weights; returns which of its weights its file lacks, too."""
+def _merged(checkpoint: Checkpoint, model: PreTrainedModel, folder: Path) -> PreTrainedModel:
+    """Add a LoRA adapter to the weights; all of its own have to be in its file, and no others."""
     from peft import PeftConfig, get_peft_model, load_peft_weights, set_peft_model_state_dict
 
     config = PeftConfig.from_pretrained(str(folder))
+    if config.is_prompt_learning:
+        raise ValueError(f"an adapter of the kind {config.peft_type} can't be merged")
     config.inference_mode = True
     # low_cpu_mem_usage: no weights are drawn first, so that nobody's random numbers move on
     adapted = get_peft_model(model, config, low_cpu_mem_usage=True)
+    _untie(model)
     weights = load_peft_weights(str(folder), device="cpu", use_safetensors=True)
     weights = {key: value.float() for key, value in weights.items()}
     result = set_peft_model_state_dict(adapted, weights, low_cpu_mem_usage=True)
-    absent = [key for key in result.missing_keys if "lora_" in key]
     if result.unexpected_keys:
         raise ValueError(
-            f"the adapter has weights for {result.unexpected_keys[0]}, which isn't there"
+            f"the adapter has weights for {_named(result.unexpected_keys)}, which isn't there"
         )
+    # the base's weights are missing, too; those of an adapter, and modules that it replaces as a
+    # whole, have its name in theirs
+    _check_absent(checkpoint, (key for key in result.missing_keys if ".default" in key))
     merged: PreTrainedModel = adapted.merge_and_unload()
-    return merged, absent
+    return merged
 
 
-def _unreadable(name: str, weights: Weights, error: Exception) -> CfgenError:
-    folders = [display(folder) for folder in (weights.folder, weights.adapter) if folder]
-    message = f"{name!r} can't be loaded from {' and '.join(folders)}"
-    hint = "it must be a causal LM that transformers knows, with weights as safetensors"
-    detail = "\n".join(str(error).splitlines()[:6])
-    return CfgenError(Problem("lm-unreadable", message, hint=hint, detail=detail))
+def _untie(model: PreTrainedModel) -> None:
+    """Give a head that shares the embedding's weights its own, if an adapter changes either.
+
+    An adapter is trained beside the shared weights, and changes what it was put on only. Merged
+    into them it would change both.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    from peft.utils import AuxiliaryTrainingWrapper
+
+    ends = (model.get_output_embeddings(), model.get_input_embeddings())
+    if not any(isinstance(end, BaseTunerLayer | AuxiliaryTrainingWrapper) for end in ends):
+        return
+    head, embedding = (getattr(end, "original_module", end) for end in ends)
+    head, embedding = (
+        end.get_base_layer() if isinstance(end, BaseTunerLayer) else end
+        for end in (head, embedding)
+    )
+    if head is not None and head.weight is embedding.weight:
+        head.weight = torch.nn.Parameter(head.weight.detach().clone(), requires_grad=False)
+        model.config.tie_word_embeddings = False
 
 
-def _tokenizer(name: str, folder: Path) -> PreTrainedTokenizerFast:
-    """Load the tokenizer, set to pad on the left with a token that exists."""
+@contextmanager
+def _translated(checkpoint: Checkpoint, folder: Path, notes: list[str]) -> Iterator[None]:
+    """Say what the libraries can't load, in their words, with the folder as the user knows it."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            folder, trust_remote_code=False, local_files_only=True
-        )
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise _unreadable(name, Weights(folder, ""), error) from error
-    if not isinstance(tokenizer, PreTrainedTokenizerFast) or not tokenizer.is_fast:
-        message = f"the tokenizer of {name!r} can't say which characters a token covers"
-        hint = "use an LM with a fast tokenizer (tokenizer.json)"
-        raise CfgenError(Problem("lm-tokenizer", message, hint=hint))
-    if tokenizer.pad_token_id is None:  # padding is masked, so any token will do
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
-    tokenizer.padding_side = "left"
-    return tokenizer
+        yield
+    except CfgenError:
+        raise
+    except Exception as error:  # whatever the libraries make of files that they don't expect
+        named = display(checkpoint.folder)
+        places = [named, *([display(checkpoint.adapter)] if checkpoint.adapter else [])]
+        message = f"{checkpoint.name!r} can't be loaded from {' and '.join(places)}"
+        hint = "it must be a causal LM that transformers knows, with weights as safetensors"
+        words = str(error) or type(error).__name__
+        if "report" in words:  # it names the weights in a log line, and raises without them
+            words = "\n".join([words, *notes])
+        detail = "\n".join(words.replace(str(folder), named).splitlines()[: 2 * SHOWN])
+        raise CfgenError(Problem("lm-unreadable", message, hint=hint, detail=detail)) from error
 
 
 def _device(name: str) -> torch.device:

@@ -1,28 +1,43 @@
-"""Load a tokenizer alone: no weights, no torch."""
+"""The tokenizer of an LM: read in one way by lint, generate, export and runs alike.
+
+An LM's tokenizer is what transformers makes of all its files. Most are ``tokenizer.json`` and
+nothing else; where the other files show that, it is read without transformers, which takes
+milliseconds and needs no torch. Where they say more (another class, tokens that are added, how
+texts begin), transformers is asked. A run has both, and checks that they agree.
+"""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from pathlib import Path
+import json
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 from cfgen.errors import CfgenError, Problem
+from cfgen.lm.tokens import Encoding, tokenise, without_end
 from cfgen.paths import display
-from cfgen.weights import (
-    AdapterEntry,
-    BaseEntry,
-    Progress,
-    find_weights,
-    is_gguf,
-    load_entries,
-    no_progress,
-)
+from cfgen.weights import Files, Progress, find_tokenizer, linked, no_progress, quiet
 
-Encoding = tuple[tuple[int, ...], tuple[tuple[int, int], ...]]
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
 Encode = Callable[[str], Encoding]
-"""From a text to its token ids and, per token, the characters it stands for (end exclusive)."""
 
-FILE = "tokenizer.json"
+FILE, SETTINGS, NAMED = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
+PLAIN_CLASSES = ("TokenizersBackend", "PreTrainedTokenizerFast")
+"""Classes of transformers that take ``tokenizer.json`` as it is; others make it anew."""
+ASKED = ("add_bos_token", "add_eos_token", "split_special_tokens", "auto_map", "fix_mistral_regex")
+"""Settings that change what the plain classes make of the file."""
+PROBES = (
+    "",
+    " ",
+    "Ann",
+    " Ann puts  the tea into\tthe mugs.\n\nQuestion: who? Answer:",
+    "It's 1234 kg; they'll weigh 56.7 — “naïve” 東京 🙂🙂 don't STOP_here x² + ½ = ٣\n",
+)
+"""Texts in whose tokens differences between two tokenizers show."""
 
 
 def load_tokenizer(
@@ -31,73 +46,176 @@ def load_tokenizer(
     """Load the tokenizer of an LM, or one that lies alone.
 
     Args:
-        name: As for :func:`cfgen.lm.load.load_lm`; or a ``tokenizer.json``, or a folder with one.
+        name: As for :func:`cfgen.lm.load_lm`; or a ``tokenizer.json``, or a folder with one.
             Of an LM on the Hub only the tokenizer is downloaded.
-        accept_license: As for :func:`cfgen.lm.load.load_lm`.
-        progress: As for :func:`cfgen.lm.load.load_lm`.
+        accept_license: As for :func:`cfgen.lm.load_lm`.
+        progress: As for :func:`cfgen.lm.load_lm`.
 
     Returns:
         A function that encodes a text, with the special tokens that the tokenizer puts in front,
         whose offsets are ``(0, 0)``, and without those at the end.
 
     Raises:
-        CfgenError: There is no such LM, or it has no ``tokenizer.json`` (``lm-tokenizer``).
+        CfgenError: There is no such LM, or its tokenizer can't be read, or does not say which
+            characters a token covers (``lm-tokenizer``).
+    """
+    where, files = find_tokenizer(name, accept_license=accept_license, progress=progress)
+    alone = read_alone(files)
+    if alone is not None:
+        return _encoder(alone)
+    with linked(files) as folder:
+        return _encoder(own_tokenizer(display(where), folder).backend_tokenizer)
+
+
+def own_tokenizer(name: str, folder: Path) -> PreTrainedTokenizerFast:
+    """Load a tokenizer as transformers does, set to pad on the left with a token that exists.
+
+    Args:
+        name: Whose it is, for messages.
+        folder: Holds its files and nothing that does not belong to it.
+
+    Raises:
+        CfgenError: There is none that can be read, or that knows the characters of a token
+            (``lm-tokenizer``).
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    unknown = f"the tokenizer of {name!r} can't say which characters a token covers"
+    if not (folder / FILE).is_file():
+        unknown = f"{name!r} has no {FILE}, so it can't say which characters a token covers"
+    hint = "use an LM with a fast tokenizer (tokenizer.json)"
+    try:
+        with quiet():
+            tokenizer = AutoTokenizer.from_pretrained(
+                folder, trust_remote_code=False, local_files_only=True
+            )
+    except Exception as error:  # whatever the libraries make of files that they don't expect
+        if not (folder / FILE).is_file():
+            raise CfgenError(Problem("lm-tokenizer", unknown, hint=hint)) from error
+        message = f"the tokenizer of {name!r} can't be read"
+        hint = "check tokenizer_config.json, above all its tokenizer_class"
+        detail = "\n".join(str(error).replace(str(folder), name).splitlines()[:6])
+        raise CfgenError(Problem("lm-tokenizer", message, hint=hint, detail=detail)) from error
+    if not isinstance(tokenizer, PreTrainedTokenizerFast) or not tokenizer.is_fast:
+        raise CfgenError(Problem("lm-tokenizer", unknown, hint=hint))
+    if tokenizer.pad_token_id is None:  # padding is masked, so any token will do
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
+    tokenizer.padding_side = "left"
+    return tokenizer
+
+
+def read_alone(files: Files) -> Tokenizer | None:
+    """Read ``tokenizer.json`` without transformers, if the other files show that it is all.
+
+    Args:
+        files: Of an LM, as :func:`~cfgen.weights.find_tokenizer` finds them.
+
+    Returns:
+        The tokenizer; None if transformers has to be asked.
+
+    Raises:
+        CfgenError: The file is not a tokenizer (``lm-tokenizer``), or one beside it is no JSON.
     """
     from tokenizers import Tokenizer
 
-    file = _file(name, accept_license, progress)
+    there = dict(files)
+    if FILE not in there:
+        return None
     try:
-        tokenizer = Tokenizer.from_file(str(file))
+        tokenizer = Tokenizer.from_file(str(there[FILE]))
     except Exception as error:  # the library raises nothing more special
-        message = f"{display(file)} is not a tokenizer: {error}"
+        message = f"{display(there[FILE])} is not a tokenizer: {error}"
         hint = "name a tokenizer.json as the tokenizers library writes it"
         raise CfgenError(Problem("lm-tokenizer", message, hint=hint)) from error
+    if len(there) == 1:
+        return tokenizer
+    settings = _json(there[SETTINGS]) if SETTINGS in there else {}
+    named = _json(there[NAMED]) if NAMED in there else {}
+    known = {token.content: token for token in tokenizer.get_added_tokens_decoder().values()}
+    declared = [*_tokens_declared(settings), *_tokens_declared(named)]
+    is_all = (
+        settings.get("tokenizer_class") in PLAIN_CLASSES
+        and not any(settings.get(key) is not None for key in ASKED)
+        and all(_is_as_declared(known.get(_content(token)), token) for token in declared)
+    )
+    return tokenizer if is_all else None
+
+
+def check_alone(name: str, files: Files, own: Any) -> None:
+    """Check that :func:`load_tokenizer` reads the tokens that an LM is given in a run.
+
+    Args:
+        name: The LM.
+        files: Its files.
+        own: Its tokenizer as :func:`own_tokenizer` loads it.
+
+    Raises:
+        CfgenError: The two read different tokens (``lm-tokenizer``).
+    """
+    difference = _difference(own, read_alone(files) or own.backend_tokenizer)
+    if difference:
+        message = f"the tokenizer of {name!r} is not what its {FILE} says"
+        hint = (
+            "load it with transformers' AutoTokenizer and write it anew with save_pretrained: that "
+            "gives files that agree"
+        )
+        raise CfgenError(Problem("lm-tokenizer", message, hint=hint, detail=difference))
+
+
+def _difference(own: Any, alone: Tokenizer) -> str:
+    """Where two tokenizers differ, as a sentence; empty if they don't."""
+    encode = _encoder(alone)
+    for text, expected in zip(PROBES, tokenise(own, list(PROBES)), strict=True):
+        found = encode(text)
+        if (found[0], _covered(text, found)) != (expected[0], _covered(text, expected)):
+            by_file, by_library = list(found[0]), list(expected[0])
+            return f"{text!r} is {by_file} by {FILE} and {by_library} by transformers"
+    if alone.get_vocab(with_added_tokens=True) != own.get_vocab():
+        return f"{FILE} and transformers have different vocabularies"
+    return ""
+
+
+def _encoder(tokenizer: Tokenizer) -> Encode:
     tokenizer.no_truncation()
     tokenizer.no_padding()
 
     def encode(text: str) -> Encoding:
         made = tokenizer.encode(text)
-        end = len(made.ids)
-        while end and made.special_tokens_mask[end - 1]:
-            end -= 1
-        return tuple(made.ids[:end]), tuple(made.offsets[:end])
+        return without_end(made.ids, made.offsets, made.special_tokens_mask)
 
     return encode
 
 
-def _file(name: str, accept_license: bool, progress: Progress) -> Path:
-    """The tokenizer.json that a name stands for."""
-    path = Path(os.path.expanduser(name))
-    entries = load_entries()
-    entry = entries.get(name)
-    if isinstance(entry, AdapterEntry):
-        return _file(entry.below, accept_license, progress)
-    if not isinstance(entry, BaseEntry) and not is_gguf(name):
-        if path.is_file():
-            return path
-        if name and (path / FILE).is_file():
-            return path / FILE
-        if not path.exists() and not name.startswith((".", "~", "/")) and name.count("/") == 1:
-            return _from_hub(name, progress)
-    folder = find_weights(name, accept_license=accept_license, progress=progress).folder
-    if not (folder / FILE).is_file():
-        message = f"{name!r} has no {FILE}, so it can't say which characters a token covers"
-        hint = "use an LM with a fast tokenizer (tokenizer.json)"
-        raise CfgenError(Problem("lm-tokenizer", message, hint=hint))
-    return folder / FILE
+def _covered(text: str, encoding: Encoding) -> list[str]:
+    """What each token stands for. Whether that includes a space in front makes no difference."""
+    return [text[start:end].strip() for start, end in encoding[1]]
 
 
-def _from_hub(name: str, progress: Progress) -> Path:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+def _tokens_declared(settings: dict[str, Any]) -> Iterable[Any]:
+    """Tokens that a file of settings declares: ``bos_token`` and its like, extra and added ones."""
+    for key, value in settings.items():
+        if key == "added_tokens_decoder" or key.endswith("_special_tokens"):
+            yield from (value.values() if isinstance(value, dict) else value or ())
+        elif key.endswith("_token") and value and not isinstance(value, bool):
+            yield value
 
-    failures: tuple[type[Exception], ...] = (OSError, *HfHubHTTPError.__bases__, HFValidationError)
-    repository, _, revision = name.partition("@")
-    progress("hub", 0, None)
+
+def _content(token: Any) -> str:
+    return str(token.get("content", "")) if isinstance(token, dict) else str(token)
+
+
+def _is_as_declared(known: Any, token: Any) -> bool:
+    """Whether a token is one that the tokenizer has, and cuts texts as is declared."""
+    if known is None or not isinstance(token, dict):
+        return known is not None
+    flags = ("lstrip", "rstrip", "single_word", "normalized", "special")
+    return all(getattr(known, flag) == token.get(flag, getattr(known, flag)) for flag in flags)
+
+
+def _json(file: Path) -> dict[str, Any]:
     try:
-        return Path(hf_hub_download(repository, FILE, revision=revision or None))
-    except failures as error:
-        message = f"the Hub gave no {FILE} for {name!r}"
-        hint = "check the id and the network, or name a folder (./folder) or a tokenizer.json"
-        reason = str(error).strip().partition("\n")[0]
-        raise CfgenError(Problem("lm-tokenizer", message, hint=hint, detail=reason)) from error
+        read = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        message, hint = f"{display(file)} can't be read: {error}", "it must be JSON"
+        raise CfgenError(Problem("lm-tokenizer", message, hint=hint)) from error
+    return read if isinstance(read, dict) else {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from cfgen.counterfactuals import Pair, Side
 from cfgen.errors import CfgenError, Problem
@@ -16,6 +16,8 @@ from cfgen.prompts import Position, Prompt, Span, find_spans, parse_position
 
 LAST = "last"
 """The position expression that names the last token of the prompt."""
+Encoding: TypeAlias = tuple[tuple[int, ...], tuple[tuple[int, int], ...]]
+"""Token ids of a text, and per token the characters it stands for (end exclusive)."""
 SHOWN = 8
 """How many problems of one kind an error lists before it only counts the rest."""
 _CHUNK = 512
@@ -167,7 +169,7 @@ def _encode_chunk(
         own = pair.counterfactual.answer
         jobs.append((pair.original, _answers(pair)))
         jobs.append((pair.counterfactual, [] if own is None else [own]))
-    rows = iter(_tokenise(tokenizer, [text for job in jobs for text in _texts(*job)]))
+    rows = iter(tokenise(tokenizer, [text for job in jobs for text in _texts(*job)]))
     sides = [_encode_side(tokenizer, side, answers, rows, problems) for side, answers in jobs]
     encoded = []
     for index, pair in enumerate(pairs):
@@ -179,12 +181,9 @@ def _encode_chunk(
     return encoded
 
 
-_Row = tuple[tuple[int, ...], tuple[tuple[int, int], ...]]
-
-
-def _tokenise(tokenizer: Any, texts: list[str]) -> list[_Row]:
+def tokenise(tokenizer: Any, texts: list[str]) -> list[Encoding]:
     """Ids and offsets per text, without the special tokens that a tokenizer puts at the end."""
-    output = tokenizer(
+    made = tokenizer(
         texts,
         return_offsets_mapping=True,
         return_special_tokens_mask=True,
@@ -192,15 +191,18 @@ def _tokenise(tokenizer: Any, texts: list[str]) -> list[_Row]:
         padding=False,
         truncation=False,
     )
-    rows = []
-    for ids, offsets, special in zip(
-        output["input_ids"], output["offset_mapping"], output["special_tokens_mask"], strict=True
-    ):
-        end = len(ids)
-        while end and special[end - 1]:
-            end -= 1
-        rows.append((tuple(ids[:end]), tuple((int(a), int(b)) for a, b in offsets[:end])))
-    return rows
+    rows = zip(made["input_ids"], made["offset_mapping"], made["special_tokens_mask"], strict=True)
+    return [without_end(*row) for row in rows]
+
+
+def without_end(
+    ids: Sequence[int], offsets: Sequence[tuple[int, int]], special: Sequence[int]
+) -> Encoding:
+    """What a tokenizer made of a text, but for the special tokens at its end."""
+    end = len(ids)
+    while end and special[end - 1]:
+        end -= 1
+    return tuple(ids[:end]), tuple((int(a), int(b)) for a, b in offsets[:end])
 
 
 def _encode_side(

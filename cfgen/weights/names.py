@@ -1,19 +1,29 @@
-"""What the name of an LM stands for: a known LM, a folder, a GGUF file, or an id on the Hub."""
+"""What the name of an LM stands for: a known LM, a folder, a GGUF file, or an id on the Hub.
+
+A name is resolved once, to a :class:`Checkpoint`: every file that decides what the LM says, and one
+hash over all of them. What is loaded is these files and no others, whatever lies beside them.
+"""
 
 from __future__ import annotations
 
-import hashlib
+import json
 import os
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeAlias
 
 from cfgen.errors import CfgenError, Problem, did_you_mean
-from cfgen.paths import display
-from cfgen.weights.cache import Progress, no_progress, sha256_of
+from cfgen.paths import display, plain_name
+from cfgen.weights.cache import PROVENANCE, Progress, content_hash, no_progress
 from cfgen.weights.copies import convert_own, fetch
 from cfgen.weights.hub import hub_folder
 from cfgen.weights.registry import (
     ADAPTER_FILES,
+    WITH_ADAPTER,
+    WITHOUT_ADAPTER,
     AdapterEntry,
     BaseEntry,
     Entry,
@@ -21,61 +31,160 @@ from cfgen.weights.registry import (
     load_entries,
 )
 
+Files: TypeAlias = tuple[tuple[str, Path], ...]
+"""Name that a loader looks for, and where the file lies; in alphabetical order."""
+
+CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+TOKENIZER = "tokenizer.json"
+TEMPLATES = "additional_chat_templates"
+SUFFIXES = (".json", ".txt", ".model", ".jinja", ".tiktoken")
+"""Of files beside the weights that loaders may read: configuration, tokenizer, chat template."""
+
 
 @dataclass(frozen=True, slots=True)
-class Weights:
-    """Files to load, and which they are.
+class Checkpoint:
+    """The files that a name stands for, and which they are.
 
     Attributes:
-        folder: Holds the configuration, the weights and the tokenizer.
-        revision: As in :class:`cfgen.lm.load.LM`.
+        name: The name.
+        folder: Where they lie, for messages.
+        files: Configuration, weights, tokenizer, chat templates; adapter files are none of them.
+        revision: One text for all of it, and for the adapter; see :class:`cfgen.lm.LM`.
         adapter: Folder of the LoRA adapter to merge, None if there is none.
     """
 
+    name: str
     folder: Path
+    files: Files
     revision: str
     adapter: Path | None = None
 
 
-def find_weights(
+@contextmanager
+def linked(files: Files) -> Iterator[Path]:
+    """Yield a folder that holds some files (links to them) and nothing else.
+
+    Loaders look around in the folder they are given: an adapter beside the weights is applied,
+    even one that names other weights. In here they find what was hashed.
+    """
+    with tempfile.TemporaryDirectory(prefix="cfgen-") as made:
+        for name, file in files:
+            link = Path(made, name)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(file.absolute())
+        yield Path(made)
+
+
+def find_checkpoint(
     name: str, *, accept_license: bool = False, progress: Progress = no_progress
-) -> Weights:
+) -> Checkpoint:
     """Find the files that a name stands for, fetching them if need be.
 
     Args:
-        name: As in :func:`cfgen.lm.load.load_lm`.
-        accept_license: As in :func:`cfgen.lm.load.load_lm`.
-        progress: As in :func:`cfgen.lm.load.load_lm`.
+        name: As in :func:`cfgen.lm.load_lm`.
+        accept_license: As in :func:`cfgen.lm.load_lm`.
+        progress: As in :func:`cfgen.lm.load_lm`.
 
     Raises:
-        CfgenError: Nothing has that name, or it can't be fetched.
+        CfgenError: Nothing has that name, it can't be fetched, what is there is not a whole LM,
+            or an adapter lies beside the weights and the name does not say whether it is meant
+            (``lm-adapter``).
     """
     entries = load_entries()
     entry = entries.get(name)
     if isinstance(entry, BaseEntry):
         made = fetch(entry, accept_license=accept_license, progress=progress)
-        return Weights(made, f"sha256:{entry.source.gguf.sha256}")
+        return Checkpoint(name, made, _whole(made), f"sha256:{entry.source.gguf.sha256}")
     if isinstance(entry, AdapterEntry):
         _check_files(entry)
-        base = find_weights(entry.below, accept_license=accept_license, progress=progress)
-        revision = f"{base.revision}+adapter:{_content_hash(entry.folder, ADAPTER_FILES)}"
-        return Weights(base.folder, revision, entry.folder)
+        below = _without_own_adapter(entry)
+        base = find_checkpoint(below, accept_license=accept_license, progress=progress)
+        return _adapted(replace(base, name=name), entry.folder, progress)
     if is_gguf(name):
-        return Weights(*convert_own(name, progress=progress))
-    folder = Path(os.path.expanduser(name))
-    if name and folder.is_dir():
-        return _local(folder)
+        made, revision = convert_own(name, progress=progress)
+        return Checkpoint(name, made, _whole(made), revision)
+    local = _folder(name, entries)
+    folder = local or hub_folder(_plain(name), progress)
+    files = _whole(folder)
+    revision = _hash(files, progress)
+    commit = "" if local else f"{folder.name}+files:"
+    found = Checkpoint(name, folder, files, commit + revision)
+    if name.startswith(WITH_ADAPTER):
+        return _adapted(found, folder, progress)
+    if name.startswith(WITHOUT_ADAPTER) or not (folder / ADAPTER_FILES[0]).exists():
+        return found
+    message = f"{display(folder)} holds an adapter beside the weights"
+    hint = f"name {WITH_ADAPTER}{name} for the LM with it, {WITHOUT_ADAPTER}{name} for that without"
+    raise CfgenError(Problem("lm-adapter", message, hint=hint))
+
+
+def find_tokenizer(
+    name: str, *, accept_license: bool = False, progress: Progress = no_progress
+) -> tuple[Path, Files]:
+    """Find the files of a tokenizer; of an LM on the Hub the weights are not downloaded.
+
+    Args:
+        name: As for :func:`find_checkpoint`; or a folder without weights, or a ``tokenizer.json``.
+        accept_license: As for :func:`find_checkpoint`.
+        progress: As for :func:`find_checkpoint`.
+
+    Returns:
+        What was meant, for messages, and the files: those of the LM but its weights. A
+        ``tokenizer.json`` stands for its folder, where what else there is decides as well; a file
+        of another name stands for itself, and is returned as ``tokenizer.json``.
+
+    Raises:
+        CfgenError: As :func:`find_checkpoint`.
+    """
+    entries = load_entries()
+    entry = entries.get(name)
+    if isinstance(entry, AdapterEntry):
+        return find_tokenizer(entry.below, accept_license=accept_license, progress=progress)
+    if isinstance(entry, BaseEntry) or is_gguf(name):
+        found = find_checkpoint(name, accept_license=accept_license, progress=progress)
+        return found.folder, _beside(found.folder)
+    file = Path(os.path.expanduser(name))
+    if name and file.is_file() and file.suffix != ".gguf":
+        folder = file.parent
+        return file, _beside(folder) if file.name == TOKENIZER else ((TOKENIZER, file),)
+    folder = _folder(name, entries) or hub_folder(_plain(name), progress, weights=False)
+    return folder, _beside(folder)
+
+
+def _plain(name: str) -> str:
+    """A name without what it says about an adapter beside the weights."""
+    return name.removeprefix(WITH_ADAPTER).removeprefix(WITHOUT_ADAPTER)
+
+
+def _folder(name: str, entries: dict[str, Entry]) -> Path | None:
+    """The folder that a name stands for; None if it must be an id on the Hub.
+
+    Raises:
+        CfgenError: It can be neither (``lm-unknown``).
+    """
+    plain = _plain(name)
+    folder = Path(os.path.expanduser(plain))
+    if plain and folder.is_dir():
+        return folder
     if folder.suffix == ".gguf" and folder.is_file():
-        message, hint = f"{name} is a file, not a folder", f"name it as gguf:{name}"
+        message, hint = f"{plain} is a file, not a folder", f"name it as gguf:{plain}"
         raise CfgenError(Problem("lm-unknown", message, hint=hint))
-    if _is_path(name):
-        message = f"there is no folder {name}"
-        raise CfgenError(Problem("lm-unknown", message, hint=_hint(name, entries)))
-    if name.count("/") == 1:
-        snapshot = hub_folder(name, progress)
-        return Weights(snapshot, snapshot.name)
+    if plain.startswith((".", "~")) or folder.is_absolute():
+        message = f"there is no folder {plain}"
+        raise CfgenError(Problem("lm-unknown", message, hint=_hint(plain, entries)))
+    if plain.count("/") == 1:
+        return None
     message = f"there is no known LM {name!r}"
     raise CfgenError(Problem("lm-unknown", message, hint=_hint(name, entries)))
+
+
+def _hint(name: str, known: dict[str, Entry]) -> str:
+    closest = did_you_mean(name, known)
+    listed = "" if closest.startswith("there is") else f" there is: {', '.join(known)};"
+    return (
+        f"{closest}{listed or ';'} a folder is named as ./folder, a GGUF file as gguf:FILE, an "
+        "LM on the Hub as owner/name or owner/name@revision"
+    )
 
 
 def _check_files(entry: AdapterEntry) -> None:
@@ -89,34 +198,102 @@ def _check_files(entry: AdapterEntry) -> None:
         raise CfgenError(problems)
 
 
-def _is_path(name: str) -> bool:
-    return name.startswith((".", "~")) or Path(name).is_absolute()
+def _without_own_adapter(entry: AdapterEntry) -> str:
+    """The name of an adapter's base: if the adapter lies beside it, without merging it twice."""
+    folder = Path(os.path.expanduser(entry.below))
+    beside = folder.is_dir() and folder.resolve() == entry.folder.resolve()
+    return f"{WITHOUT_ADAPTER}{entry.below}" if beside else entry.below
 
 
-def _hint(name: str, known: dict[str, Entry]) -> str:
-    closest = did_you_mean(name, known)
-    listed = "" if closest.startswith("there is") else f" there is: {', '.join(known)};"
-    return (
-        f"{closest}{listed or ';'} a folder is named as ./folder, a GGUF file as gguf:FILE, an "
-        "LM on the Hub as owner/name or owner/name@revision"
-    )
+def _adapted(base: Checkpoint, folder: Path, progress: Progress) -> Checkpoint:
+    """A checkpoint with an adapter on top, both files of which are hashed."""
+    files = tuple((name, folder / name) for name in ADAPTER_FILES)
+    for name, file in files:
+        if not file.is_file():
+            message = f"{display(folder)} holds no {name}"
+            hint = "save the adapter there with peft's save_pretrained"
+            raise CfgenError(Problem("lm-folder", message, hint=hint))
+    revision = f"{base.revision}+adapter:{_hash(files, progress)}"
+    return replace(base, revision=revision, adapter=folder)
 
 
-def _local(folder: Path) -> Weights:
-    """Check that a folder holds an LM, and hash what decides its outputs."""
-    weights = sorted(file.name for file in folder.glob("*.safetensors"))
-    if (folder / "config.json").is_file() and weights:
-        return Weights(folder, _content_hash(folder, ("config.json", *weights)))
-    missing = "*.safetensors" if (folder / "config.json").is_file() else "config.json"
+def _hash(files: Files, progress: Progress) -> str:
+    try:
+        return content_hash(files, progress)
+    except OSError as error:
+        named = display(error.filename or files[0][1])
+        message = f"{named} can't be read: {error.strerror or error}"
+        raise CfgenError(Problem("lm-folder", message, hint="check its permissions")) from error
+
+
+def _whole(folder: Path) -> Files:
+    """All files of an LM in a folder; its weights have to be there."""
+    return tuple(sorted({*_weights(folder), *_beside(folder)}))
+
+
+def _beside(folder: Path) -> Files:
+    """The files of a folder that loaders may read, but weights and adapters."""
+    files = [*folder.iterdir(), *(folder / TEMPLATES).glob("*.jinja")]
+    found = {
+        file.relative_to(folder).as_posix(): file
+        for file in files
+        if file.suffix in SUFFIXES
+        and not file.name.startswith(".")
+        and file.name not in (PROVENANCE, ADAPTER_FILES[0])
+        and not file.name.endswith(".index.json")
+        and file.is_file()
+    }
+    return tuple(sorted(found.items()))
+
+
+def _weights(folder: Path) -> Files:
+    """The weights of an LM in a folder: one file, or an index and its shards.
+
+    Raises:
+        CfgenError: There are none (``lm-folder``); a shard is not there (``lm-incomplete``), or
+            its name leads out of the folder (``unsafe-name``).
+    """
+    if not (folder / CONFIG).is_file():
+        raise _no_lm(folder, CONFIG)
+    stated = _json(folder / CONFIG).get("transformers_weights")  # where transformers looks first
+    name = _inside(stated, folder / CONFIG) if stated is not None else WEIGHTS
+    if stated is None and not (folder / name).is_file() and (folder / INDEX).is_file():
+        name = INDEX
+    if not (folder / name).is_file():
+        raise _no_lm(folder, name if any(folder.glob("*.safetensors")) else "*.safetensors")
+    if not name.endswith(".index.json"):
+        return ((name, folder / name),)
+    shards = _json(folder / name).get("weight_map")
+    if not isinstance(shards, dict) or not shards:
+        message = f"{display(folder / name)} names no shards"
+        raise CfgenError(Problem("lm-folder", message, hint="get it again from where it came from"))
+    names = sorted({_inside(shard, folder / name) for shard in shards.values()})
+    absent = [shard for shard in names if not (folder / shard).is_file()]
+    if absent:
+        message = f"{display(folder)} lacks {len(absent)} of the {len(names)} files of its weights"
+        hint = f"get {display(folder)} again from where it came from"
+        detail = "\n".join(absent[:5])
+        raise CfgenError(Problem("lm-incomplete", message, hint=hint, detail=detail))
+    return ((name, folder / name), *((shard, folder / shard) for shard in names))
+
+
+def _inside(name: object, file: Path) -> str:
+    """A name of weights that a file states, of plain parts: it stays inside the folder."""
+    parts = name.split("/") if isinstance(name, str) else [name]
+    return "/".join(plain_name(part, "a file of weights", display(file)) for part in parts)
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        read = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        message, hint = f"{display(file)} can't be read: {error}", "it must be JSON"
+        raise CfgenError(Problem("lm-folder", message, hint=hint)) from error
+    return read if isinstance(read, dict) else {}
+
+
+def _no_lm(folder: Path, missing: str) -> CfgenError:
     hint = "it must be a folder as transformers' save_pretrained writes it"
     if (folder / ADAPTER_FILES[0]).is_file():
         hint = "this is an adapter: name it in data/models/<name>.yaml, together with its base"
-    raise CfgenError(Problem("lm-folder", f"{display(folder)} holds no {missing}", hint=hint))
-
-
-def _content_hash(folder: Path, names: tuple[str, ...]) -> str:
-    """One hash over the names and the bytes of some files of a folder."""
-    digest = hashlib.sha256()
-    for name in names:
-        digest.update(f"{name} {sha256_of(folder / name)}\n".encode())
-    return f"sha256:{digest.hexdigest()}"
+    return CfgenError(Problem("lm-folder", f"{display(folder)} holds no {missing}", hint=hint))

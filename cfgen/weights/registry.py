@@ -57,6 +57,10 @@ Text: TypeAlias = Annotated[str, StringConstraints(strip_whitespace=True, min_le
 Sha256: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
+WITH_ADAPTER, WITHOUT_ADAPTER = "adapter:", "weights:"
+"""Before the name of a folder or Hub id in which an adapter lies beside the weights."""
+
+
 def is_gguf(name: str) -> bool:
     """Whether the name of an LM is that of a GGUF file: ``gguf:FILE``."""
     return name.startswith("gguf:")
@@ -155,9 +159,9 @@ class AdapterEntry(_Record):
 
     @property
     def below(self) -> str:
-        """The base as :func:`~cfgen.weights.find_weights` takes it: paths are from this file."""
-        kind, colon, path = self.base.partition(":") if is_gguf(self.base) else ("", "", self.base)
-        if not (colon or path.startswith(".")):
+        """The base as :func:`~cfgen.weights.find_checkpoint` takes it: paths are from this file."""
+        kind, colon, path = self.base.partition(":") if ":" in self.base else ("", "", self.base)
+        if not (is_gguf(self.base) or path.startswith(".")):
             return self.base
         return f"{kind}{colon}{self.file.parent / Path(path).expanduser()}"
 
@@ -330,7 +334,7 @@ def _base_problem(
 ) -> list[Problem]:
     """Check that the base of an adapter is known, and is a base."""
     where = f"{display(entry.file)}:{line}"
-    if isinstance(entries.get(entry.base), AdapterEntry):
+    if isinstance(entries.get(entry.base), AdapterEntry) or entry.base.startswith(WITH_ADAPTER):
         message = f"the base {entry.base!r} is itself an adapter"
         return [Problem("lm-entry-base", message, where, "name a base, not an adapter")]
     if entry.base in files or "/" in entry.base or is_gguf(entry.base):

@@ -92,7 +92,7 @@ def test_accepting_is_passed_on(cli: Cli, monkeypatch: pytest.MonkeyPatch, verb:
         asked.append(accept_license)
         raise CfgenError(Problem("lm-licence", "enough"))
 
-    monkeypatch.setattr("cfgen.weights.find_weights", find)
+    monkeypatch.setattr("cfgen.weights.find_checkpoint", find)
     assert cli(*verb).code == 2
     assert cli(*verb, "--accept-license").code == 2
     assert asked == [False, True]

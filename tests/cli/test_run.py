@@ -4,6 +4,7 @@ import importlib
 import json
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
@@ -85,8 +86,9 @@ def made_up(
 def no_lm(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is loaded and nothing computed."""
     importlib.import_module("cfgen.lm.load")  # before what it imports is replaced
-    monkeypatch.setattr("cfgen.weights.find_weights", lambda name, **options: None)
-    monkeypatch.setattr("cfgen.lm.load.load_lm", lambda name, **options: None)
+    monkeypatch.setattr("cfgen.weights.find_checkpoint", lambda name, **options: None)
+    lm = SimpleNamespace(attention="sdpa")
+    monkeypatch.setattr("cfgen.lm.load.load_lm", lambda name, **options: lm)
     monkeypatch.setattr("cfgen.analysis.run_experiment", made_up)
 
 

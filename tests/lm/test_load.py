@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 import warnings
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from cfgen.errors import CfgenError
 from cfgen.lm import load_lm
@@ -78,6 +80,103 @@ def test_revision_names_the_weights(tiny_folder, tmp_path):
     assert load_lm(str(copy)).revision not in (before, after)
 
 
+def test_everything_that_decides_is_in_the_revision(tiny_folder):
+    known = {load_lm(str(tiny_folder)).revision}
+    (tiny_folder / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    known.add(load_lm(str(tiny_folder)).revision)
+    (tiny_folder / "additional_chat_templates").mkdir()
+    (tiny_folder / "additional_chat_templates" / "tool.jinja").write_text("x")
+    known.add(load_lm(str(tiny_folder)).revision)
+    for name in ("tokenizer_config.json", "tokenizer.json", "config.json"):
+        file = tiny_folder / name
+        file.write_text(json.dumps(json.loads(file.read_text()), indent=7))
+        known.add(load_lm(str(tiny_folder)).revision)
+    assert len(known) == 6
+    (tiny_folder / "notes.md").write_text("of no account")
+    assert load_lm(str(tiny_folder)).revision in known
+
+
+def test_attention_is_known(tiny_folder):
+    assert load_lm(str(tiny_folder)).attention == "sdpa"
+
+
+# Shards.
+
+
+@pytest.fixture
+def sharded(tiny_folder):
+    """The tiny folder with its weights in two files, one of them in a folder."""
+    state = load_file(tiny_folder / "model.safetensors")
+    (tiny_folder / "model.safetensors").unlink()
+    (tiny_folder / "more").mkdir()
+    names = ("model-1-of-2.safetensors", "more/model-2-of-2.safetensors")
+    placed = {key: names[index % 2] for index, key in enumerate(sorted(state))}
+    for name in names:
+        part = {key: state[key] for key, place in placed.items() if place == name}
+        save_file(part, tiny_folder / name, metadata={"format": "pt"})
+    index = tiny_folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": placed}))
+    return tiny_folder
+
+
+def test_shards_are_loaded_and_hashed_wherever_they_lie(sharded, build_tiny_lm):
+    lm, reference = load_lm(str(sharded), device="cpu"), build_tiny_lm(layers=2)
+    assert torch.equal(lm.model(ids(lm)).logits, reference.model(ids(lm)).logits)
+    second = sharded / "more" / "model-2-of-2.safetensors"
+    state = {key: value * 2 for key, value in load_file(second).items()}
+    save_file(state, second, metadata={"format": "pt"})
+    assert load_lm(str(sharded)).revision != lm.revision
+
+
+def test_shards_behind_links_are_loaded(sharded, tmp_path):
+    before = load_lm(str(sharded)).revision
+    blob = tmp_path / "blob"
+    shard = sharded / "model-1-of-2.safetensors"
+    shard.rename(blob)
+    shard.symlink_to(blob)
+    assert load_lm(str(sharded)).revision == before
+
+
+@pytest.mark.parametrize("name", ["../other.safetensors", "/etc/passwd", "a\\b", "", 3, "more/.."])
+def test_names_of_shards_that_lead_elsewhere(sharded, name):
+    index = sharded / "model.safetensors.index.json"
+    read = json.loads(index.read_text())
+    read["weight_map"]["model.norm.weight"] = name
+    index.write_text(json.dumps(read))
+    found = problem(str(sharded))
+    assert (found.code, "a file of weights" in found.message) == ("unsafe-name", True)
+
+
+def test_a_shard_that_is_missing_or_no_file(sharded):
+    shard = sharded / "model-1-of-2.safetensors"
+    shard.unlink()
+    found = problem(str(sharded))
+    assert (found.code, found.detail) == ("lm-incomplete", shard.name)
+    os.mkfifo(shard)
+    assert problem(str(sharded)).code == "lm-incomplete"
+    shard.unlink()
+    shard.symlink_to("/dev/zero")
+    assert problem(str(sharded)).code == "lm-incomplete"
+
+
+def test_an_index_without_shards(sharded):
+    for text in ("{}", "[]", "no JSON", '{"weight_map": {}}', '{"weight_map": 3}'):
+        (sharded / "model.safetensors.index.json").write_text(text)
+        assert problem(str(sharded)).code == "lm-folder"
+
+
+def test_weights_that_the_configuration_names(tiny_folder):
+    before = load_lm(str(tiny_folder)).revision
+    (tiny_folder / "model.safetensors").rename(tiny_folder / "mine.safetensors")
+    assert problem(str(tiny_folder)).message.endswith("holds no model.safetensors")
+    file = tiny_folder / "config.json"
+    config = json.loads(file.read_text())
+    file.write_text(json.dumps({**config, "transformers_weights": "mine.safetensors"}))
+    assert load_lm(str(tiny_folder)).revision != before
+    file.write_text(json.dumps({**config, "transformers_weights": "../mine.safetensors"}))
+    assert problem(str(tiny_folder)).code == "unsafe-name"
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_dtype(tiny_folder, dtype):
     lm = load_lm(str(tiny_folder), device="cpu", dtype=dtype)
@@ -133,6 +232,96 @@ def test_weights_of_another_shape(tiny_folder):
         config.read_text().replace('"intermediate_size": 64', '"intermediate_size": 65')
     )
     assert problem(str(tiny_folder)).code in ("lm-incomplete", "lm-unreadable")
+
+
+def test_all_weights_of_another_shape_are_named(tiny_folder):
+    weights = tiny_folder / "model.safetensors"
+    state = load_file(weights)
+    state["model.norm.weight"] = torch.ones(33)
+    save_file(state, weights, metadata={"format": "pt"})
+    found = problem(str(tiny_folder))
+    assert found.code == "lm-incomplete"
+    assert found.detail == "model.norm.weight: [33], not [32]"
+
+
+def save_anew(model, tokenizer, folder: Path, **config: object) -> str:
+    """Save an LM in a folder of its own, with other entries in its configuration."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    file = folder / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **config}))
+    return str(folder)
+
+
+def test_biases_that_the_configuration_denies(build_tiny_lm, tmp_path):
+    lm = build_tiny_lm(layers=1, attention_bias=True)
+    found = problem(save_anew(lm.model, lm.tokenizer, tmp_path, attention_bias=False))
+    assert found.code == "lm-leftover"
+    assert "has 4 weights without a place" in found.message
+    assert "model.layers.0.self_attn.k_proj.bias" in found.detail
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "attention_bias": True}))
+    assert torch.equal(load_lm(str(tmp_path)).model(ids(lm)).logits, lm.model(ids(lm)).logits)
+
+
+def test_more_layers_than_the_configuration_has(build_tiny_lm, tmp_path):
+    lm = build_tiny_lm(layers=4)
+    found = problem(save_anew(lm.model, lm.tokenizer, tmp_path, num_hidden_layers=2))
+    assert found.code == "lm-leftover"
+    assert "has 18 weights" in found.message
+    assert found.detail.startswith("model.layers.2.input_layernorm.weight\n")
+    assert found.detail.endswith("and 10 more")
+
+
+def test_leftovers_of_training(tiny_folder):
+    weights = tiny_folder / "model.safetensors"
+    state = load_file(weights)
+    key = "model.layers.0.self_attn.q_proj.lora_A.default.weight"
+    save_file({**state, key: torch.zeros(4, 32)}, weights, metadata={"format": "pt"})
+    found = problem(str(tiny_folder))
+    assert (found.code, found.detail) == ("lm-leftover", key)
+
+
+def test_what_transformers_declares_harmless_is_loaded(build_tiny_lm, build_family_lm, tmp_path):
+    """Buffers of old files, and a head that is tied to the embedding and saved all the same."""
+    tied = build_tiny_lm(layers=1, tie_word_embeddings=True)
+    gpt2 = build_tiny_lm(layers=1, family="gpt2")
+    gptj = build_family_lm("gptj")
+    more = {
+        tied: {
+            "model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(4),
+            "lm_head.weight": tied.model.lm_head.weight.clone(),
+        },
+        gpt2: {
+            "transformer.h.0.attn.bias": torch.ones(1, 1, 512, 512),
+            "transformer.h.0.attn.masked_bias": torch.tensor(-1e4),
+        },
+        gptj: {
+            "transformer.h.0.attn.bias": torch.ones(1, 1, 64, 64),
+            "transformer.h.0.attn.masked_bias": torch.tensor(-1e9),
+        },
+    }
+    for lm, buffers in more.items():
+        folder = tmp_path / type(lm.model).__name__
+        save_anew(lm.model, lm.tokenizer, folder)
+        state = load_file(folder / "model.safetensors")
+        save_file({**state, **buffers}, folder / "model.safetensors", metadata={"format": "pt"})
+        assert torch.equal(load_lm(str(folder)).model(ids(lm)).logits, lm.model(ids(lm)).logits)
+
+
+def test_weights_that_transformers_cannot_convert_are_named(build_tiny_lm, tmp_path):
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "vocab_size": 109}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "num_local_experts": 4}
+    config = AutoConfig.for_model("mixtral", **sizes, **heads)
+    save_anew(AutoModelForCausalLM.from_config(config), build_tiny_lm().tokenizer, tmp_path)
+    state = load_file(tmp_path / "model.safetensors")
+    key = "model.layers.0.block_sparse_moe.experts.1.w1.weight"
+    state[key] = state[key][:-1].clone()
+    save_file(state, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    found = problem(str(tmp_path))
+    assert found.code == "lm-unreadable"
+    assert "experts" in found.detail
+    assert str(tmp_path) in found.detail
 
 
 def test_truncated_weights(tiny_folder):
@@ -215,7 +404,7 @@ def hub(tmp_path, monkeypatch, tiny_folder):
 
 def test_hub_id_from_the_cache(hub):
     for name in ("owner/tiny", "owner/tiny@main", f"owner/tiny@{hub}"):
-        assert load_lm(name).revision == hub
+        assert load_lm(name).revision.startswith(f"{hub}+files:sha256:")
 
 
 def test_hub_id_that_is_not_in_the_cache(hub):
@@ -339,6 +528,96 @@ def test_adapter_of_another_model(adapted):
     found = problem("tiny-more")
     assert found.code == "lm-unreadable"
     assert "layers.9" in found.detail
+
+
+def test_all_of_an_adapter_is_in_the_revision(adapted):
+    revision = load_lm("tiny-more").revision
+    file = adapted / "adapter_config.json"
+    file.write_text(file.read_text().replace('"lora_alpha": 8', '"lora_alpha": 800'))
+    assert load_lm("tiny-more").revision != revision
+
+
+def test_adapter_on_a_tied_head(adapted, build_tiny_lm):
+    """The head moves away from the embedding, which stays as it was."""
+    tied = build_tiny_lm(layers=2, tie_word_embeddings=True)
+    save_anew(tied.model, tied.tokenizer, Path("tiny"))
+    generator = torch.Generator().manual_seed(0)
+    key = "base_model.model.lm_head"
+    rows = tied.model.config.vocab_size
+    down, up = (
+        torch.randn(4, 32, generator=generator),
+        torch.randn(rows, 4, generator=generator),
+    )
+    state = {f"{key}.lora_A.weight": down, f"{key}.lora_B.weight": up}
+    save_file(state, adapted / "adapter_model.safetensors")
+    file = adapted / "adapter_config.json"
+    settings = json.loads(file.read_text())
+    file.write_text(json.dumps({**settings, "target_modules": ["lm_head"]}))
+    lm = load_lm("tiny-more", device="cpu")
+    before = tied.model.model.embed_tokens.weight
+    assert torch.equal(lm.model.model.embed_tokens.weight, before)
+    torch.testing.assert_close(lm.model.lm_head.weight, before + 2 * up @ down)
+
+
+def test_a_module_that_an_adapter_replaces_has_to_be_there(adapted):
+    file = adapted / "adapter_config.json"
+    settings = json.loads(file.read_text())
+    file.write_text(json.dumps({**settings, "modules_to_save": ["lm_head"]}))
+    found = problem("tiny-more")
+    assert (found.code, "lm_head" in found.detail) == ("lm-unreadable", True)
+
+
+def test_an_adapter_that_cannot_be_merged(adapted):
+    file = adapted / "adapter_config.json"
+    settings = {"peft_type": "PROMPT_TUNING", "task_type": "CAUSAL_LM", "num_virtual_tokens": 2}
+    file.write_text(json.dumps(settings))
+    found = problem("tiny-more")
+    assert (found.code, "PROMPT_TUNING" in found.detail) == ("lm-unreadable", True)
+
+
+def test_an_adapter_beside_the_weights_is_asked_for(adapted):
+    known = load_lm("tiny-more", device="cpu")
+    for file in adapted.iterdir():
+        shutil.copy(file, "tiny")
+    found = problem("./tiny")
+    assert (found.code, found.message) == ("lm-adapter", "tiny holds an adapter beside the weights")
+    assert "adapter:./tiny" in found.hint
+    assert "weights:./tiny" in found.hint
+    bare, merged = load_lm("weights:./tiny", device="cpu"), load_lm("adapter:./tiny", device="cpu")
+    assert merged.revision == known.revision
+    assert merged.revision.startswith(f"{bare.revision}+adapter:sha256:")
+    for key, value in known.model.state_dict().items():
+        assert torch.equal(merged.model.state_dict()[key], value)
+    assert not torch.equal(bare.model(ids(bare)).logits, merged.model(ids(bare)).logits)
+    for file in adapted.iterdir():
+        (Path("tiny") / file.name).unlink()
+    assert load_lm("./tiny").revision == bare.revision
+    assert problem("adapter:./tiny").code == "lm-folder"
+
+
+def test_an_adapter_beside_the_weights_names_no_other_weights(adapted):
+    settings = json.loads((adapted / "adapter_config.json").read_text())
+    settings["base_model_name_or_path"] = str(Path("elsewhere").absolute())
+    shutil.copytree("tiny", "elsewhere")
+    Path("tiny/adapter_config.json").write_text(json.dumps(settings))
+    Path("tiny/config.json").unlink()
+    assert problem("weights:./tiny").code == "lm-folder"
+    assert problem("adapter:./tiny").code == "lm-folder"
+
+
+def test_a_known_adapter_in_the_folder_of_its_base(adapted):
+    for file in adapted.iterdir():
+        shutil.copy(file, "tiny")
+    file = adapted.parent / "tiny-more.yaml"
+    before = load_lm("weights:./tiny").revision
+    file.write_text(file.read_text().replace("adapter: more", "adapter: ../../tiny"))
+    assert load_lm("tiny-more").revision.startswith(f"{before}+adapter:")
+    file.write_text(file.read_text().replace("adapter: ../../tiny", "adapter: more"))
+    assert problem("tiny-more").code == "lm-adapter"
+    file.write_text(file.read_text().replace("base: ../../tiny", "base: 'weights:../../tiny'"))
+    assert load_lm("tiny-more").revision.startswith(f"{before}+adapter:")
+    file.write_text(file.read_text().replace("weights:", "adapter:"))
+    assert problem("tiny-more").code == "lm-entry-base"
 
 
 def test_adapter_that_is_not_there(adapted):

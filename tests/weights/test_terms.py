@@ -10,7 +10,7 @@ import types
 import pytest
 
 from cfgen.errors import CfgenError
-from cfgen.weights import fetch, find_weights, list_models, load_entries, plain_text, terms_text
+from cfgen.weights import fetch, find_checkpoint, list_models, load_entries, plain_text, terms_text
 
 GGUF = b"weights" * 1000
 PAGE = b"""<!DOCTYPE html><html><head><title>No</title><style>p {}</style></head><body>
@@ -26,6 +26,7 @@ def shop(open_shop, monkeypatch):
 
     def convert_gguf(gguf, folder, *, progress):
         shutil.copy(gguf, folder / "model.safetensors")
+        (folder / "config.json").write_text("{}")
 
     module = types.SimpleNamespace(convert_gguf=convert_gguf)
     monkeypatch.setitem(sys.modules, "cfgen.weights.conversion", module)
@@ -99,10 +100,10 @@ def test_an_adapter_asks_for_the_terms_of_its_base(shop):
         (folder / name).write_text("{}")
     text = "description: x\nlicence: MIT\nbase: small\nadapter: more\n"
     (shop.yaml.parent / "small-more.yaml").write_text(text)
-    assert problem(lambda: find_weights("small-more")).code == "lm-licence"
+    assert problem(lambda: find_checkpoint("small-more")).code == "lm-licence"
     listed = {one.name: one for one in list_models()}["small-more"]
     assert (listed.terms, listed.accepted) == ("https://example.org/terms", False)
-    assert find_weights("small-more", accept_license=True).adapter == folder
+    assert find_checkpoint("small-more", accept_license=True).adapter == folder
     assert {one.name: one for one in list_models()}["small-more"].accepted
 
 
@@ -113,7 +114,11 @@ def test_lms_without_terms_ask_for_nothing(shop):
     assert (listed.terms, listed.accepted) == (None, True)
     folder = fetch(entry(), accept_license=True)
     assert not (shop.cache / "licences").exists()
-    assert sorted(path.name for path in folder.iterdir()) == ["cfgen.json", "model.safetensors"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "cfgen.json",
+        "config.json",
+        "model.safetensors",
+    ]
 
 
 def test_a_cache_that_cannot_remember(shop):
