@@ -111,7 +111,7 @@ def quiet() -> Iterator[list[str]]:
     hub_bars, level = not are_progress_bars_disabled(), hub_logging.get_verbosity()
     try:
         disable_progress_bars()
-        hub_logging.set_verbosity_error()
+        hub_logging.set_verbosity(logging.ERROR)
         with warnings.catch_warnings(), _transformers_quiet() as notes:
             warnings.simplefilter("ignore")
             yield notes
