@@ -66,7 +66,7 @@ def _best(result: SearchResult, found: Assessment, number: int) -> Item:
     )
     example = example_of(result.goal, found)
     words = example_words(example) if example else []
-    return Item(title, (_code(found.design), *map(Paragraph, words)), indent=3)
+    return Item(title, (*_code(found.design), *map(Paragraph, words)), indent=3)
 
 
 def _declared(result: SearchResult) -> Iterable[Paragraph]:
@@ -94,7 +94,7 @@ def _cover(result: SearchResult, plan: Plan, share: float) -> list[Block]:
         if known:
             blocks.append(Paragraph(f"{text}: design {known}"))
         else:
-            blocks.append(Item(text, (_code(found.design),), indent=3))
+            blocks.append(Item(text, _code(found.design), indent=3))
     if result.apart:
         couples = [f"{one} / {other}" for one, other in result.apart]
         text = f"  No composition separates so often: {_first(couples, SHORT)}."
@@ -127,7 +127,7 @@ def sampled_view(result: SampledResult) -> Document:
             f"(95 % {found.low:.3f} to {found.high:.3f}); separates {separated} of "
             f"{len(goal.required)}; changes {', '.join(found.changed) or 'nothing'}"
         )
-        blocks.append(Item(title, (_code(found.design),), indent=3))
+        blocks.append(Item(title, _code(found.design), indent=3))
     return Document(tuple(blocks))
 
 
@@ -165,8 +165,9 @@ def share_text(share: Fraction) -> str:
     return f"{exact}{float(share):.3f} of pairs"
 
 
-def _code(design: Design) -> CodeBlock:
-    return CodeBlock("\n".join(code_lines(design)), "python")
+def _code(design: Design) -> tuple[Block, ...]:
+    lines = code_lines(design)
+    return (CodeBlock("\n".join(lines), "python"),) if lines else ()
 
 
 def code_lines(design: Design) -> list[str]:
