@@ -25,8 +25,7 @@ def demo(
     json: Json = False,
 ) -> None:
     """Run the main job once: a causal model's hypotheses, tested on a real LM, and explained."""
-    from cfgen.report.demo import closing, introduction, load_story
-    from cfgen.report.run import run_view
+    from cfgen.report import closing, introduction, load_story, run_view
 
     story = load_story()
     plan = make_plan(

@@ -53,7 +53,7 @@ def design(
     Where there are too many for that, pairs are drawn at random, and shares have an interval.
     """
     from cfgen.datasets.power import plan_power
-    from cfgen.report.design import design_record, design_view
+    from cfgen.report import design_record, design_view
     from cfgen.search import DesignRequest, TooManyCases, comparison_of, search
     from cfgen.tasks import load_task
 
@@ -83,7 +83,7 @@ def design(
 
 def _sampled(comparison: Comparison, request: DesignRequest, json: bool) -> None:
     """Search on pairs drawn at random."""
-    from cfgen.report.design import sampled_record, sampled_view
+    from cfgen.report import sampled_record, sampled_view
     from cfgen.search import sampled_search
 
     result = sampled_search(comparison, request)

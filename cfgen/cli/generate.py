@@ -93,7 +93,7 @@ def generate(
     from cfgen.datasets.hub import push_to_hub as upload
     from cfgen.datasets.solve import Dropped, solve_words
     from cfgen.lm import load_tokenizer
-    from cfgen.report.dataset import dataset_view
+    from cfgen.report import dataset_view
     from cfgen.tasks import load_task
 
     if push_to_hub:

@@ -45,7 +45,7 @@ def lint(
     TaskDefinition(..., allow={"code": "reason"}), or "code:name" for one variable, design, ...
     """
     from cfgen.lint.run import lint_task
-    from cfgen.report.findings import report_records, reports_view
+    from cfgen.report import report_records, reports_view
 
     named = load_tokenizers(tokenizer or (), quiet=json)
     reports = [lint_task(name, named) for name in tasks_named(task)]

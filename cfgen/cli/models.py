@@ -21,7 +21,7 @@ def list_known(ctx: typer.Context, json: Json = False) -> None:
     """List the LMs that are known by name, or fetch one with 'pull'."""
     if ctx.invoked_subcommand is not None:
         return
-    from cfgen.report.models import model_list
+    from cfgen.report import model_list
     from cfgen.weights import list_models
 
     listed = list_models()

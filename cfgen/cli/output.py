@@ -80,7 +80,7 @@ def _plain(value: Any) -> Any:
 
 def show_problems(error: CfgenError) -> None:
     """Print every problem of an error on standard error: place first, then what to do."""
-    from cfgen.report.findings import problem_text
+    from cfgen.report import problem_text
 
     for problem in error.problems:
         remark(problem_text(problem))

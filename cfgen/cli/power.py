@@ -48,7 +48,7 @@ def power(
     For the exact one-sided binomial test in every cell; nothing is approximated.
     """
     from cfgen.datasets.power import plan_power
-    from cfgen.report.power import power_text
+    from cfgen.report import power_text
 
     plan = plan_power(
         iia, against, cells=cells, power=power, alpha=alpha, correction=correction, keep=keep

@@ -36,7 +36,7 @@ def predict(
     'decisive' says whether the design's contrast tells its hypotheses apart on this pair.
     """
     from cfgen.datasets import labeller
-    from cfgen.report.pairs import pair_record
+    from cfgen.report import pair_record
     from cfgen.tasks import load_task
 
     loaded = load_task(task)

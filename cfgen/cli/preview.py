@@ -39,7 +39,7 @@ def preview(
     """
     from cfgen.cli.lint import load_tokenizers
     from cfgen.datasets import recipe
-    from cfgen.report.pairs import pair_record, pair_view
+    from cfgen.report import pair_record, pair_view
 
     made = recipe(task, n, design=design, seed=seed, templates=template or ())
     pairs = first_pairs(made)

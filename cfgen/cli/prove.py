@@ -42,7 +42,7 @@ def prove(
 
     If there are too many pairs for that, the answer is that it is undecided (exit code 1).
     """
-    from cfgen.report.proof import proof_view
+    from cfgen.report import proof_view
     from cfgen.search import prove as decide
     from cfgen.tasks import load_task
 
@@ -71,7 +71,7 @@ def _check(path: Path, task: str | None, json: bool) -> None:
     Loading a task runs its file, so which one it is comes from the user and never from the
     certificate, which somebody else may have written.
     """
-    from cfgen.report.proof import proof_view
+    from cfgen.report import proof_view
     from cfgen.search import read_certificate, recheck
     from cfgen.tasks import load_task
 

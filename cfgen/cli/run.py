@@ -68,7 +68,7 @@ def run(
     json: Json = False,
 ) -> None:
     """Test hypotheses: swap activations of an LM, and compare what it says with the predictions."""
-    from cfgen.report.run import run_introduction, run_view
+    from cfgen.report import run_introduction, run_view
 
     plan = make_plan(
         task,

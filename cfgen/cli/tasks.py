@@ -17,7 +17,7 @@ NEXT = ("lint {task}", "preview {task}", "generate {task} -n 1000 --out pairs", 
 def tasks(json: Json = False) -> None:
     """List the tasks: those of the folder you stand in, then the built-in ones."""
     from cfgen.paths import display
-    from cfgen.report.task import task_list
+    from cfgen.report import task_list
     from cfgen.tasks import list_tasks
 
     found = [(name, describe(path), path) for name, path in list_tasks().items()]
@@ -54,7 +54,7 @@ def show(
     json: Json = False,
 ) -> None:
     """Show a task: its variables and graph, designs, hypotheses and templates."""
-    from cfgen.report.task import task_record, task_view
+    from cfgen.report import task_record, task_view
     from cfgen.tasks import load_task
 
     loaded = load_task(task)

@@ -34,7 +34,7 @@ def watch(
     from cfgen.documents import Divider, Document, faint
     from cfgen.lint.run import lint_task, task_file
     from cfgen.paths import display
-    from cfgen.report.findings import report_records, reports_view
+    from cfgen.report import report_records, reports_view
 
     file = task_file(task)
     try:
@@ -61,7 +61,7 @@ def _preview(
     from cfgen.cli.preview import first_pairs
     from cfgen.datasets import recipe
     from cfgen.errors import CfgenError
-    from cfgen.report.pairs import pair_view
+    from cfgen.report import pair_view
 
     path: Path = report.path
     try:

@@ -1,1 +1,73 @@
-"""Reports: tables and panels for a terminal. Nothing here imports torch."""
+"""Reports: documents that say what there is and what came out, and the same facts for JSON.
+
+Each name below is loaded when it is first used: a command that shows a list of tasks need not load
+what a dataset is written with. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cfgen.report.dataset import dataset_view as dataset_view
+    from cfgen.report.demo import closing as closing
+    from cfgen.report.demo import introduction as introduction
+    from cfgen.report.demo import load_story as load_story
+    from cfgen.report.design import design_record as design_record
+    from cfgen.report.design import design_view as design_view
+    from cfgen.report.design import sampled_record as sampled_record
+    from cfgen.report.design import sampled_view as sampled_view
+    from cfgen.report.findings import problem_text as problem_text
+    from cfgen.report.findings import report_records as report_records
+    from cfgen.report.findings import reports_view as reports_view
+    from cfgen.report.models import model_list as model_list
+    from cfgen.report.pairs import pair_record as pair_record
+    from cfgen.report.pairs import pair_view as pair_view
+    from cfgen.report.power import power_text as power_text
+    from cfgen.report.proof import proof_view as proof_view
+    from cfgen.report.run import best_cell as best_cell
+    from cfgen.report.run import layer_tables as layer_tables
+    from cfgen.report.run import run_introduction as run_introduction
+    from cfgen.report.run import run_view as run_view
+    from cfgen.report.run import sentences as sentences
+    from cfgen.report.task import domain_text as domain_text
+    from cfgen.report.task import task_list as task_list
+    from cfgen.report.task import task_record as task_record
+    from cfgen.report.task import task_view as task_view
+
+_HOME = {
+    "best_cell": "run",
+    "closing": "demo",
+    "dataset_view": "dataset",
+    "design_record": "design",
+    "design_view": "design",
+    "domain_text": "task",
+    "introduction": "demo",
+    "layer_tables": "run",
+    "load_story": "demo",
+    "model_list": "models",
+    "pair_record": "pairs",
+    "pair_view": "pairs",
+    "power_text": "power",
+    "problem_text": "findings",
+    "proof_view": "proof",
+    "report_records": "findings",
+    "reports_view": "findings",
+    "run_introduction": "run",
+    "run_view": "run",
+    "sampled_record": "design",
+    "sampled_view": "design",
+    "sentences": "run",
+    "task_list": "task",
+    "task_record": "task",
+    "task_view": "task",
+}
+
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'cfgen.report' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"cfgen.report.{_HOME[name]}"), name)

@@ -7,7 +7,7 @@ import pytest
 import typer
 
 from cfgen.cli.main import app
-from cfgen.report.demo import load_story
+from cfgen.report import load_story
 from cfgen.tasks import load_task
 
 if TYPE_CHECKING:

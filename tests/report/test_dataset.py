@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cfgen.datasets import recipe, write_dataset
-from cfgen.report.dataset import dataset_view
+from cfgen.report import dataset_view
 
 if TYPE_CHECKING:
     from tests.report.conftest import Draw

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cfgen.analysis import Cell
-from cfgen.report.run import best_cell, layer_tables
+from cfgen.report import best_cell, layer_tables
 
 if TYPE_CHECKING:
     from tests.report.conftest import Draw

@@ -8,7 +8,7 @@ import pytest
 from cfgen.analysis import Cell
 from cfgen.counterfactuals import Pair
 from cfgen.datasets import draw_pairs, recipe
-from cfgen.report.run import sentences
+from cfgen.report import sentences
 from cfgen.stats import rate
 
 N = 20

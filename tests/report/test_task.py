@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cfgen import choice, distinct, faker, integers
-from cfgen.report.task import domain_text, task_record, task_view
+from cfgen.report import domain_text, task_record, task_view
 from cfgen.tasks import load_task
 
 if TYPE_CHECKING:
