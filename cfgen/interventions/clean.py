@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,6 @@ from cfgen.interventions.answers import Cost
 from cfgen.interventions.batches import Batch, Budget, by_length, make_batch, within_memory
 from cfgen.interventions.values import Reads, Values, Where, merge, reading
 from cfgen.lm import LM, Layout
-
-Run = Callable[[Batch, Sequence[int]], Tensor]
-"""Runs a batch of prompts, whose indices are given, to the logits after each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,49 +37,56 @@ class CleanRuns:
         return self.logits[self.row_of[prompt]]
 
 
-def run_clean(
-    lm: LM,
-    layout: Layout,
-    prompts: Sequence[Sequence[int]],
-    reads: Reads,
-    groups: Sequence[Sequence[int]],
-    *,
-    padding: int = 0,
-    runs: Mapping[int, Run] | None = None,
-) -> CleanRuns:
-    """Run prompts unchanged and read values from them.
+@dataclass(frozen=True, slots=True)
+class CleanPart:
+    """Prompts that went through the LM together, unchanged.
+
+    Attributes:
+        prompts: Which prompt each row is.
+        reads: What was to be read.
+        logits: Of the token after each prompt, float32 (rows, vocabulary).
+        tensors: Component and layer -> what was read, as by :func:`values.reading`.
+        cost: Of running them.
+    """
+
+    prompts: Sequence[int]
+    reads: Reads
+    logits: Tensor
+    tensors: Mapping[Where, Tensor]
+    cost: Cost
+
+
+def run_part(
+    lm: LM, layout: Layout, batch: Batch, prompts: Sequence[int], reads: Reads, **more: Any
+) -> CleanPart:
+    """Run a batch of prompts unchanged and read values from them.
 
     Args:
         lm: The LM.
         layout: Where everything is in it.
-        prompts: Token ids of the prompts.
+        batch: The prompts.
+        prompts: Which prompt each row is.
         reads: What to read.
-        groups: The prompts that go through the LM together.
-        padding: How much to pad the longest prompt of each group.
-        runs: Group -> how to run it, if not by :func:`forward`.
-
-    Returns:
-        Logits and values.
+        **more: What else to call the LM with.
 
     Raises:
         CfgenError: A place did not come by exactly once (``edit-did-not-fire``).
     """
-    parts: list[tuple[Sequence[int], Reads, Mapping[Where, Tensor]]] = []
-    row_of: dict[int, int] = {}
-    rows: list[Tensor] = []
-    cost = Cost()
-    for number, group in enumerate(groups):
-        batch = make_batch(lm, [prompts[index] for index in group], padding)
-        run = (runs or {}).get(number)
-        with reading(layout, batch, group, reads) as found:
-            logits = run(batch, group) if run else forward(lm, batch)
-        parts.append((group, reads, found))
-        row_of |= {index: len(row_of) + row for row, index in enumerate(group)}
-        rows.append(logits)
-        tokens = sum(batch.lengths) * layout.layers
-        cost += Cost(1, len(group) * batch.width * layout.layers, tokens)
-    logits = torch.cat(rows) if rows else torch.empty(0)
-    return CleanRuns(logits, row_of, merge(parts), cost)
+    with reading(layout, batch, prompts, reads) as found:
+        logits = forward(lm, batch, **more)
+    passes = len(prompts) * batch.width * layout.layers
+    cost = Cost(1, passes, sum(batch.lengths) * layout.layers)
+    return CleanPart(prompts, reads, logits, found, cost)
+
+
+def gather(parts: Iterable[CleanPart]) -> CleanRuns:
+    """Join what several forwards gave."""
+    parts = list(parts)
+    order = [prompt for part in parts for prompt in part.prompts]
+    row_of = {prompt: row for row, prompt in enumerate(order)}
+    logits = torch.cat([part.logits for part in parts]) if parts else torch.empty(0)
+    values = merge((part.prompts, part.reads, part.tensors) for part in parts)
+    return CleanRuns(logits, row_of, values, sum((part.cost for part in parts), start=Cost()))
 
 
 def run_within(
@@ -114,8 +118,9 @@ def run_within(
 
     def attempt(tokens: int) -> CleanRuns:
         longest = max((len(prompts[index]) for index in indices), default=1) + padding
-        groups = groups_of(prompts, indices, max(1, min(batch_size, tokens // longest)))
-        return run_clean(lm, layout, prompts, reads, groups, padding=padding)
+        size = max(1, min(batch_size, tokens // longest))
+        batches = batches_of(lm, prompts, indices, size, padding)
+        return gather(run_part(lm, layout, *each, reads) for each in batches)
 
     return within_memory(budget, attempt)
 
@@ -145,9 +150,10 @@ def forward(lm: LM, batch: Batch, **more: Any) -> Tensor:
     return logits
 
 
-def groups_of(
-    prompts: Sequence[Sequence[int]], indices: Sequence[int], size: int
-) -> list[list[int]]:
-    """Split some prompts into groups of about one length."""
-    found = by_length([len(prompts[index]) for index in indices], size)
-    return [[indices[i] for i in group] for group in found]
+def batches_of(
+    lm: LM, prompts: Sequence[Sequence[int]], indices: Sequence[int], size: int, padding: int
+) -> Iterator[tuple[Batch, list[int]]]:
+    """Batches of some prompts, of about one length each, with the indices of their rows."""
+    for group in by_length([len(prompts[index]) for index in indices], size):
+        chosen = [indices[i] for i in group]
+        yield make_batch(lm, [prompts[index] for index in chosen], padding), chosen

@@ -11,9 +11,9 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from cfgen.interventions.batches import Batch
-from cfgen.interventions.clean import forward
+from cfgen.interventions.clean import CleanPart, run_part
 from cfgen.interventions.reach import Reach
-from cfgen.interventions.values import Firing
+from cfgen.interventions.values import Firing, Reads
 from cfgen.lm import LM, Layout, Place, hook
 
 
@@ -40,8 +40,13 @@ class Original:
 
 
 def run_originals(
-    lm: LM, layout: Layout, batch: Batch, prompts: Sequence[int], branches: Iterable[Reach]
-) -> tuple[Tensor, Original]:
+    lm: LM,
+    layout: Layout,
+    batch: Batch,
+    prompts: Sequence[int],
+    branches: Iterable[Reach],
+    reads: Reads,
+) -> tuple[CleanPart, Original]:
     """Run originals and keep what branches of them will need.
 
     Args:
@@ -50,9 +55,10 @@ def run_originals(
         batch: The originals.
         prompts: Which prompt each row is.
         branches: The branches, those of other batches too: all batches keep the same states.
+        reads: What to read from the originals for edits.
 
     Returns:
-        Logits of the token after each prompt (rows, vocabulary), and what was kept.
+        What the originals give, and what was kept.
 
     Raises:
         CfgenError: A block did not run exactly once (``edit-did-not-fire``).
@@ -72,11 +78,11 @@ def run_originals(
             if level == layout.layers:
                 place = Place("resid_post", level - 1)
             hooks.callback(hook(layout, place, use, write=False).remove)
-        logits = forward(lm, batch, past_key_values=cache, use_cache=True)
+        part = run_part(lm, layout, batch, prompts, reads, past_key_values=cache, use_cache=True)
     firing.check()
     keys = tuple(layer.keys for layer in cache.layers)
     values = tuple(layer.values for layer in cache.layers)
-    return logits, Original(batch, row_of, keys, values, states, first)
+    return part, Original(batch, row_of, keys, values, states, first)
 
 
 def join(originals: Sequence[Original]) -> Original:

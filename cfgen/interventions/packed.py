@@ -11,12 +11,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from cfgen.errors import CfgenError, Problem
 from cfgen.interventions.answers import Answers, Cost, disagreement, most_likely
-from cfgen.interventions.batches import Batch, Budget, within_memory
-from cfgen.interventions.clean import CleanRuns, groups_of, run_clean
+from cfgen.interventions.batches import Budget, within_memory
+from cfgen.interventions.clean import CleanRuns, batches_of, gather, run_part
 from cfgen.interventions.edits import Branch
 from cfgen.interventions.original import Original, join, run_originals
 from cfgen.interventions.packed_forward import run_forward
@@ -84,17 +82,16 @@ def open_packed(
 
     def attempt(tokens: int) -> tuple[CleanRuns, Original | None]:
         size = max(1, min(batch_size, tokens // longest))
-        first, rest = groups_of(prompts, bases, size), groups_of(prompts, others, size)
-        kept: list[Original] = []
-
-        def keep(batch: Batch, group: Sequence[int]) -> Tensor:
-            logits, original = run_originals(lm, layout, batch, group, (*run, *tests, *unrun))
-            kept.append(original)
-            return logits
-
-        runs = dict.fromkeys(range(len(first)), keep)
-        clean = run_clean(lm, layout, prompts, reads, [*first, *rest], padding=padding, runs=runs)
-        return clean, join(kept) if kept else None
+        originals = [
+            run_originals(lm, layout, *each, (*run, *tests, *unrun), reads)
+            for each in batches_of(lm, prompts, bases, size, padding)
+        ]
+        rest = [
+            run_part(lm, layout, *each, reads)
+            for each in batches_of(lm, prompts, others, size, padding)
+        ]
+        clean = gather([*(part for part, _ in originals), *rest])
+        return clean, join([original for _, original in originals]) if originals else None
 
     clean, original = within_memory(budget, attempt)
     return clean, PackedChunk(tuple(run), tuple(known), tuple(tests), original)

@@ -137,7 +137,7 @@ def forward_size(lm, layout, prompts, original, values, rows, answer_tokens):
     return len(rows) * max(row.width for row in rows)
 
 
-def originals_size(lm, layout, batch, prompts, branches):
+def originals_size(lm, layout, batch, prompts, branches, reads):
     return batch.input_ids.numel()
 
 

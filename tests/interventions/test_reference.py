@@ -16,7 +16,8 @@ from cfgen.interventions import (
     reference,
     run_chunk,
 )
-from cfgen.interventions.clean import run_clean
+from cfgen.interventions.batches import make_batch
+from cfgen.interventions.clean import run_part
 from cfgen.interventions.values import Reads
 from cfgen.lm import encode_pairs, find_layout
 
@@ -143,7 +144,7 @@ def test_a_padded_batch_gives_the_unpadded_logits(family_lm, make):
     assert len({len(prompt) for prompt in prompts}) > 1
     layout, none = find_layout(lm.model), Reads((), {})
     given = [prompt.ids for prompt in prompts]
-    together = run_clean(lm, layout, given, none, [range(6)], padding=4).logits
+    together = run_part(lm, layout, make_batch(lm, given, 4), range(6), none).logits
     for row, prompt in enumerate(prompts):
         alone = lm.model(torch.tensor([prompt.ids])).logits[0, -1]
         torch.testing.assert_close(together[row], alone, atol=2e-4, rtol=1e-4)
