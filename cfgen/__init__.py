@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cfgen.counterfactuals import edits as edits
     from cfgen.datasets import generate as generate
     from cfgen.errors import CfgenError as CfgenError
-    from cfgen.lm.load import load_lm as load_lm
+    from cfgen.lm import load_lm as load_lm
     from cfgen.prompts import faker as faker
     from cfgen.prompts import lexicon as lexicon
     from cfgen.prompts import templates as templates
@@ -49,7 +49,7 @@ _HOME = {
     "integers": "causal",
     "lexicon": "prompts",
     "list_tasks": "tasks",
-    "load_lm": "lm.load",
+    "load_lm": "lm",
     "load_task": "tasks",
     "run_experiment": "analysis",
     "templates": "prompts",
