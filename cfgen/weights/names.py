@@ -41,6 +41,10 @@ SUFFIXES = (".json", ".txt", ".model", ".jinja", ".tiktoken")
 """Of files beside the weights that loaders may read: configuration, tokenizer, chat template."""
 
 
+class UnknownModel(CfgenError):
+    """Nothing is there that has the name of an LM."""
+
+
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """The files that a name stands for, and which they are.
@@ -160,7 +164,7 @@ def _folder(name: str, entries: dict[str, Entry]) -> Path | None:
     """The folder that a name stands for; None if it must be an id on the Hub.
 
     Raises:
-        CfgenError: It can be neither (``lm-unknown``).
+        UnknownModel: It can be neither (``lm-unknown``).
     """
     plain = _plain(name)
     folder = Path(os.path.expanduser(plain))
@@ -168,14 +172,14 @@ def _folder(name: str, entries: dict[str, Entry]) -> Path | None:
         return folder
     if folder.suffix == ".gguf" and folder.is_file():
         message, hint = f"{plain} is a file, not a folder", f"name it as gguf:{plain}"
-        raise CfgenError(Problem("lm-unknown", message, hint=hint))
+        raise UnknownModel(Problem("lm-unknown", message, hint=hint))
     if plain.startswith((".", "~")) or folder.is_absolute():
         message = f"there is no folder {plain}"
-        raise CfgenError(Problem("lm-unknown", message, hint=_hint(plain, entries)))
+        raise UnknownModel(Problem("lm-unknown", message, hint=_hint(plain, entries)))
     if plain.count("/") == 1:
         return None
     message = f"there is no known LM {name!r}"
-    raise CfgenError(Problem("lm-unknown", message, hint=_hint(name, entries)))
+    raise UnknownModel(Problem("lm-unknown", message, hint=_hint(name, entries)))
 
 
 def _hint(name: str, known: dict[str, Entry]) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cfgen.cli.plan import _folder_name
+from cfgen.cli.run import folder_name
 from cfgen.errors import CfgenError, Problem
 from cfgen.weights import list_models
 
@@ -116,13 +116,13 @@ def test_licences_without_terms(cli: Cli) -> None:
     ],
 )
 def test_names_of_lms_in_names_of_folders(model: str, name: str) -> None:
-    assert _folder_name("task", "design", model) == f"task-design-{name}"
+    assert folder_name("task", "design", model) == f"task-design-{name}"
 
 
 @pytest.mark.parametrize("design", ["../../x", "a/b", "x" * 300])
 def test_no_design_leads_a_run_elsewhere(design: str) -> None:
     with pytest.raises(CfgenError, match="unsafe-name"):
-        _folder_name("task", design, "smollm2-135m")
+        folder_name("task", design, "smollm2-135m")
 
 
 def test_pull_a_folder_that_is_here(cli: Cli, tiny_folder: Path) -> None:
