@@ -6,7 +6,6 @@
 
 Times are CPU seconds of this process, so that a busy machine matters less. Two stages: the rows as
 Arrow columns, without those that repeat a prompt, and the finished folder (Parquet, audits, card).
-Beside them the plain way, which makes one pair after the other as records.
 """
 
 from __future__ import annotations
@@ -23,8 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cfgen.datasets import Recipe, draw_pairs, label_pairs, recipe, write_dataset
-from cfgen.datasets.rows import row_tables
+from cfgen.datasets import DatasetRecipe, draw_pairs, recipe, row_tables, write_dataset
 
 
 def cpu_seconds(work: Callable[[], Any]) -> float:
@@ -33,7 +31,7 @@ def cpu_seconds(work: Callable[[], Any]) -> float:
     return time.process_time() - start
 
 
-def rows_of(made: Recipe, workers: int = 1) -> int:
+def rows_of(made: DatasetRecipe, workers: int = 1) -> int:
     return sum(len(table) for _, table in row_tables(made, workers))
 
 
@@ -43,7 +41,6 @@ def measure(task: str, n: int, repeats: int) -> dict[str, Any]:
     stages: dict[str, Callable[[], Any]] = {
         "columns": lambda: rows_of(made),
         "folder": lambda: _folder(made),
-        "records": lambda: sum(len(pairs) for _, pairs in label_pairs(made)),
     }
     best = {name: min(cpu_seconds(work) for _ in range(repeats)) for name, work in stages.items()}
     return {
@@ -56,7 +53,7 @@ def measure(task: str, n: int, repeats: int) -> dict[str, Any]:
     }
 
 
-def _folder(made: Recipe) -> None:
+def _folder(made: DatasetRecipe) -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_dataset(made, Path(folder) / "out")
 
@@ -98,8 +95,8 @@ def main() -> None:
                 scaling(task, options.n, options.workers)
         return
     rows = [measure(task, options.n, options.repeats) for task in options.tasks]
-    print("| task | variables | hypotheses | n | columns/s | folder/s | records/s |")
-    print("|---|---|---|---|---|---|---|")
+    print("| task | variables | hypotheses | n | columns/s | folder/s |")
+    print("|---|---|---|---|---|---|")
     for row in rows:
         speeds = " | ".join(f"{speed:,}" for speed in row["pairs_per_second"].values())
         head = f"{row['task']} | {row['variables']} | {row['hypotheses']} | {row['n']:,}"

@@ -35,14 +35,14 @@ def predict(
     The JSON is {"original": {input: value, ...}, "counterfactual": {input: value, ...}}.
     'decisive' says whether the design's contrast tells its hypotheses apart on this pair.
     """
-    from cfgen.datasets import labeller
+    from cfgen.datasets import PairLabeller
     from cfgen.report import pair_record
     from cfgen.tasks import load_task
 
     loaded = load_task(task)
     chosen = loaded.design(design)
     sides = complete_sides(loaded, parse_pair(*_read(file)))
-    pair = labeller(loaded, chosen)(sides["original"], sides["counterfactual"], 0)
+    pair = PairLabeller(loaded, chosen)(sides["original"], sides["counterfactual"])
     write_json(pair_record(pair))
 
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from cfgen.cli.options import Design, Json, Seed, TaskName, Templates
 from cfgen.cli.output import present, write_json
-
-if TYPE_CHECKING:
-    from cfgen.counterfactuals import Pair
-    from cfgen.datasets import Recipe
 
 
 def preview(
@@ -38,7 +34,7 @@ def preview(
     Words that differ between the two prompts are underlined.
     """
     from cfgen.cli.lint import load_tokenizers
-    from cfgen.datasets import recipe
+    from cfgen.datasets import first_pairs, recipe
     from cfgen.report import pair_record, pair_view
 
     made = recipe(task, n, design=design, seed=seed, templates=template or ())
@@ -52,24 +48,3 @@ def preview(
         return
     for pair in pairs:
         present(pair_view(pair, changes=True, encode=encode))
-
-
-def first_pairs(recipe: Recipe) -> list[Pair]:
-    """The first ``recipe.n`` pairs of the largest split, decisive or not.
-
-    Raises:
-        CfgenError: If so many pairs cannot be made.
-    """
-    from cfgen.datasets.sampling import candidates, distinct_pairs
-    from cfgen.datasets.splits import make_splits
-
-    split = make_splits(recipe.task, max(recipe.n, 1000))[0]
-    stream = candidates(
-        recipe.task,
-        recipe.design,
-        seed=recipe.seed,
-        split=split.name,
-        pools=split.pools,
-        allowed=recipe.task.template_domain(recipe.templates),
-    )
-    return list(distinct_pairs(stream, recipe.design, recipe.n, set()))

@@ -271,7 +271,7 @@ def execute(plan: RunPlan, report: Progress) -> Results:
     checkpoint = _checkpoint(plan, report)
     report("loading libraries", 0, None)
     from cfgen.analysis import run_experiment, write_results
-    from cfgen.datasets.features import table_maker
+    from cfgen.datasets import pairs_table
     from cfgen.lm import load_lm
 
     lm = load_lm(checkpoint, device=request.device, dtype=request.dtype, progress=report)
@@ -285,7 +285,7 @@ def execute(plan: RunPlan, report: Progress) -> Results:
         verified=request.verify,
         progress=report,
     )
-    table = table_maker(plan.task)(plan.pairs)
+    table = pairs_table(plan.task, plan.pairs)
     settings: dict[str, str | int | float | bool | None] = {
         "task_version": plan.task.version,
         "content_hash": plan.task.content_hash,

@@ -58,8 +58,7 @@ def _preview(
 ) -> None:
     """Show the first pairs; what is wrong with that is shown, and does not end the watch."""
     from cfgen.cli.output import show_problems
-    from cfgen.cli.preview import first_pairs
-    from cfgen.datasets import recipe
+    from cfgen.datasets import first_pairs, recipe
     from cfgen.errors import CfgenError
     from cfgen.report import pair_view
 

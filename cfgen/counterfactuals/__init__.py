@@ -2,7 +2,6 @@
 
 from cfgen.counterfactuals import edits
 from cfgen.counterfactuals.designs import Design, draw_inputs, restrict_domains
-from cfgen.counterfactuals.drawing import compile_draw
 from cfgen.counterfactuals.hypotheses import ALL, NONE, Hypothesis, Site
 from cfgen.counterfactuals.operation import InputEdit, apply_edits, problems_with
 from cfgen.counterfactuals.pairs import Pair, Side
@@ -32,7 +31,6 @@ __all__ = [
     "Side",
     "Site",
     "apply_edits",
-    "compile_draw",
     "draw_inputs",
     "edits",
     "is_decisive",

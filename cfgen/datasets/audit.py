@@ -11,7 +11,6 @@ from typing import Any
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
-from cfgen.counterfactuals import restrict_domains
 from cfgen.datasets.aligned import AlignmentCheck
 from cfgen.datasets.contexts import Encode
 from cfgen.datasets.coverage import Coverage, CoverageAudit
@@ -19,10 +18,9 @@ from cfgen.datasets.examples import Example, example_of_row
 from cfgen.datasets.factors import find_space
 from cfgen.datasets.leakage import Leak, LeakageAudit
 from cfgen.datasets.power import PowerPlan
-from cfgen.datasets.recipes import Recipe
+from cfgen.datasets.recipe import DatasetRecipe
 from cfgen.datasets.shortcuts import Shortcut, audit_shortcuts
 from cfgen.datasets.solve import Dropped
-from cfgen.datasets.splits import make_splits
 from cfgen.tasks import TEMPLATE_INPUT, Task
 
 SAMPLE = 2000
@@ -74,7 +72,7 @@ class Audit(BaseModel):
         return (*shortcuts, *(leak for leak in self.leakage if leak.flagged))
 
 
-def audit_folder(folder: Path, recipe: Recipe, wanted: Wanted) -> Audit:
+def audit_folder(folder: Path, recipe: DatasetRecipe, wanted: Wanted) -> Audit:
     """Audit the Parquet files of a dataset. Coverage, leakage and alignment count every row.
 
     Args:
@@ -86,12 +84,11 @@ def audit_folder(folder: Path, recipe: Recipe, wanted: Wanted) -> Audit:
         CfgenError: Pairs do not align (``not-aligned``).
     """
     task, design, tokenizers = recipe.task, recipe.design, wanted.tokenizers
-    allowed = task.template_domain(recipe.templates)
     leakage, coverage = LeakageAudit(), {}
     samples: dict[str, list[Example]] = {}
     alignment = AlignmentCheck(tokenizers)
-    for split in make_splits(task, recipe.n, dict(recipe.fractions)):
-        domains = restrict_domains(task.causal_model.domains, split.pools, allowed)
+    for split in recipe.splits():
+        domains = recipe.candidates(split).domains
         counted = CoverageAudit(find_space(task, design, domains), wanted.strength)
         file = folder / "data" / f"{split.name}-00000-of-00001.parquet"
         sample = samples.setdefault(split.name, [])

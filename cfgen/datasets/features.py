@@ -1,25 +1,21 @@
-"""Columns: the declared schema of a task's dataset, and pairs as Arrow tables of that schema."""
+"""Features: the declared columns of a task's dataset, and pairs as Arrow tables of these."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import types
 import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from datasets import Features
 
 from cfgen.counterfactuals import ALL, NONE, Pair
-from cfgen.datasets.columns import (
-    PairColumns,
-    SideColumns,
-    arrow_array,
-    columns_of,
-    repeated,
-    spans_array,
-)
+from cfgen.datasets.labelling import PairColumns, SideColumns, columns_of
+from cfgen.prompts import Spans
 from cfgen.tasks import Task
 
 SPANS = pa.list_(
@@ -103,13 +99,12 @@ def _types(task: Task) -> dict[str, Any]:
     return {name: known[name] for name in task.causal_model.graph().order}
 
 
-def table_maker(task: Task) -> Callable[[Sequence[Pair]], pa.Table]:
-    """Prepare the conversion of pairs to Arrow tables of the schema of :func:`schema_of`."""
-    make, schema = column_maker(task), schema_of(task)
-    return lambda pairs: make(columns_of(pairs)) if pairs else schema.empty_table()
+def pairs_table(task: Task, pairs: Sequence[Pair]) -> pa.Table:
+    """Pairs as an Arrow table of the schema of :func:`schema_of`."""
+    return table_maker(task)(columns_of(pairs)) if pairs else schema_of(task).empty_table()
 
 
-def column_maker(task: Task) -> Callable[[PairColumns], pa.Table]:
+def table_maker(task: Task) -> Callable[[PairColumns], pa.Table]:
     """Prepare the conversion of columns to Arrow tables of the schema of :func:`schema_of`."""
     schema = schema_of(task)
     as_json = {name for name, kind in _types(task).items() if _storable(kind) is None}
@@ -119,8 +114,8 @@ def column_maker(task: Task) -> Callable[[PairColumns], pa.Table]:
         columns = [
             pa.array(pairs.ids, pa.string()),
             pa.array(pairs.indices, pa.int64()),
-            repeated(task.name, len(pairs.ids)),
-            repeated(pairs.design, len(pairs.ids)),
+            pa.repeat(pa.scalar(task.name, pa.string()), len(pairs.ids)),
+            pa.repeat(pa.scalar(pairs.design, pa.string()), len(pairs.ids)),
             _side(pairs.original, side, as_json),
             _side(pairs.counterfactual, side, as_json),
             _struct(pairs.predictions, by_hypothesis),
@@ -142,7 +137,7 @@ def _side(side: SideColumns, kind: pa.StructType, as_json: set[str]) -> pa.Struc
         pa.array(side.answers, pa.string()),
         pa.array(completions, pa.string()),
         _struct(side.variables, kind.field("variables").type, as_json),
-        spans_array(side.spans, SPANS),
+        _spans(side.spans, SPANS),
     ]
     return pa.StructArray.from_arrays(arrays, fields=list(kind))
 
@@ -155,5 +150,23 @@ def _struct(
         values = columns[field.name]
         if field.name in as_json:
             values = [json.dumps(value, ensure_ascii=False, default=repr) for value in values]
-        arrays.append(arrow_array(values, field.type))
+        arrays.append(_array(values, field.type))
     return pa.StructArray.from_arrays(arrays, fields=list(kind))
+
+
+def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """An Arrow array; lists are put together from one array of all their elements."""
+    if not pa.types.is_list(kind) or None in values:
+        return pa.array(values, kind)
+    offsets = np.zeros(len(values) + 1, np.int32)
+    np.cumsum(list(map(len, values)), out=offsets[1:])
+    flat = list(itertools.chain.from_iterable(values))
+    return pa.ListArray.from_arrays(offsets, _array(flat, kind.value_type), type=kind)
+
+
+def _spans(spans: Spans, kind: pa.DataType) -> pa.ListArray:
+    """The column of spans."""
+    names = pa.array(spans.vocabulary, pa.string()).take(pa.array(spans.names))
+    numbers = [pa.array(column) for column in (spans.mentions, spans.starts, spans.ends)]
+    struct = pa.StructArray.from_arrays([names, *numbers], fields=list(kind.value_type))
+    return pa.ListArray.from_arrays(pa.array(spans.offsets), struct)

@@ -12,7 +12,7 @@ from cfgen.datasets.audit import Audit, Wanted
 from cfgen.datasets.coverage import Coverage
 from cfgen.datasets.leakage import Leak
 from cfgen.datasets.power import PowerPlan
-from cfgen.datasets.recipes import Recipe
+from cfgen.datasets.recipe import DatasetRecipe
 from cfgen.datasets.shortcuts import Shortcut
 from cfgen.datasets.solve import Dropped
 from cfgen.datasets.summary import SplitSummary
@@ -73,7 +73,7 @@ class Manifest(BaseModel):
 
 
 def make_manifest(
-    recipe: Recipe,
+    recipe: DatasetRecipe,
     splits: Mapping[str, SplitSummary],
     audit: Audit,
     wanted: Wanted,

@@ -1,24 +1,43 @@
-"""Rows: the candidates of every split as tables, without those that repeat a prompt."""
+"""Rows: the pairs of a dataset, as tables or as records, chosen from the candidates of its splits.
+
+Candidates are drawn and labelled a chunk at a time, column by column.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import gc
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 
-import numpy as np
 import pyarrow as pa
 
-from cfgen.counterfactuals import Design
-from cfgen.datasets.chunks import Chunk, chunk_maker, chunk_size
-from cfgen.datasets.recipes import Recipe, check_recipe
-from cfgen.datasets.sampling import no_more_pairs
-from cfgen.datasets.splits import Split, make_splits
+from cfgen.counterfactuals import Pair
+from cfgen.datasets.drawing import column_drawer
+from cfgen.datasets.features import table_maker
+from cfgen.datasets.labelling import PairColumns, PairLabeller, pairs_of
+from cfgen.datasets.recipe import Candidates, DatasetRecipe
+from cfgen.datasets.repetition import (
+    CandidateChunk,
+    Content,
+    DistinctPrompts,
+    check_possible,
+    prompt_hashes,
+)
+from cfgen.datasets.splits import Split
 from cfgen.datasets.workers import Workers
+from cfgen.errors import CfgenError, Problem, did_you_mean
 
-Source = Callable[[int], Chunk]
-"""From the number of rows that are still missing to the next candidates."""
+TRIES = 200
+"""Candidates looked at before a design is said never to decide."""
+ENOUGH = 1000
+"""Pairs that words are dealt out to splits for where fewer are asked for; a few pairs for a run or
+a preview are from the same words as those of a dataset."""
+
+MakeColumns = Callable[[int, int], PairColumns]
 
 
-def row_tables(recipe: Recipe, workers: int = 1) -> Iterator[tuple[Split, pa.Table]]:
+def row_tables(recipe: DatasetRecipe, workers: int = 1) -> Iterator[tuple[Split, pa.Table]]:
     """Yield all rows of a dataset, split by split, some thousands at a time.
 
     Args:
@@ -31,63 +50,233 @@ def row_tables(recipe: Recipe, workers: int = 1) -> Iterator[tuple[Split, pa.Tab
     Raises:
         CfgenError: If so many pairs cannot be made.
     """
-    splits = make_splits(recipe.task, recipe.n, dict(recipe.fractions))
-    check_recipe(recipe, splits)
+    splits = recipe.splits()
+    _check(recipe, splits)
     seen: set[int] = set()
-    if workers == 1:
+    with Workers(recipe, workers, table_chunks) if workers > 1 else nullcontext() as pool:
         for split in splits:
-            for table in distinct_rows(_alone(recipe, split), recipe.design, split.rows, seen):
-                yield split, table
-        return
-    with Workers(recipe, workers) as pool:
-        for split in splits:
-            for table in distinct_rows(pool.source(split), recipe.design, split.rows, seen):
-                yield split, table
+            distinct = DistinctPrompts(recipe.design, split.rows, seen)
+            if pool:
+                chunks = pool.chunks(split, distinct)
+            else:
+                chunks = _in_order(table_chunks(recipe, split), distinct)
+            for table, rows in _chosen(chunks, distinct):
+                yield split, table if len(rows) == len(table) else table.take(rows)
 
 
-def distinct_rows(following: Source, design: Design, n: int, seen: set[int]) -> Iterator[pa.Table]:
-    """The first ``n`` rows of which neither prompt occurred before.
-
-    The same as :func:`~cfgen.datasets.sampling.distinct_pairs`, for tables.
+def label_pairs(recipe: DatasetRecipe) -> Iterator[tuple[Split, list[Pair]]]:
+    """Yield all pairs of a dataset as records in small portions, split by split.
 
     Args:
-        following: Gives candidates without end.
-        design: How they were made, for the message if there are too few.
-        n: How many rows to yield.
-        seen: 64-bit hashes of the prompts so far; added to.
+        recipe: What to make.
+
+    Yields:
+        A split and some of its pairs.
 
     Raises:
-        CfgenError: If so many candidates in a row are repetitions that there are no more.
+        CfgenError: If so many pairs cannot be made.
     """
-    found = missed = 0
-    while found < n:
-        chunk = following(n - found)
-        kept = []
-        for row, (one, other) in enumerate(chunk.hashes.T.tolist()):
-            if one == other or one in seen or other in seen:
-                missed += 1
-                if missed > max(1000, 20 * found):
-                    raise no_more_pairs(one == other, design, n, found)
-                continue
-            seen.update((one, other))
-            kept.append(row)
-            found, missed = found + 1, 0
-            if found == n:
-                break
-        if kept:
-            whole = len(kept) == len(chunk.table)
-            yield chunk.table if whole else chunk.table.take(np.array(kept))
-        if chunk.error and found < n:
+    splits = recipe.splits()
+    _check(recipe, splits)
+    seen: set[int] = set()
+    for split in splits:
+        for pairs in _distinct_pairs(recipe.candidates(split), split.rows, seen):
+            yield split, pairs
+
+
+def draw_pairs(recipe: DatasetRecipe, *, split: str = "test") -> list[Pair]:
+    """Draw ``recipe.n`` pairs for a run on an LM: only decisive ones, where that has a meaning.
+
+    Args:
+        recipe: What to make; its fractions only say which words belong to the split.
+        split: Whose words to use; those of ``test`` are in no training set made by this task.
+
+    Returns:
+        The pairs; their ``index`` tells how many candidates were passed over.
+
+    Raises:
+        CfgenError: If so many pairs cannot be made.
+    """
+    names = [name for name, share in recipe.fractions if share > 0]
+    if split not in names:
+        raise CfgenError(
+            Problem("bad-splits", f"there is no split {split!r}", hint=did_you_mean(split, names))
+        )
+    [chosen] = [each for each in recipe.splits(max(recipe.n, ENOUGH)) if each.name == split]
+    _check(recipe, [replace(chosen, rows=recipe.n)])
+    decisive = bool(recipe.design.contrast)
+    portions = _distinct_pairs(recipe.candidates(chosen), recipe.n, set(), decisive=decisive)
+    return [pair for pairs in portions for pair in pairs]
+
+
+def first_pairs(recipe: DatasetRecipe) -> list[Pair]:
+    """The first ``recipe.n`` pairs of the first split, decisive or not.
+
+    Raises:
+        CfgenError: If so many pairs cannot be made.
+    """
+    split = recipe.splits(max(recipe.n, ENOUGH))[0]
+    portions = _distinct_pairs(recipe.candidates(split), recipe.n, set())
+    return [pair for pairs in portions for pair in pairs]
+
+
+def candidate_pairs(candidates: Candidates, n: int, start: int = 0) -> list[Pair]:
+    """So many candidates from a number on, repetitions included.
+
+    Raises:
+        CfgenError: If one of them cannot be made.
+    """
+    chunk = column_chunks(candidates)(start, start + n)
+    if chunk.error:
+        raise chunk.error
+    return pairs_of(candidates.task, chunk.content)
+
+
+def _check(recipe: DatasetRecipe, splits: Sequence[Split]) -> None:
+    """Find out before the long work what can be found out then.
+
+    Raises:
+        CfgenError: If the design never decides, or there cannot be so many pairs.
+    """
+    _check_decisive(recipe.candidates(splits[0]))
+    for split in splits:
+        check_possible(split.rows, recipe.design, recipe.candidates(split).domains)
+
+
+def _check_decisive(candidates: Candidates) -> None:
+    """Check that a design ever makes a decisive pair, if it is meant to."""
+    design = candidates.design
+    if not design.contrast:
+        return
+    chunk = column_chunks(candidates)(0, TRIES)
+    if any(chunk.content.decisive):
+        return
+    raise chunk.error or CfgenError(
+        Problem(
+            "never-decisive",
+            f"design {design.name!r} made no decisive pair in {TRIES} tries: its contrast "
+            f"{', '.join(design.contrast)} and 'none' never all predict different outputs",
+            where=design.where,
+            hint="add edits that move the values these hypotheses differ in, or change contrast=",
+        )
+    )
+
+
+def _distinct_pairs(
+    candidates: Candidates, n: int, seen: set[int], *, decisive: bool = False
+) -> Iterator[list[Pair]]:
+    """The first ``n`` pairs that repeat no prompt, in portions; perhaps of decisive ones alone."""
+
+    def eligible(columns: PairColumns) -> list[int]:
+        return [row for row, decides in enumerate(columns.decisive) if decides]
+
+    distinct = DistinctPrompts(candidates.design, n, seen)
+    chunks = _in_order(column_chunks(candidates), distinct)
+    for columns, rows in _chosen(chunks, distinct, eligible if decisive else None):
+        yield pairs_of(candidates.task, columns, rows)
+
+
+def _chosen(
+    chunks: Iterable[CandidateChunk[Content]],
+    distinct: DistinctPrompts,
+    eligible: Callable[[Content], list[int]] | None = None,
+) -> Iterator[tuple[Content, list[int]]]:
+    """Chunks, each with its rows that repeat no prompt; what fails is raised if it is needed."""
+    for chunk in chunks:
+        rows = distinct.choose(chunk.hashes, eligible(chunk.content) if eligible else None)
+        if rows:
+            yield chunk.content, rows
+        if chunk.error and distinct.missing:
             raise chunk.error
 
 
-def _alone(recipe: Recipe, split: Split) -> Source:
-    """The candidates of a split, made in this process."""
-    make, start = chunk_maker(recipe, split), 0
+def _in_order(
+    make: Callable[[int, int], CandidateChunk[Content]], distinct: DistinctPrompts
+) -> Iterator[CandidateChunk[Content]]:
+    """Chunks one after the other, as long as pairs are missing."""
+    start = 0
+    while distinct.missing:
+        stop = start + distinct.next_size
+        yield make(start, stop)
+        start = stop
 
-    def following(missing: int) -> Chunk:
-        nonlocal start
-        begin, start = start, start + chunk_size(missing)
-        return make(begin, start)
 
-    return following
+def table_chunks(
+    recipe: DatasetRecipe, split: Split
+) -> Callable[[int, int], CandidateChunk[pa.Table]]:
+    """Prepare the making of the candidates of a split as tables."""
+    make, make_table = column_chunks(recipe.candidates(split)), table_maker(recipe.task)
+
+    def make_chunk(start: int, stop: int) -> CandidateChunk[pa.Table]:
+        chunk = make(start, stop)
+        return CandidateChunk(make_table(chunk.content), chunk.hashes, chunk.error)
+
+    return make_chunk
+
+
+def column_chunks(candidates: Candidates) -> Callable[[int, int], CandidateChunk[PairColumns]]:
+    """Prepare the making of candidates.
+
+    Returns:
+        A function from the number of the first candidate, and of the one after the last, to these;
+        or to those before the first that fails, with its error. It raises :class:`CfgenError` if
+        that is the very first one.
+    """
+    draw = column_drawer(candidates)
+    label = PairLabeller(candidates.task, candidates.design)
+
+    def columns(start: int, stop: int) -> PairColumns:
+        with _no_search_for_cycles():
+            return label.columns(*draw(start, stop), range(start, stop))
+
+    def make(start: int, stop: int) -> CandidateChunk[PairColumns]:
+        try:
+            made = columns(start, stop)
+            return CandidateChunk(made, prompt_hashes(made))
+        except CfgenError as failure:
+            error = failure
+        # Outside of the handler, so that an error does not show the ones before it as its context.
+        stop, error = _first_failure(columns, start, stop, error)
+        if stop == start:
+            raise error
+        made = columns(start, stop)
+        return CandidateChunk(made, prompt_hashes(made), error)
+
+    return make
+
+
+def _first_failure(
+    make: MakeColumns, start: int, stop: int, error: CfgenError
+) -> tuple[int, CfgenError]:
+    """Which candidate is the first that fails, and how: the same work on fewer and fewer of them.
+
+    What fails first in a chunk need not be what fails in the first candidate that does, as columns
+    are made one after the other.
+    """
+    while stop - start > 1:
+        middle = (start + stop) // 2
+        try:
+            make(start, middle)
+            start = middle
+        except CfgenError as failure:
+            stop, error = middle, failure
+    try:
+        make(start, stop)
+    except CfgenError as failure:
+        error = failure
+    return start, error
+
+
+@contextmanager
+def _no_search_for_cycles() -> Iterator[None]:
+    """Switch Python's search for reference cycles off.
+
+    Columns have none, but are many objects, which the search would visit again and again.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from cfgen.causal.restrict import restrict_model
 from cfgen.counterfactuals import Design, Pair, restrict_domains
 from cfgen.datasets.contexts import Encode, Measured, Signature, answer_tokens, contexts_of, measure
-from cfgen.datasets.sampling import candidates
+from cfgen.datasets.recipe import Candidates
+from cfgen.datasets.rows import candidate_pairs
 from cfgen.errors import CfgenError, Problem
 from cfgen.tasks import Task
 
@@ -86,8 +87,7 @@ def solve_words(
     """
     allowed = task.template_domain(templates)
     domains = restrict_domains(task.causal_model.domains, {}, allowed)
-    stream = candidates(task, design, seed=0, split="", pools={}, allowed=allowed)
-    pairs = list(itertools.islice(stream, PAIRS))
+    pairs = candidate_pairs(Candidates(task, design, domains), PAIRS)
     contexts, answers = contexts_of(pairs, domains), _answers(pairs)
     lexicons = {p: words for domain in domains.values() for p, words in domain.pools.items()}
     needed = design.words_needed(domains)

@@ -1,4 +1,4 @@
-"""Workers: processes that make candidates, each loading the task for itself."""
+"""Workers: processes that make the candidates of a dataset, each loading the task for itself."""
 
 from __future__ import annotations
 
@@ -16,18 +16,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import pyarrow as pa
+
 from cfgen.causal import Pools
 from cfgen.causal.restrict import restrict_model
-from cfgen.datasets.chunks import CHUNK, Chunk, ChunkMaker, chunk_maker, chunk_size
-from cfgen.datasets.recipes import Recipe
+from cfgen.datasets.recipe import DatasetRecipe
+from cfgen.datasets.repetition import MOST, CandidateChunk, DistinctPrompts
 from cfgen.datasets.splits import Split
 from cfgen.errors import CfgenError, Problem
 from cfgen.processes import safe_start
 from cfgen.tasks import load_task
 
+MakeChunk = Callable[[int, int], CandidateChunk[pa.Table]]
+"""From the number of the first candidate, and of the one after the last, to these."""
+Prepare = Callable[[DatasetRecipe, Split], MakeChunk]
+"""A function of some module that prepares the making of the candidates of a split."""
+
 
 @dataclass(frozen=True, slots=True)
-class _Order:
+class WorkOrder:
     """What a worker is told once.
 
     Attributes:
@@ -36,32 +43,34 @@ class _Order:
         content_hash: Hash that the task must have.
         pools: Lexicon -> its words; perhaps fewer than in the task's files.
         recipe: What to make, without the task.
+        prepare: How it is made.
     """
 
     folder: Path
     path: Path
     content_hash: str
     pools: Pools
-    recipe: Recipe
+    recipe: DatasetRecipe
+    prepare: Prepare
 
 
 class Workers:
     """Processes that make the candidates of one dataset. Use it in a ``with`` statement."""
 
-    def __init__(self, recipe: Recipe, count: int) -> None:
+    def __init__(self, recipe: DatasetRecipe, count: int, prepare: Prepare) -> None:
+        """Start no process yet; that happens when there is something to do."""
         nothing: Any = None  # a task holds functions, which cannot be sent
         task = recipe.task
         pools: dict[str, tuple[str, ...]] = {}
         for domain in task.causal_model.domains.values():
             pools.update(domain.pools)
-        order = _Order(
-            Path.cwd(), task.path, task.content_hash, pools, replace(recipe, task=nothing)
-        )
+        told = replace(recipe, task=nothing)
+        order = WorkOrder(Path.cwd(), task.path, task.content_hash, pools, told, prepare)
         self._count = count
         with safe_start():  # a process of Python's own, which changes the mask below
             resource_tracker.ensure_running()
         self._pool = ProcessPoolExecutor(
-            count, mp_context=_context(), initializer=_begin, initargs=(order,)
+            count, mp_context=_context(prepare.__module__), initializer=_begin, initargs=(order,)
         )
 
     def __enter__(self) -> Workers:
@@ -75,36 +84,38 @@ class Workers:
     ) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def source(self, split: Split) -> Callable[[int], Chunk]:
+    def chunks(self, split: Split, distinct: DistinctPrompts) -> Iterator[CandidateChunk[pa.Table]]:
         """The candidates of a split in order; some are made ahead, but few that are not needed.
 
-        Returns:
-            A function from the number of rows that are still missing to the next candidates. It
-            raises :class:`CfgenError` if a worker does, or dies (``worker-lost``).
-        """
-        waiting: deque[Future[Chunk]] = deque()
-        start = 0
+        Args:
+            split: The split.
+            distinct: Chooses from them, and says how many are missing.
 
-        def following(missing: int) -> Chunk:
-            nonlocal start
+        Raises:
+            CfgenError: If a worker does, or dies (``worker-lost``).
+        """
+        waiting: deque[Future[CandidateChunk[pa.Table]]] = deque()
+        start = 0
+        while distinct.missing:
+            needed = max(1, -(-distinct.missing // MOST))
             try:
-                while len(waiting) < min(2 * self._count, max(1, -(-missing // CHUNK))):
-                    begin, start = start, start + chunk_size(missing)
+                while len(waiting) < min(2 * self._count, needed):
+                    stop = start + distinct.next_size
                     with safe_start(), _uninterrupted():
-                        waiting.append(self._pool.submit(_make, split, begin, start))
-                return waiting.popleft().result()
+                        waiting.append(self._pool.submit(_make, split, start, stop))
+                    start = stop
+                chunk = waiting.popleft().result()
             except BrokenProcessPool as error:
                 raise CfgenError(_lost()) from error
+            yield chunk
 
-        return following
 
-
-def _context() -> BaseContext:
+def _context(module: str) -> BaseContext:
     """How processes are started: from one that has imported everything, where there is such."""
     if "forkserver" not in get_all_start_methods():
         return get_context("spawn")
     context = get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload([module])
     return context
 
 
@@ -130,12 +141,12 @@ def _lost() -> Problem:
     )
 
 
-_order: _Order | None = None
-_recipe: Recipe | None = None
-_makers: dict[str, ChunkMaker] = {}
+_order: WorkOrder | None = None
+_recipe: DatasetRecipe | None = None
+_makers: dict[str, MakeChunk] = {}
 
 
-def _begin(order: _Order) -> None:
+def _begin(order: WorkOrder) -> None:
     """First thing in a new process. Ctrl-C is for the one that started it."""
     global _order
     _order = order
@@ -143,14 +154,15 @@ def _begin(order: _Order) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _make(split: Split, start: int, stop: int) -> Chunk:
+def _make(split: Split, start: int, stop: int) -> CandidateChunk[pa.Table]:
     """Make candidates, in a worker."""
     if split.name not in _makers:
-        _makers[split.name] = chunk_maker(_loaded(), split)
+        assert _order is not None
+        _makers[split.name] = _order.prepare(_loaded(), split)
     return _makers[split.name](start, stop)
 
 
-def _loaded() -> Recipe:
+def _loaded() -> DatasetRecipe:
     """The recipe with the task, loaded at first use."""
     global _recipe
     assert _order is not None

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cfgen.counterfactuals import Pair
-from cfgen.datasets.sampling import candidates
+from cfgen.datasets import Candidates, candidate_pairs
 from cfgen.errors import CfgenError
 from cfgen.lint.finding import Finding, from_error
 from cfgen.tasks import Task
@@ -39,9 +38,9 @@ def draw_sample(task: Task, n: int = PAIRS) -> Sample:
     pairs: dict[str, tuple[Pair, ...]] = {}
     findings: list[Finding] = []
     for name, design in task.designs.items():
-        stream = candidates(task, design, seed=0, split="lint", pools={}, allowed={})
+        candidates = Candidates(task, design, task.causal_model.domains, split="lint")
         try:
-            pairs[name] = tuple(itertools.islice(stream, n))
+            pairs[name] = tuple(candidate_pairs(candidates, n))
         except CfgenError as error:
             pairs[name] = ()
             findings += from_error(error, design.where)

@@ -12,7 +12,7 @@ import pytest
 
 from cfgen import load_task
 from cfgen.counterfactuals import Pair, draw_inputs
-from cfgen.datasets import labeller
+from cfgen.datasets import PairLabeller
 from cfgen.prompts import find_spans, parse_position, render
 from cfgen.tasks import Task
 
@@ -31,7 +31,7 @@ def pairs_of(design: str) -> tuple[Pair, ...]:
     """Pairs of one design, over all templates."""
     rng = random.Random(f"pairs of {design}")
     chosen, domains = task().design(design), task().causal_model.domains
-    label = labeller(task(), chosen)
+    label = PairLabeller(task(), chosen)
     return tuple(label(*draw_inputs(chosen, domains, rng), index) for index in range(PAIRS))
 
 
@@ -121,7 +121,7 @@ CARLA_AND_BOB: dict[str, Any] = {
 
 
 def test_the_pair_of_the_paper_word_for_word() -> None:
-    pair = labeller(task(), task().design("restate"))(BOB_AND_CARLA, CARLA_AND_BOB, 0)
+    pair = PairLabeller(task(), task().design("restate"))(BOB_AND_CARLA, CARLA_AND_BOB, 0)
     assert pair.original.prompt.text == (
         "Bob and Carla are working in a busy restaurant. To complete an order, Bob grabs an opaque "
         "bottle and fills it with beer. Then Carla grabs another opaque cup and fills it with "

@@ -12,7 +12,7 @@ import pytest
 
 from cfgen import load_task
 from cfgen.counterfactuals import Pair, draw_inputs
-from cfgen.datasets import labeller
+from cfgen.datasets import PairLabeller
 from cfgen.tasks import Task
 
 PAIRS = 200
@@ -35,7 +35,7 @@ def task() -> Task:
 def pairs_of(design: str) -> tuple[Pair, ...]:
     rng = random.Random(f"pairs of {design}")
     chosen, domains = task().design(design), task().causal_model.domains
-    label = labeller(task(), chosen)
+    label = PairLabeller(task(), chosen)
     return tuple(label(*draw_inputs(chosen, domains, rng), index) for index in range(PAIRS))
 
 
@@ -71,7 +71,7 @@ def expected(o: Inputs, c: Inputs) -> dict[str, str]:
 def test_word_for_word() -> None:
     [original] = [i for i in every_input(("cat", "dog"), ("owl", "bear")) if equal_bits(i, "0001")]
     [other] = [i for i in every_input(("cow", "wolf"), ("toad", "seal")) if equal_bits(i, "1000")]
-    pair = labeller(task(), task().design())(original, other, 0)
+    pair = PairLabeller(task(), task().design())(original, other, 0)
     assert pair.original.prompt.text == (
         "A pair is equal if its two words are the same. The left pair is cat and cat. The right "
         "pair is owl and bear. True or false: both pairs are equal, or both are unequal. Answer:"
@@ -102,7 +102,7 @@ def equal_bits(inputs: Inputs, bits: str) -> bool:
 )
 def test_every_pair_of_inputs(words: tuple[tuple[str, str], tuple[str, str]]) -> None:
     """All 256 pairs of choices."""
-    label = labeller(task(), task().design())
+    label = PairLabeller(task(), task().design())
     checked = 0
     for original in every_input(("cat", "dog"), ("owl", "bear")):
         for other in every_input(*words):
@@ -121,7 +121,7 @@ def test_both_answers_are_given_half_of_the_time() -> None:
 
 @pytest.mark.parametrize("template", list(load_task("hierarchical_equality").templates))
 def test_spans_show_the_four_words(template: str) -> None:
-    label = labeller(task(), task().design())
+    label = PairLabeller(task(), task().design())
     for inputs in every_input(("cat", "dog"), ("owl", "bear")):
         prompt = label({**inputs, "template": template}, inputs, 0).original.prompt
         texts = {s.name: prompt.text[s.start : s.end] for s in prompt.spans if s.mention == 0}

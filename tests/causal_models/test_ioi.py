@@ -11,7 +11,7 @@ import pytest
 
 from cfgen import load_task
 from cfgen.counterfactuals import Pair, draw_inputs
-from cfgen.datasets import labeller
+from cfgen.datasets import PairLabeller
 from cfgen.tasks import Task
 
 PAIRS = 500
@@ -27,7 +27,7 @@ def task() -> Task:
 def pairs_of(design: str) -> tuple[Pair, ...]:
     rng = random.Random(f"pairs of {design}")
     chosen, domains = task().design(design), task().causal_model.domains
-    label = labeller(task(), chosen)
+    label = PairLabeller(task(), chosen)
     return tuple(label(*draw_inputs(chosen, domains, rng), index) for index in range(PAIRS))
 
 
@@ -50,7 +50,7 @@ def test_word_for_word() -> None:
         "object": "book",
     }
     other = inputs | {"names": ("Mary", "John"), "subject": 1}
-    pair = labeller(task(), task().design())(inputs, other, 0)
+    pair = PairLabeller(task(), task().design())(inputs, other, 0)
     assert pair.original.prompt.text == "Then, Anna and Tom went to the park. Anna gave a book to"
     assert pair.original.answer == "Tom"
     assert pair.original.answer_prefix == " "

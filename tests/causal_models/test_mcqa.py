@@ -12,7 +12,7 @@ import pytest
 
 from cfgen import load_task
 from cfgen.counterfactuals import Pair, draw_inputs
-from cfgen.datasets import labeller
+from cfgen.datasets import PairLabeller
 from cfgen.tasks import Task
 
 PAIRS = 300
@@ -35,7 +35,7 @@ def task() -> Task:
 def pairs_of(design: str) -> tuple[Pair, ...]:
     rng = random.Random(f"pairs of {design}")
     chosen, domains = task().design(design), task().causal_model.domains
-    label = labeller(task(), chosen)
+    label = PairLabeller(task(), chosen)
     return tuple(label(*draw_inputs(chosen, domains, rng), index) for index in range(PAIRS))
 
 
@@ -45,7 +45,7 @@ def fact(inputs: Inputs) -> str:
 
 def test_word_for_word() -> None:
     other = BOX | {"colors": ("blue", "red"), "symbols": ("C", "D"), "right_choice": 1}
-    pair = labeller(task(), task().design())(BOX, other, 0)
+    pair = PairLabeller(task(), task().design())(BOX, other, 0)
     assert pair.original.prompt.text == (
         "The box is red. What color is the box?\nA. red\nB. blue\nAnswer:"
     )
@@ -67,7 +67,7 @@ def test_word_for_word() -> None:
 @pytest.mark.parametrize("template", list(load_task("mcqa").templates))
 @pytest.mark.parametrize("right_choice", [0, 1])
 def test_spans_show_what_they_say(template: str, right_choice: int) -> None:
-    pair = labeller(task(), task().design())(
+    pair = PairLabeller(task(), task().design())(
         BOX | {"template": template, "right_choice": right_choice}, BOX, 0
     )
     prompt = pair.original.prompt
@@ -130,7 +130,7 @@ def test_predictions_and_decisive_pairs(design: str) -> None:
 
 def test_every_pair_of_positions_and_moves() -> None:
     """Original and counterfactual position, and which letters each has: all 16 combinations."""
-    label = labeller(task(), task().design())
+    label = PairLabeller(task(), task().design())
     letters = (("A", "B"), ("C", "D"))
     for here, there, mine, yours in itertools.product((0, 1), (0, 1), letters, letters):
         o, c = (

@@ -6,9 +6,8 @@ import dataclasses
 
 import pytest
 
-from cfgen.datasets import label_pairs, recipe
+from cfgen.datasets import label_pairs, pairs_table, recipe
 from cfgen.datasets.examples import Example, Shown, example_of, example_of_row
-from cfgen.datasets.features import table_maker
 from cfgen.datasets.shortcuts import Shortcut, audit_shortcuts
 from tests.datasets.examples import examples
 
@@ -129,7 +128,7 @@ def test_rows_without_an_answer_and_empty_splits() -> None:
 def test_pairs_and_rows_of_a_dataset_look_the_same() -> None:
     made = recipe("belief_tracking", 30, templates=["all"])
     for _, pairs in label_pairs(made):
-        rows = table_maker(made.task)(pairs).to_pylist()
+        rows = pairs_table(made.task, pairs).to_pylist()
         for pair, row in zip(pairs, rows, strict=True):
             assert example_of(pair) == example_of_row(row)
         mention = example_of(pairs[0]).original.mentions[0]

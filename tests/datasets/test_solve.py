@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from cfgen.datasets import draw_pairs, recipe, write_dataset
+from cfgen.datasets import draw_pairs, pairs_table, recipe, write_dataset
 from cfgen.datasets.aligned import AlignmentCheck
 from cfgen.datasets.audit import Wanted
 from cfgen.datasets.contexts import Encode, Measured
-from cfgen.datasets.features import table_maker
 from cfgen.datasets.solve import fitting, solve_words
 from cfgen.errors import CfgenError
 
@@ -155,7 +154,7 @@ def test_fitting_takes_the_largest_group_then_the_shortest() -> None:
 
 def rows_of(project, n: int = 20) -> list[dict]:
     task = project.load()
-    return table_maker(task)(draw_pairs(recipe(task, n))).to_pylist()
+    return pairs_table(task, draw_pairs(recipe(task, n))).to_pylist()
 
 
 def checked(rows: list[dict], encode: Encode) -> str:

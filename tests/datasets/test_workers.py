@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from cfgen import CfgenError
-from cfgen.datasets import recipe, write_dataset
-from cfgen.datasets.rows import row_tables
-from cfgen.datasets.splits import make_splits
+from cfgen.datasets import recipe, row_tables, write_dataset
+from cfgen.datasets.repetition import DistinctPrompts
+from cfgen.datasets.rows import table_chunks
 from cfgen.datasets.workers import Workers
 
 SLOW = """
@@ -72,14 +72,15 @@ def test_a_project_in_the_current_folder(project, monkeypatch: pytest.MonkeyPatc
 
 def test_a_worker_that_dies(monkeypatch: pytest.MonkeyPatch) -> None:
     made = recipe("ioi", 100)
-    [split, *_] = make_splits(made.task, 100)
-    with Workers(made, 1) as pool:
-        following = pool.source(split)
-        following(10)
+    split = made.splits()[0]
+    distinct = DistinctPrompts(made.design, 100_000, set())
+    with Workers(made, 1, table_chunks) as pool:
+        chunks = pool.chunks(split, distinct)
+        next(chunks)
         [worker] = pool._pool._processes.values()
         os.kill(worker.pid, signal.SIGKILL)
         with pytest.raises(CfgenError) as caught:
-            [following(10) for _ in range(100)]
+            [next(chunks) for _ in range(100)]
     assert caught.value.problems[0].code == "worker-lost"
 
 

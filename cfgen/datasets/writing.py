@@ -1,4 +1,4 @@
-"""Generation: a task and a design to a Hugging Face dataset, in memory or as a folder."""
+"""Writing: a recipe becomes a Hugging Face dataset, in memory or as a folder."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from cfgen.datasets.audit import Wanted, audit_folder
 from cfgen.datasets.card import write_card
 from cfgen.datasets.features import schema_of
 from cfgen.datasets.manifest import Manifest, make_manifest
-from cfgen.datasets.recipes import Recipe, pair_stream, recipe
-from cfgen.datasets.rows import row_tables
+from cfgen.datasets.recipe import DatasetRecipe, recipe
+from cfgen.datasets.rows import candidate_pairs, row_tables
 from cfgen.datasets.splits import FRACTIONS, Split
 from cfgen.datasets.summary import SplitSummary, Tally
 from cfgen.folders import new_folder, write_record
@@ -73,7 +73,7 @@ def generate(
     return DatasetDict({name: _dataset(made, parts) for name, parts in tables.items()})
 
 
-def _dataset(recipe: Recipe, parts: Sequence[pa.Table]) -> Dataset:
+def _dataset(recipe: DatasetRecipe, parts: Sequence[pa.Table]) -> Dataset:
     """A dataset of these rows; its fingerprint is a hash of their ids, which are quick to read."""
     table = pa.concat_tables(parts)
     ids = "\0".join([recipe.task.content_hash, *table["id"].to_pylist()])
@@ -82,7 +82,7 @@ def _dataset(recipe: Recipe, parts: Sequence[pa.Table]) -> Dataset:
 
 
 def write_dataset(
-    recipe: Recipe,
+    recipe: DatasetRecipe,
     folder: Path,
     *,
     jsonl: bool = False,
@@ -114,39 +114,61 @@ def write_dataset(
     with new_folder(folder, record="manifest.json") as fresh:
         (fresh / "data").mkdir()
         summaries: dict[str, SplitSummary] = {}
-        examples: list[Pair] = []
-        done = 0
-
-        def counted(chunks: Iterable[tuple[Split, pa.Table]], tally: Tally) -> Iterator[pa.Table]:
-            nonlocal done
-            for split, table in chunks:
-                tally.add(table)
-                if not examples:
-                    examples.append(next(pair_stream(recipe, split, table["index"][0].as_py())))
-                done += len(table)
-                if progress:
-                    progress("generating pairs", done, recipe.n)
-                yield table
-
-        rows = row_tables(recipe, workers)
-        for split, chunks in itertools.groupby(rows, key=lambda chunk: chunk[0]):
-            tally = Tally()
-            path = fresh / "data" / f"{split.name}-00000-of-00001.parquet"
-            with pq.ParquetWriter(path, schema_of(recipe.task), compression="zstd") as writer:
-                for group in _row_groups(counted(chunks, tally)):
-                    writer.write_table(group)
-                    if jsonl:
-                        _append_jsonl(fresh / "jsonl" / f"{split.name}.jsonl", group)
-            summaries[split.name] = tally.summary(split)
+        rows = _reported(row_tables(recipe, workers), recipe.n, progress)
+        for split, portions in itertools.groupby(rows, key=lambda portion: portion[0]):
+            tables = (table for _, table in portions)
+            summaries[split.name] = _write_split(fresh, recipe, split, tables, jsonl)
         wanted = wanted or Wanted()
         if progress:
             progress("auditing", 0, recipe.n)
         audit = audit_folder(fresh, recipe, wanted)
         manifest = make_manifest(recipe, summaries, audit, wanted)
-        write_card(fresh / "README.md", recipe.task, recipe.design, manifest, examples[0])
+        example = _first_pair(fresh, recipe)
+        write_card(fresh / "README.md", recipe.task, recipe.design, manifest, example)
         content = json.loads(manifest.model_dump_json())
         manifest = Manifest.model_validate(write_record(fresh, "manifest.json", content))
     return manifest
+
+
+def _reported(
+    rows: Iterable[tuple[Split, pa.Table]], n: int, progress: Progress | None
+) -> Iterator[tuple[Split, pa.Table]]:
+    """The same rows; how many there are is said as they pass."""
+    done = 0
+    for split, table in rows:
+        done += len(table)
+        if progress:
+            progress("generating pairs", done, n)
+        yield split, table
+
+
+def _write_split(
+    folder: Path, recipe: DatasetRecipe, split: Split, tables: Iterable[pa.Table], jsonl: bool
+) -> SplitSummary:
+    """Write the rows of a split as they come, and count what is in them."""
+    tally = Tally()
+    path = parquet_file(folder, split.name)
+    with pq.ParquetWriter(path, schema_of(recipe.task), compression="zstd") as writer:
+        for group in _row_groups(tables):
+            tally.add(group)
+            writer.write_table(group)
+            if jsonl:
+                _append_jsonl(folder / "jsonl" / f"{split.name}.jsonl", group)
+    return tally.summary(split)
+
+
+def parquet_file(folder: Path, split: str) -> Path:
+    """The file of a split's rows."""
+    return folder / "data" / f"{split}-00000-of-00001.parquet"
+
+
+def _first_pair(folder: Path, recipe: DatasetRecipe) -> Pair:
+    """The first pair that was written."""
+    split = recipe.splits()[0]
+    with pq.ParquetFile(parquet_file(folder, split.name)) as file:
+        index = file.read_row_group(0, columns=["index"])["index"][0].as_py()
+    [pair] = candidate_pairs(recipe.candidates(split), 1, start=index)
+    return pair
 
 
 def _row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cfgen import Design, edits
 from cfgen.causal import Words, boolean, choice, distinct, integers
 from cfgen.datasets import label_pairs, recipe
-from cfgen.datasets.balance import balanced_draw, shuffled
+from cfgen.datasets.drawing import balanced_draw, shuffled
 
 NOTHING = Design("nothing", counterfactual=())
 WORDS = Words("words", tuple(f"w{k}" for k in range(11)))

@@ -1,4 +1,4 @@
-"""Balance: inputs drawn so that every value is used equally often, by construction."""
+"""Drawing: the inputs of both sides of candidates, at random or balanced by construction."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from cfgen.causal import Distinct, Domain, Words
-from cfgen.counterfactuals import Design, apply_edits
+from cfgen.causal import Columns, Distinct, Domain, Words
+from cfgen.counterfactuals import Design, apply_edits, draw_inputs
+from cfgen.datasets.recipe import Candidates
+from cfgen.errors import CfgenError, Problem
 
+TRIES = 200
+"""Draws of one candidate before it is said that no template supports what a design makes."""
 LEVELS = 32
 """An input with more values than this is drawn at random, unless it draws from a lexicon."""
 MOST_WORDS = 100_000
@@ -20,7 +24,67 @@ MOST_WORDS = 100_000
 
 Inputs = dict[str, Any]
 DrawPair = Callable[[int, random.Random], tuple[Inputs, Inputs]]
-"""From the number of an example and a source of randomness to the inputs of both sides."""
+"""From the number of a candidate and a source of randomness to the inputs of both sides."""
+DrawColumns = Callable[[int, int], tuple[Columns, Columns]]
+"""From the number of the first candidate, and of the one after the last, to the inputs of the
+originals and of the counterfactuals."""
+
+
+def column_drawer(candidates: Candidates) -> DrawColumns:
+    """Prepare the drawing of many candidates.
+
+    Returns:
+        A function that raises :class:`CfgenError` if the lexicons are too small for the design
+        (``too-few-values``), or no template shows what it makes (``unsupported-inputs``).
+    """
+    draw, names = _drawer(candidates), tuple(candidates.domains)
+
+    def draw_columns(start: int, stop: int) -> tuple[Columns, Columns]:
+        sides = zip(*map(draw, range(start, stop)), strict=True)
+        one, other = ({name: [row[name] for row in rows] for name in names} for rows in sides)
+        return one, other
+
+    return draw_columns
+
+
+def _drawer(candidates: Candidates) -> Callable[[int], tuple[Inputs, Inputs]]:
+    """From the number of a candidate to its inputs."""
+    task, design, domains = candidates.task, candidates.design, candidates.domains
+    balanced = balanced_draw(design, domains, candidates.key) if candidates.balance else None
+    restricted = any(template.supports for template in task.templates.values())
+    seed_of, rng = _seeds(candidates.key), random.Random()
+
+    def draw(index: int) -> tuple[Inputs, Inputs]:
+        rng.seed(seed_of(index))
+        for attempt in range(TRIES):
+            if balanced and not attempt:
+                pair = balanced(index, rng)
+            else:
+                pair = draw_inputs(design, domains, rng)
+            if not restricted or all(map(task.supports, pair)):
+                return pair
+        raise CfgenError(
+            Problem(
+                "unsupported-inputs",
+                f"no template of task {task.name!r} supports what design {design.name!r} makes",
+                where=design.where,
+                hint="look at `supports:` in the templates, or name others with --template",
+            )
+        )
+
+    return draw
+
+
+def _seeds(key: str) -> Callable[[int], int]:
+    """The seeds of candidates: 64 bits that the key and a candidate's number decide."""
+    common = hashlib.blake2b(key.encode(), digest_size=8)
+
+    def seed_of(index: int) -> int:
+        one = common.copy()
+        one.update(b"%d" % index)
+        return int.from_bytes(one.digest(), "big")
+
+    return seed_of
 
 
 def balanced_draw(design: Design, domains: Mapping[str, Domain], key: str) -> DrawPair:
@@ -42,7 +106,8 @@ def balanced_draw(design: Design, domains: Mapping[str, Domain], key: str) -> Dr
     settled = {edit.input for edit in design.original if edit.replaces}
     free = {name: domain for name, domain in domains.items() if name not in settled}
     cells = _cells({name: d for name, d in free.items() if _is_small(d)}, key)
-    words = {name: _Words(name, domain, key) for name, domain in free.items() if _has_words(domain)}
+    lexicons = {name: domain for name, domain in free.items() if _has_words(domain)}
+    words = {name: _WordOrder(name, domain, key) for name, domain in lexicons.items()}
 
     def draw(index: int, rng: random.Random) -> tuple[Inputs, Inputs]:
         given = {name: words[name].at(index) for name in words} | cells(index)
@@ -89,7 +154,7 @@ def _cells(domains: Mapping[str, Domain], key: str) -> Callable[[int], dict[str,
 
 
 @dataclass
-class _Words:
+class _WordOrder:
     """The words of one input, every one once per block and slot."""
 
     name: str

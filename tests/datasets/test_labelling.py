@@ -4,7 +4,7 @@ import random
 
 from cfgen import load_task
 from cfgen.counterfactuals import draw_inputs
-from cfgen.datasets.labels import labeller
+from cfgen.datasets import PairLabeller
 
 TASK = load_task("belief_tracking")
 
@@ -13,7 +13,7 @@ def test_predictions_are_those_of_the_causal_model() -> None:
     rng = random.Random(5)
     model = TASK.causal_model
     for design in TASK.designs.values():
-        label = labeller(TASK, design)
+        label = PairLabeller(TASK, design)
         for _ in range(20):
             original, counterfactual = draw_inputs(design, model.domains, rng)
             pair = label(original, counterfactual, 0)
@@ -34,7 +34,7 @@ def test_slots_are_the_words_shown() -> None:
     original, counterfactual = draw_inputs(
         TASK.design("restate"), TASK.causal_model.domains, random.Random(0)
     )
-    pair = labeller(TASK, TASK.design("restate"))(original, counterfactual, 0)
+    pair = PairLabeller(TASK, TASK.design("restate"))(original, counterfactual, 0)
     assert pair.original.slots["character_1"] == original["characters"][0]
     assert pair.counterfactual.slots["drink_2"] == counterfactual["drinks"][1]
     for span in pair.original.prompt.spans:
@@ -46,7 +46,7 @@ def test_slots_are_the_words_shown() -> None:
 def test_the_id_is_a_hash_of_the_content() -> None:
     rng = random.Random(0)
     domains = TASK.causal_model.domains
-    label = labeller(TASK, TASK.design("restate"))
+    label = PairLabeller(TASK, TASK.design("restate"))
     one, two = (draw_inputs(TASK.design("restate"), domains, rng) for _ in range(2))
     assert label(*one, 0).id == label(*one, 7).id
     assert label(*one, 0).id != label(*two, 0).id
