@@ -15,14 +15,13 @@ from cfgen.interventions.checks import (
     check_words,
     swaps_to_try,
 )
+from cfgen.interventions.chunks import open_chunk, run_chunk
 from cfgen.interventions.edits import Branch, Constant, Edit, FromPrompt, check_branches
 from cfgen.interventions.engine import (
     BATCH_SIZE,
     Engine,
     EngineTally,
     choose_engine,
-    open_chunk,
-    run_chunk,
     why_not_packed,
 )
 from cfgen.interventions.jobs import VERIFIED, Reservoir, run_branches, verify

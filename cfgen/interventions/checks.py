@@ -17,7 +17,8 @@ from torch import Tensor
 from cfgen.counterfactuals import Site
 from cfgen.errors import CfgenError, Problem
 from cfgen.interventions.answers import agree, distance
-from cfgen.interventions.engine import Engine, EngineTally, open_chunk, run_chunk
+from cfgen.interventions.chunks import open_chunk, run_chunk
+from cfgen.interventions.engine import Engine, EngineTally
 from cfgen.interventions.swaps import Swap, branch_of
 from cfgen.lm import LAST, SHOWN, PairTokens, TokenSpan
 from cfgen.prompts import parse_position

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from cfgen.interventions.answers import Cost
-from cfgen.interventions.batches import Batch, Budget, by_length, make_batch, within_memory
+from cfgen.interventions.batches import Batch, by_length, make_batch, within_memory
+from cfgen.interventions.engine import Engine
 from cfgen.interventions.values import Reads, Values, Where, merge, reading
 from cfgen.lm import LM, Layout
 
@@ -90,39 +91,32 @@ def gather(parts: Iterable[CleanPart]) -> CleanRuns:
 
 
 def run_within(
-    lm: LM,
-    layout: Layout,
+    engine: Engine,
     prompts: Sequence[Sequence[int]],
     reads: Reads,
     indices: Sequence[int],
-    budget: Budget,
-    *,
-    batch_size: int,
     padding: int = 0,
 ) -> CleanRuns:
     """Run some prompts unchanged, in groups of about one length that memory suffices for.
 
     Args:
-        lm: The LM.
-        layout: Where everything is in it.
+        engine: The LM, and how much of it may be run at once.
         prompts: Token ids of the prompts.
         reads: What to read.
         indices: The prompts to run.
-        budget: Tokens per forward.
-        batch_size: Prompts per forward at most.
         padding: How much to pad the longest prompt of each group.
 
     Returns:
         Logits and values.
     """
+    longest = max((len(prompts[index]) for index in indices), default=1) + padding
 
     def attempt(tokens: int) -> CleanRuns:
-        longest = max((len(prompts[index]) for index in indices), default=1) + padding
-        size = max(1, min(batch_size, tokens // longest))
-        batches = batches_of(lm, prompts, indices, size, padding)
-        return gather(run_part(lm, layout, *each, reads) for each in batches)
+        size = max(1, min(engine.batch_size, tokens // longest))
+        batches = batches_of(engine.lm, prompts, indices, size, padding)
+        return gather(run_part(engine.lm, engine.layout, *each, reads) for each in batches)
 
-    return within_memory(budget, attempt)
+    return within_memory(engine.tally.budget, attempt)
 
 
 def forward(lm: LM, batch: Batch, **more: Any) -> Tensor:

@@ -1,25 +1,16 @@
-"""Run interventions: choose the engine, run what has to be run, keep the tally.
-
-A chunk is a set of prompts and interventions on them that is handled at once: the prompts go
-through the LM unchanged, then the interventions are run. Big jobs are run chunk by chunk, so that
-memory does not grow with them (:mod:`cfgen.interventions.jobs`).
-"""
+"""Which engine runs interventions on an LM, how much it may do at once, and what it has done."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from cfgen.errors import CfgenError, Problem, did_you_mean
-from cfgen.interventions import packed, reference
-from cfgen.interventions.answers import Answers, Cost
+from cfgen.interventions.answers import Cost
 from cfgen.interventions.batches import TOKEN_BUDGETS, Budget, by_length
-from cfgen.interventions.clean import CleanRuns, run_within
-from cfgen.interventions.edits import Branch
 from cfgen.interventions.masks import FULL, SLIDING
-from cfgen.interventions.values import needed
 from cfgen.lm import LM, Layout, find_layout
 
 ENGINES = ("auto", "packed", "reference")
@@ -188,138 +179,4 @@ def choose_engine(
         batch_size=batch_size,
         answer_tokens=answer_tokens,
         tally=EngineTally(name, f"not packed: {reason}" if reason else "", Budget(token_budget)),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class BranchChunk:
-    """Prompts that were run unchanged, and interventions on them that can be run now.
-
-    Attributes:
-        prompts: Token ids; those that are not part of the chunk are not touched.
-        branches: Index -> intervention.
-        clean: What the prompts of the chunk give unchanged.
-        built: What the packed engine builds upon; None for the reference.
-        padding: How much the longest prompt of a batch is padded.
-    """
-
-    prompts: Sequence[Sequence[int]]
-    branches: Mapping[int, Branch]
-    clean: CleanRuns
-    built: packed.PackedChunk | None
-    padding: int
-
-
-def open_chunk(
-    engine: Engine,
-    prompts: Sequence[Sequence[int]],
-    branches: Mapping[int, Branch],
-    *,
-    also: Iterable[int] = (),
-    fill: bool = True,
-    padding: int = 0,
-) -> BranchChunk:
-    """Run the prompts of some interventions unchanged, keeping what those need.
-
-    Args:
-        engine: How to run them.
-        prompts: Token ids of all prompts.
-        branches: Index -> intervention; see :func:`cfgen.interventions.edits.check_branches`.
-        also: Further prompts to run.
-        fill: Whether the packed engine may leave out what can't change anything.
-        padding: How much to pad the longest prompt of each batch.
-
-    Returns:
-        The chunk.
-
-    Raises:
-        CfgenError: What the LM computes for a prompt would depend on the prompts next to it
-            (``rotations-depend-on-length``), or memory does not suffice (``lm-memory-run``).
-    """
-    bases = {branch.prompt for branch in branches.values()}
-    sources = {prompt for branch in branches.values() for prompt in branch.sources}
-    check_rotations(
-        engine.lm, {len(prompts[p]) for p in bases | sources | set(also)}, engine.answer_tokens
-    )
-    others = sorted((sources | set(also)) - bases)
-    built = None
-    if engine.name == "packed":
-        clean, built = packed.open_packed(
-            engine.lm,
-            engine.layout,
-            prompts,
-            branches,
-            others,
-            engine.tally.budget,
-            batch_size=engine.batch_size,
-            fill=fill,
-            padding=padding,
-        )
-    else:
-        clean = run_within(
-            engine.lm,
-            engine.layout,
-            prompts,
-            needed(edit for branch in branches.values() for edit in branch.edits),
-            [*sorted(bases), *others],
-            engine.tally.budget,
-            batch_size=engine.batch_size,
-            padding=padding,
-        )
-    engine.tally.clean += clean.cost
-    return BranchChunk(prompts, branches, clean, built, padding)
-
-
-def run_chunk(
-    engine: Engine, chunk: BranchChunk, wanted: Collection[int] | None = None
-) -> Iterator[Answers]:
-    """Run interventions.
-
-    Args:
-        engine: How to run them.
-        chunk: Where they are.
-        wanted: Indices of those to run; None for all.
-
-    Yields:
-        What the LM says, each intervention once, in no particular order.
-
-    Raises:
-        CfgenError: A check failed: an edit did not fire exactly once (``edit-did-not-fire``), one
-            was about to be written over another token (``edit-off-target``), or what was taken to
-            change nothing does change something (``filled-cell-differs``).
-    """
-    indices = set(chunk.branches) if wanted is None else set(wanted)
-    answers = _packed(engine, chunk, indices) if chunk.built else _reference(engine, chunk, indices)
-    for answered in answers:
-        engine.tally.cost += answered.cost
-        yield answered
-
-
-def _packed(engine: Engine, chunk: BranchChunk, indices: set[int]) -> Iterator[Answers]:
-    built, common = chunk.built, (engine.lm, engine.layout, chunk.prompts, chunk.clean)
-    assert built is not None
-    known = [one for one in built.known if one.index in indices]
-    engine.tally.filled.update(one.reason for one in known)
-    engine.tally.run += len(indices) - len(known)
-    tested, cost = packed.run_self_tests(*common, built, engine.tally.budget)
-    engine.tally.self_tested += tested
-    engine.tally.cost += cost
-    yield from packed.run_packed(
-        *common, built, indices, engine.tally.budget, answer_tokens=engine.answer_tokens
-    )
-
-
-def _reference(engine: Engine, chunk: BranchChunk, indices: set[int]) -> Iterator[Answers]:
-    some = {index: branch for index, branch in chunk.branches.items() if index in indices}
-    engine.tally.run += len(some)
-    yield from reference.run_all(
-        engine.lm,
-        engine.layout,
-        chunk.prompts,
-        chunk.clean.values,
-        some,
-        engine.tally.budget,
-        batch_size=engine.batch_size,
-        answer_tokens=engine.answer_tokens,
-        padding=chunk.padding,
     )

@@ -14,17 +14,10 @@ from torch import Tensor
 
 from cfgen.errors import CfgenError, Problem
 from cfgen.interventions.answers import TOLERANCE, Answers
+from cfgen.interventions.chunks import BranchChunk, open_chunk, run_chunk
 from cfgen.interventions.clean import run_within
 from cfgen.interventions.edits import Branch, Edit, FromPrompt, check_branches
-from cfgen.interventions.engine import (
-    BATCH_SIZE,
-    BranchChunk,
-    Engine,
-    EngineTally,
-    choose_engine,
-    open_chunk,
-    run_chunk,
-)
+from cfgen.interventions.engine import BATCH_SIZE, Engine, EngineTally, choose_engine
 from cfgen.interventions.reference import run_all
 from cfgen.interventions.values import needed
 from cfgen.lm import LM
@@ -98,25 +91,14 @@ def verify(engine: Engine, sample: Reservoir) -> int:
     if engine.name == "reference" or not sample.drawn:
         return 0
     prompts, branches = _joined(sample.drawn)
-    lm, layout, size = engine.lm, engine.layout, engine.batch_size
     sources = sorted({prompt for branch in branches.values() for prompt in branch.sources})
     reads = needed(edit for branch in branches.values() for edit in branch.edits)
-    budget = engine.tally.budget
-    clean = run_within(lm, layout, prompts, reads, sources, budget, batch_size=size)
-    again = run_all(
-        lm,
-        layout,
-        prompts,
-        clean.values,
-        branches,
-        budget,
-        batch_size=size,
-        answer_tokens=engine.answer_tokens,
-    )
+    clean = run_within(engine, prompts, reads, sources)
+    again = run_all(engine, prompts, clean.values, branches)
     for answered in again:
         for row, index in enumerate(answered.indices):
             trial, logits = sample.drawn[index], answered.logits[row]
-            off = _off(trial, logits, answered.tokens[row].tolist(), lm.dtype)
+            off = _off(trial, logits, answered.tokens[row].tolist(), engine.lm.dtype)
             if off:
                 raise CfgenError(_problem(engine, trial, off))
     return len(sample.drawn)

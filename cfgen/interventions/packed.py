@@ -13,15 +13,16 @@ from dataclasses import dataclass
 
 from cfgen.errors import CfgenError, Problem
 from cfgen.interventions.answers import Answers, Cost, disagreement, most_likely
-from cfgen.interventions.batches import Budget, within_memory
+from cfgen.interventions.batches import within_memory
 from cfgen.interventions.clean import CleanRuns, batches_of, gather, run_part
 from cfgen.interventions.edits import Branch
+from cfgen.interventions.engine import Engine
 from cfgen.interventions.original import Original, join, run_originals
 from cfgen.interventions.packed_forward import run_forward
-from cfgen.interventions.packing import Row, pack
+from cfgen.interventions.packing import pack
 from cfgen.interventions.reach import NoReach, Reach, find_reach
 from cfgen.interventions.values import needed
-from cfgen.lm import LM, Layout
+from cfgen.lm import Layout
 
 SELF_TESTS = 2
 """Per chunk and reason, how many of the branches that need no run are run nevertheless."""
@@ -29,15 +30,19 @@ SELF_TESTS = 2
 
 @dataclass(frozen=True, slots=True)
 class PackedChunk:
-    """What the runs of unchanged prompts leave for the branches.
+    """Prompts that were run unchanged, and what that leaves for branches of them.
 
     Attributes:
+        prompts: Token ids; those that are not part of the chunk are not touched.
+        clean: What the prompts give unchanged.
         to_run: Branches that have to be run.
         known: Branches that need no run.
         tests: Some of those, with all their edits made, to be run all the same.
         original: What forwards build upon; None if there is no branch.
     """
 
+    prompts: Sequence[Sequence[int]]
+    clean: CleanRuns
     to_run: tuple[Reach, ...]
     known: tuple[NoReach, ...]
     tests: tuple[Reach, ...]
@@ -45,33 +50,28 @@ class PackedChunk:
 
 
 def open_packed(
-    lm: LM,
-    layout: Layout,
+    engine: Engine,
     prompts: Sequence[Sequence[int]],
     branches: Mapping[int, Branch],
     others: Sequence[int],
-    budget: Budget,
     *,
-    batch_size: int,
     fill: bool,
     padding: int,
-) -> tuple[CleanRuns, PackedChunk]:
+) -> PackedChunk:
     """Run prompts unchanged, keeping what branches of them need.
 
     Args:
-        lm: The LM.
-        layout: Where everything is in it.
+        engine: The LM, and how much of it may be run at once.
         prompts: Token ids of all prompts.
         branches: Index -> intervention.
         others: Prompts to run that no branch edits.
-        budget: Tokens per forward.
-        batch_size: Prompts per forward at most.
         fill: Whether to leave out branches that can't change anything.
         padding: How much to pad the longest prompt of each batch.
 
     Returns:
         What the prompts give, and what was kept.
     """
+    lm, layout = engine.lm, engine.layout
     run, known = find_reach(prompts, branches, layout.layers, fill=fill)
     tested = {one.index: branches[one.index] for one in _some(known)}
     tests, _ = find_reach(prompts, tested, layout.layers, fill=False)
@@ -81,7 +81,7 @@ def open_packed(
     longest = max(len(prompts[index]) for index in (*bases, *others)) + padding
 
     def attempt(tokens: int) -> tuple[CleanRuns, Original | None]:
-        size = max(1, min(batch_size, tokens // longest))
+        size = max(1, min(engine.batch_size, tokens // longest))
         originals = [
             run_originals(lm, layout, *each, (*run, *tests, *unrun), reads)
             for each in batches_of(lm, prompts, bases, size, padding)
@@ -93,53 +93,31 @@ def open_packed(
         clean = gather([*(part for part, _ in originals), *rest])
         return clean, join([original for _, original in originals]) if originals else None
 
-    clean, original = within_memory(budget, attempt)
-    return clean, PackedChunk(tuple(run), tuple(known), tuple(tests), original)
+    clean, original = within_memory(engine.tally.budget, attempt)
+    return PackedChunk(prompts, clean, tuple(run), tuple(known), tuple(tests), original)
 
 
-def run_packed(
-    lm: LM,
-    layout: Layout,
-    prompts: Sequence[Sequence[int]],
-    clean: CleanRuns,
-    built: PackedChunk,
-    wanted: Collection[int],
-    budget: Budget,
-    *,
-    answer_tokens: int = 1,
-) -> Iterator[Answers]:
+def run_packed(engine: Engine, chunk: PackedChunk, wanted: Collection[int]) -> Iterator[Answers]:
     """Run branches.
 
     Args:
-        lm: The LM.
-        layout: Where everything is in it.
-        prompts: Token ids of all prompts.
-        clean: What they give unchanged.
-        built: What was kept of that.
-        wanted: Which branches.
-        budget: Tokens per forward.
-        answer_tokens: How many tokens to let the LM say, greedily.
+        engine: The LM, how much of it may be run at once, and how many tokens it says.
+        chunk: Where the branches are.
+        wanted: Which of them.
 
     Yields:
         What the LM says, each branch once, in no particular order.
     """
-    here = [branch for branch in built.to_run if branch.index in wanted]
-    known = [one for one in built.known if one.index in wanted]
-    if answer_tokens > 1:  # the answer goes on behind the first token, so it has to be said
-        here += [_unedited(one, prompts, layout) for one in known]
+    here = [branch for branch in chunk.to_run if branch.index in wanted]
+    known = [one for one in chunk.known if one.index in wanted]
+    if engine.answer_tokens > 1:  # the answer goes on behind the first token: it has to be said
+        here += [_unedited(one, chunk.prompts, engine.layout) for one in known]
     elif known:
-        yield _filled(clean, known)
-    yield from _run(lm, layout, prompts, clean, built.original, here, budget, answer_tokens)
+        yield _filled(chunk.clean, known)
+    yield from _run(engine, chunk, here, engine.answer_tokens)
 
 
-def run_self_tests(
-    lm: LM,
-    layout: Layout,
-    prompts: Sequence[Sequence[int]],
-    clean: CleanRuns,
-    built: PackedChunk,
-    budget: Budget,
-) -> tuple[int, Cost]:
+def run_self_tests(engine: Engine, chunk: PackedChunk) -> tuple[int, Cost]:
     """Run some of the branches that need no run, with all their edits made: nothing may change.
 
     Returns:
@@ -149,44 +127,36 @@ def run_self_tests(
         CfgenError: One changed something (``filled-cell-differs``).
     """
     cost = Cost()
-    reasons = {one.index: one.reason for one in built.known}
-    prompt_of = {one.index: one.prompt for one in built.known}
-    for answered in _run(lm, layout, prompts, clean, built.original, built.tests, budget, 1):
+    known = {one.index: one for one in chunk.known}
+    for answered in _run(engine, chunk, chunk.tests, 1):
         cost += answered.cost
         for index, logits in zip(answered.indices, answered.logits, strict=True):
-            off = disagreement(clean.after(prompt_of[index])[None], logits[None], lm.dtype)
+            clean = chunk.clean.after(known[index].prompt)
+            off = disagreement(clean[None], logits[None], engine.lm.dtype)
             if off:
                 message = (
-                    f"an intervention was taken to change nothing ({reasons[index]}), "
+                    f"an intervention was taken to change nothing ({known[index].reason}), "
                     f"but it changes the logits ({off})"
                 )
                 hint = "run with --engine reference, and please report this LM"
                 raise CfgenError(Problem("filled-cell-differs", message, hint=hint))
-    return len(built.tests), cost
+    return len(chunk.tests), cost
 
 
 def _run(
-    lm: LM,
-    layout: Layout,
-    prompts: Sequence[Sequence[int]],
-    clean: CleanRuns,
-    original: Original | None,
-    branches: Sequence[Reach],
-    budget: Budget,
-    answer_tokens: int,
+    engine: Engine, chunk: PackedChunk, branches: Sequence[Reach], answer_tokens: int
 ) -> Iterator[Answers]:
-    if original is None:
+    if chunk.original is None:
         return
-    lengths = {branch.prompt: len(prompts[branch.prompt]) for branch in branches}
-
-    def run(rows: tuple[Row, ...]) -> Answers:
-        return run_forward(lm, layout, prompts, original, clean.values, rows, answer_tokens)
-
-    for forward in pack(branches, lengths, layout.layers, budget.tokens):
+    layers, budget = engine.layout.layers, engine.tally.budget
+    lengths = {branch.prompt: len(chunk.prompts[branch.prompt]) for branch in branches}
+    about = (engine.lm, engine.layout, chunk.prompts, chunk.original, chunk.clean.values)
+    for forward in pack(branches, lengths, layers, budget.tokens):
         together = [branch for row in forward for branch in row.branches]
 
         def attempt(tokens: int, some: Sequence[Reach] = together) -> list[Answers]:
-            return [run(rows) for rows in pack(some, lengths, layout.layers, tokens)]
+            rows_of_each = pack(some, lengths, layers, tokens)
+            return [run_forward(*about, rows, answer_tokens) for rows in rows_of_each]
 
         yield from within_memory(budget, attempt)
 

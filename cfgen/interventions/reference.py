@@ -11,37 +11,28 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import torch
 
 from cfgen.interventions.answers import Answers, Cost, most_likely
-from cfgen.interventions.batches import Batch, Budget, make_batch, within_memory
+from cfgen.interventions.batches import Batch, make_batch, within_memory
 from cfgen.interventions.clean import forward
 from cfgen.interventions.edits import Branch
+from cfgen.interventions.engine import Engine
 from cfgen.interventions.values import Values
 from cfgen.interventions.writes import Target, check_targets, make_writes, writing
-from cfgen.lm import LM, Layout
 
 
 def run_all(
-    lm: LM,
-    layout: Layout,
+    engine: Engine,
     prompts: Sequence[Sequence[int]],
     values: Values,
     branches: Mapping[int, Branch],
-    budget: Budget,
-    *,
-    batch_size: int,
-    answer_tokens: int = 1,
     padding: int = 0,
 ) -> Iterator[Answers]:
     """Run interventions, batch by batch in the order given.
 
     Args:
-        lm: The LM.
-        layout: Where everything is in it.
+        engine: The LM, how much of it may be run at once, and how many tokens it says.
         prompts: Token ids of the prompts.
         values: What was read from the prompts that values are taken from.
         branches: Index -> intervention.
-        budget: Tokens per forward.
-        batch_size: Rows per forward at most.
-        answer_tokens: How many tokens to let the LM say, greedily.
         padding: How much to pad the longest prompt of a batch.
 
     Yields:
@@ -52,44 +43,34 @@ def run_all(
     while done < len(order):
 
         def attempt(tokens: int, start: int = done) -> Answers:
-            longest = max(len(prompts[branches[i].prompt]) for i in order[start:][:batch_size])
-            rows = max(1, min(batch_size, tokens // (longest + padding)))
-            some = {index: branches[index] for index in order[start : start + rows]}
-            return run_batch(
-                lm,
-                layout,
-                prompts,
-                values,
-                some,
-                answer_tokens=answer_tokens,
-                padding=padding,
-            )
+            next_ones = order[start:][: engine.batch_size]
+            longest = max(len(prompts[branches[index].prompt]) for index in next_ones)
+            rows = max(1, tokens // (longest + padding))
+            some = {index: branches[index] for index in next_ones[:rows]}
+            return run_batch(engine, prompts, values, some, padding)
 
-        answered = within_memory(budget, attempt)
+        answered = within_memory(engine.tally.budget, attempt)
         done += len(answered.indices)
         yield answered
 
 
 def run_batch(
-    lm: LM,
-    layout: Layout,
+    engine: Engine,
     prompts: Sequence[Sequence[int]],
     values: Values,
     branches: Mapping[int, Branch],
-    *,
-    answer_tokens: int = 1,
     padding: int = 0,
 ) -> Answers:
     """Run interventions, one per row.
 
+    Each token that the LM says costs a forward over the whole of prompt and answer, with the edits
+    made again.
+
     Args:
-        lm: The LM.
-        layout: Where everything is in it.
+        engine: The LM, and how many tokens it says, greedily.
         prompts: Token ids of the prompts.
         values: What was read from the prompts that values are taken from.
         branches: Index -> intervention.
-        answer_tokens: How many tokens to let the LM say, greedily; each costs a forward over the
-            whole of prompt and answer, with the edits made again.
         padding: How much to pad the longest prompt.
 
     Returns:
@@ -99,9 +80,10 @@ def run_batch(
         CfgenError: An edit did not fire exactly once (``edit-did-not-fire``), or would have been
             written over another token (``edit-off-target``).
     """
+    lm, layout = engine.lm, engine.layout
     texts = [list(prompts[branch.prompt]) for branch in branches.values()]
     cost, first, said = Cost(), None, []
-    for _ in range(answer_tokens):
+    for _ in range(engine.answer_tokens):
         batch = make_batch(lm, texts, padding)
         targets = list(_targets(batch, prompts, branches.values()))
         check_targets(batch.input_ids, targets)
