@@ -96,12 +96,6 @@ def search(
     tables = {(one, other): table.column(one) != table.column(other) for one, other in goal.couples}
     allowed = (grid.costs(lambda option: option.cost[0]) <= request.max_edits) & (grid.weights > 0)
     scores = score_all(grid, tables, goal, request.share)
-    keep = allowed & bool(goal.required)
-    if request.decisive:
-        keep &= scores.decisive >= 1 - EXACT
-    for two in request.separates:
-        couple = goal.couple(*two)
-        keep &= grid.shares(tables[couple]) >= request.share - EXACT if couple else False
     cover, apart = smallest_cover(grid, scores, allowed, tables, goal, request.share)
     known: dict[tuple[Steps, Steps], Assessment] = {}
 
@@ -114,7 +108,8 @@ def search(
         found = known[edits]
         return replace(found, shares=replace(found.shares, design=design), alike=alike)
 
-    best = enumerate(best_of(scores, keep, request.top), start=1)
+    meeting = allowed & _meets(request, goal, grid, scores, tables)
+    best = enumerate(best_of(scores, meeting, request.top), start=1)
     return SearchResult(
         comparison,
         goal,
@@ -126,6 +121,19 @@ def search(
         int(allowed.sum()),
         grid.left_out,
     )
+
+
+def _meets(
+    request: DesignRequest, goal: Goal, grid: Grid, scores: Scores, tables: Mapping[Two, Table]
+) -> NDArray[np.bool_]:
+    """For every composition, whether it does what is required."""
+    meets = np.full(grid.size, bool(goal.required))
+    if request.decisive:
+        meets &= scores.decisive >= 1 - EXACT
+    for two in request.separates:
+        couple = goal.couple(*two)
+        meets &= grid.shares(tables[couple]) >= request.share - EXACT if couple else False
+    return meets
 
 
 # Scores: every composition compared with all others.
