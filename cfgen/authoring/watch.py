@@ -12,7 +12,7 @@ Stamps = dict[Path, tuple[int, int]]
 """File -> when it was last changed (ns), and its size."""
 
 
-def stamps_of(task_file: Path) -> Stamps:
+def file_stamps(task_file: Path) -> Stamps:
     """When the files of a task were last changed: its own, its templates', all lexicons'.
 
     Args:
@@ -32,7 +32,7 @@ def stamps_of(task_file: Path) -> Stamps:
     return found
 
 
-def saves(
+def changed_files(
     task_file: Path,
     *,
     every: float = 0.5,
@@ -50,16 +50,16 @@ def saves(
     Yields:
         At once nothing, for a first round; then the changed files, once no more of them change.
     """
-    before = stamps_of(task_file)
+    before = file_stamps(task_file)
     yield ()
     done = 1
     while rounds is None or done < rounds:
         sleep(every)
-        now = stamps_of(task_file)
+        now = file_stamps(task_file)
         if now == before:
             continue
         sleep(every / 5)  # an editor may be writing still
-        while (later := stamps_of(task_file)) != now:
+        while (later := file_stamps(task_file)) != now:
             now = later
             sleep(every / 5)
         names = sorted(path for path in {*now, *before} if now.get(path) != before.get(path))

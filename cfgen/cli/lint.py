@@ -13,7 +13,7 @@ from cfgen.cli.output import FINDINGS, present, write_json
 from cfgen.errors import CfgenError, Problem
 
 if TYPE_CHECKING:
-    from cfgen.lint.tokens import Tokenizer
+    from cfgen.lint import Tokenizer
 
 Tokenizers = Annotated[
     list[str] | None,
@@ -44,7 +44,7 @@ def lint(
     Exit code 1 if anything is found. What is meant to be so is allowed in the task's file:
     TaskDefinition(..., allow={"code": "reason"}), or "code:name" for one variable, design, ...
     """
-    from cfgen.lint.run import lint_task
+    from cfgen.lint import lint_task
     from cfgen.report import report_records, reports_view
 
     named = load_tokenizers(tokenizer or (), quiet=json)

@@ -78,7 +78,7 @@ def new(
 
     Writes a causal model, two templates, a lexicon and tests. Nothing is written over.
     """
-    from cfgen.authoring.scaffold import new_task
+    from cfgen.authoring import new_task
     from cfgen.paths import display
 
     files = new_task(name, Path.cwd())

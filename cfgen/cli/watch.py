@@ -11,7 +11,7 @@ from cfgen.cli.options import Design, Json, Seed, TaskName, Templates
 from cfgen.cli.output import present, remark, write_json
 
 if TYPE_CHECKING:
-    from cfgen.lint.finding import Report
+    from cfgen.lint import Report
 
 
 def watch(
@@ -30,15 +30,15 @@ def watch(
     json: Json = False,
 ) -> None:
     """Lint and preview a task now, and again whenever one of its files is saved; until Ctrl-C."""
-    from cfgen.authoring.watch import saves
+    from cfgen.authoring import changed_files
     from cfgen.documents import Divider, Document, faint
-    from cfgen.lint.run import lint_task, task_file
+    from cfgen.lint import lint_task, task_file
     from cfgen.paths import display
     from cfgen.report import report_records, reports_view
 
     file = task_file(task)
     try:
-        for changed in saves(file, every=every, rounds=rounds):
+        for changed in changed_files(file, every=every, rounds=rounds):
             title = ", ".join(map(display, changed)) or display(file)
             present(Document((Divider(title),)), aside=True)
             report = lint_task(task)

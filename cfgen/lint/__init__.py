@@ -1,1 +1,39 @@
-"""Lint: everything that can be checked about a task without running a language model."""
+"""Lint: everything that can be checked about a task without a language model.
+
+Each name is loaded when it is first used: the processes that :mod:`cfgen.lint.determinism` starts
+import this package, and need none of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cfgen.lint.findings import CODES as CODES
+    from cfgen.lint.findings import TOKEN_CODES as TOKEN_CODES
+    from cfgen.lint.findings import Allowance as Allowance
+    from cfgen.lint.findings import Finding as Finding
+    from cfgen.lint.findings import Report as Report
+    from cfgen.lint.run import lint_task as lint_task
+    from cfgen.lint.run import task_file as task_file
+    from cfgen.lint.tokens import Tokenizer as Tokenizer
+
+_HOME = {
+    "CODES": "findings",
+    "TOKEN_CODES": "findings",
+    "Allowance": "findings",
+    "Finding": "findings",
+    "Report": "findings",
+    "Tokenizer": "tokens",
+    "lint_task": "run",
+    "task_file": "run",
+}
+
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'cfgen.lint' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"cfgen.lint.{_HOME[name]}"), name)

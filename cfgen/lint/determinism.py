@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cfgen.errors import CfgenError
-from cfgen.lint.finding import Finding
+from cfgen.lint.findings import Finding
 from cfgen.processes import python_code, python_environment
 from cfgen.tasks import Task, load_task
 

@@ -7,24 +7,34 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from cfgen.errors import CfgenError, Problem, did_you_mean
-from cfgen.lint.alignment import check_alignment, check_lengths
-from cfgen.lint.answers import check_answers
-from cfgen.lint.branches import check_branches
 from cfgen.lint.determinism import check_determinism
-from cfgen.lint.finding import Finding, Report, from_error, split_allowed, tidied
-from cfgen.lint.loading import check_files
-from cfgen.lint.predictions import check_designs, check_separated, check_trivial
+from cfgen.lint.findings import Finding, Report, from_error, split_allowed, tidied
+from cfgen.lint.pairs import (
+    check_answers,
+    check_designs,
+    check_separated,
+    check_shortcuts,
+    check_spans,
+    check_trivial,
+)
 from cfgen.lint.sample import Sample, draw_sample
-from cfgen.lint.shortcuts import check_shortcuts
 from cfgen.lint.structure import (
+    check_files,
     check_inputs,
     check_lexicons,
     check_parents,
     check_shown,
     check_sites,
 )
-from cfgen.lint.tokens import Tokenizer, Tokens, check_answer_tokens, check_word_tokens
-from cfgen.lint.wording import check_partials, check_rendering, check_spans, check_supports
+from cfgen.lint.tokens import (
+    Tokenizer,
+    Tokens,
+    check_alignment,
+    check_answer_tokens,
+    check_lengths,
+    check_word_tokens,
+)
+from cfgen.lint.wording import check_branches, check_partials, check_rendering, check_supports
 from cfgen.tasks import Task, list_tasks, load_task
 
 ON_TASKS = (

@@ -1,18 +1,29 @@
-"""The pairs that lint looks at: some of every design, the same ones every time."""
+"""What checks look at: some pairs of every design, inputs of every template, possible answers.
+
+The same ones every time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+import random
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from cfgen.causal import CausalModel, Choice
 from cfgen.counterfactuals import Pair
 from cfgen.datasets import Candidates, candidate_pairs
 from cfgen.errors import CfgenError
-from cfgen.lint.finding import Finding, from_error
-from cfgen.tasks import Task
+from cfgen.lint.findings import Finding, from_error
+from cfgen.prompts import Template
+from cfgen.tasks import TEMPLATE_INPUT, Task
 
 PAIRS = 200
 """Pairs of every design."""
+
+INPUTS = 4000
+"""Combinations of inputs that a template is rendered for at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +61,45 @@ def draw_sample(task: Task, n: int = PAIRS) -> Sample:
 def own_design(task: Task, hypothesis: str) -> str:
     """Name of the design that a hypothesis is tested with."""
     return task.hypotheses[hypothesis].design or task.default_design
+
+
+def possible_answers(task: Task, sample: Sample) -> list[str]:
+    """Every answer that pairs were found to have or to predict.
+
+    Where one of them is a word of a lexicon, all words of that lexicon may be.
+    """
+    found: dict[str, None] = {}
+    for pairs in sample.pairs.values():
+        for pair in pairs:
+            said = (pair.original.answer, pair.counterfactual.answer, *pair.predictions.values())
+            found.update(dict.fromkeys(answer for answer in said if answer is not None))
+    for domain in task.causal_model.domains.values():
+        for words in domain.pools.values():
+            if not found.keys().isdisjoint(words):
+                found.update(dict.fromkeys(words))
+    return sorted(found)
+
+
+def inputs_for(model: CausalModel, template: Template) -> Iterator[dict[str, Any]]:
+    """Inputs for one template: every combination of what is not a word, and words at random.
+
+    Combinations beyond :data:`INPUTS` are drawn at random, always the same ones.
+    """
+    rng = random.Random(0)
+    domains = dict(model.domains)
+    if TEMPLATE_INPUT in domains:
+        domains[TEMPLATE_INPUT] = Choice((template.id,))
+    for name, values in template.supports.items():
+        possible = tuple(v for v in values if domains[name].problem_with(v) is None)
+        if possible:
+            domains[name] = Choice(possible)
+    listed = {name: domain for name, domain in domains.items() if not domain.pools}
+    total = 1
+    for domain in listed.values():
+        total *= domain.count()
+    combinations: Iterable[tuple[Any, ...]] = itertools.product(*listed.values())
+    if total > INPUTS:
+        combinations = (tuple(d.sample(rng) for d in listed.values()) for _ in range(INPUTS))
+    for combination in combinations:
+        words = {name: domain.sample(rng) for name, domain in domains.items() if domain.pools}
+        yield {**words, **dict(zip(listed, combination, strict=True))}

@@ -1,18 +1,43 @@
-"""Checks of inputs, variables, lexicons and sites, mostly without running anything."""
+"""Checks of what a task consists of: files, inputs, variables, lexicons, sites; nothing is run."""
 
 from __future__ import annotations
 
 import ast
 import dis
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from cfgen.lint.finding import Finding, key_line
+from cfgen.errors import CfgenError
+from cfgen.lint.findings import Finding, from_error, key_line
 from cfgen.lm.components import COMPONENTS, Place, place_problems
 from cfgen.paths import display, project_of
+from cfgen.prompts import load_lexicon, read_source, read_text
 from cfgen.tasks import TEMPLATE_INPUT, Task
+
+
+def check_files(path: Path) -> Iterator[Finding]:
+    """Problems of the files around a task file, read one by one and without the task.
+
+    A task file that does not run hides what is wrong elsewhere; this looks there all the same.
+
+    Args:
+        path: The task file.
+    """
+    for root in project_of(path):
+        for file in sorted((root / "templates" / path.stem).glob("*.jinja")):
+            read = read_text if file.name.startswith("_") else read_source
+            try:
+                read(file)
+            except CfgenError as error:
+                yield from from_error(error)
+        lexicons = (root / "data/lexicons").glob("*")
+        for name in sorted({file.stem for file in lexicons if file.suffix in (".txt", ".tsv")}):
+            try:
+                load_lexicon(name, root)
+            except CfgenError as error:
+                yield from from_error(error)
 
 
 def check_inputs(task: Task) -> Iterable[Finding]:

@@ -1,23 +1,28 @@
-"""Checks of answers and words as a tokenizer has them."""
+"""Checks of prompts and answers as a tokenizer has them, and of whether pairs align."""
 
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cfgen.counterfactuals import Side
-from cfgen.lint.answers import possible_answers
-from cfgen.lint.branches import inputs_for
-from cfgen.lint.finding import Finding
-from cfgen.lint.sample import Sample
-from cfgen.prompts import Prompt, Template, render
+from cfgen.counterfactuals import Pair, Site
+from cfgen.datasets.contexts import answer_tokens
+from cfgen.errors import CfgenError
+from cfgen.lint.findings import Finding
+from cfgen.lint.sample import Sample, inputs_for, own_design, possible_answers
+from cfgen.lm.tokens import LAST, PromptTokens, locate, span_tokens
+from cfgen.prompts import Prompt, Template, parse_position, render
 from cfgen.tasks import Task
 
 Row = tuple[Sequence[int], Sequence[tuple[int, int]]]
 Tokenizer = Callable[[str], Row]
 """From a text to its token ids and, per token, the characters it stands for (end exclusive)."""
+
+PAIRS = 60
+"""Pairs of every design that are tokenised."""
 
 SHOWN = 6
 """Words that a finding lists before it only counts the rest."""
@@ -37,6 +42,11 @@ class Tokens:
             self.known[text] = self.encode(text)
         return self.known[text]
 
+    def of(self, prompt: Prompt) -> PromptTokens:
+        """The tokens of a prompt."""
+        ids, offsets = self(prompt.text)
+        return PromptTokens(prompt, tuple(ids), tuple(offsets))
+
 
 def check_answer_tokens(task: Task, sample: Sample, tokens: Tokens) -> Iterable[Finding]:
     """Answers of several tokens, and answers whose first token is the same."""
@@ -48,7 +58,7 @@ def check_answer_tokens(task: Task, sample: Sample, tokens: Tokens) -> Iterable[
     several: list[str] = []
     first: dict[int, list[str]] = {}
     for answer in possible_answers(task, sample):
-        ids = answer_ids(tokens, side, answer)
+        ids = answer_tokens(side.prompt.text, side.answer_prefix + answer, tokens)
         if len(ids) != 1:
             several.append(answer)
         if ids:
@@ -70,13 +80,6 @@ def check_answer_tokens(task: Task, sample: Sample, tokens: Tokens) -> Iterable[
                 "keep one of them; what the LM says is read off the first token",
                 tokens.name,
             )
-
-
-def answer_ids(tokens: Tokens, side: Side, answer: str) -> Sequence[int]:
-    """The tokens of an answer behind a prompt; none if it shares a token with the prompt's end."""
-    prompt, _ = tokens(side.prompt.text)
-    joined, _ = tokens(side.prompt.text + side.answer_prefix + answer)
-    return joined[len(prompt) :] if list(joined[: len(prompt)]) == list(prompt) else ()
 
 
 def check_word_tokens(task: Task, sample: Sample, tokens: Tokens) -> Iterable[Finding]:
@@ -118,11 +121,11 @@ def _with(
 
 def _slot_tokens(tokens: Tokens, prompt: Prompt, slot: str) -> list[int]:
     """How many tokens each mention of a slot takes; 0 where it shares one with its surroundings."""
-    _, offsets = tokens(prompt.text)
+    encoded = tokens.of(prompt)
     counts = []
     for span in prompt.spans:
         if span.name == slot:
-            touching = [(a, b) for a, b in offsets if a < b and a < span.end and span.start < b]
+            touching = [encoded.offsets[n] for n in span_tokens(encoded, span.start, span.end)]
             inside = all(
                 b <= span.end and not prompt.text[a : span.start].strip() for a, b in touching
             )
@@ -134,3 +137,79 @@ def listed(words: Sequence[str]) -> str:
     """Some of the words, and how many more there are."""
     shown = ", ".join(map(repr, words[:SHOWN]))
     return f"{shown} and {len(words) - SHOWN} more" if len(words) > SHOWN else shown
+
+
+def check_lengths(task: Task, sample: Sample, tokens: Tokens) -> Iterable[Finding]:
+    """Designs whose two prompts differ in length."""
+    for design in task.designs.values():
+        lengths = [
+            (len(tokens.of(pair.original.prompt)), len(tokens.of(pair.counterfactual.prompt)))
+            for pair in sample.pairs[design.name][:PAIRS]
+        ]
+        differ = [both for both in lengths if both[0] != both[1]]
+        if differ:
+            yield Finding(
+                "length-differs",
+                f"{tokens.name}: {len(differ)} of {len(lengths)} pairs of design {design.name!r} "
+                f"have prompts of different lengths, such as {differ[0][0]} and {differ[0][1]} "
+                "tokens",
+                design.where,
+                "keep the template in both prompts, and prefer words of one token",
+                design.name,
+            )
+
+
+def check_alignment(task: Task, sample: Sample, tokens: Tokens) -> Iterable[Finding]:
+    """Hypotheses at whose site a token of the one prompt has no counterpart in the other."""
+    for hypothesis in task.hypotheses.values():
+        design = own_design(task, hypothesis.name)
+        pairs = sample.pairs[design][:PAIRS]
+        found = Counter(
+            reason for pair in pairs if (reason := why_not_aligned(tokens, pair, hypothesis.site))
+        )
+        if found:
+            yield Finding(
+                "slots-misaligned",
+                f"{tokens.name}: {found.total()} of {len(pairs)} pairs of design {design!r} cannot "
+                f"be swapped at the site of hypothesis {hypothesis.name!r}: "
+                f"{found.most_common(1)[0][0]}",
+                hypothesis.where,
+                "a run leaves such pairs out: prefer words of one token, or another position",
+                hypothesis.name,
+            )
+
+
+def why_not_aligned(tokens: Tokens, pair: Pair, site: Site) -> str:
+    """Why a pair has no swap at a site; empty if it has one."""
+    sides = [tokens.of(side.prompt) for side in (pair.original, pair.counterfactual)]
+    for expression in site.positions:
+        other = expression
+        if site.align == "word" and expression != LAST:
+            other = _same_word(pair, expression)
+            if not other:
+                return f"the counterfactual has the word at {expression!r} in no slot"
+        try:
+            target, source = locate(sides[0], expression), locate(sides[1], other)
+        except CfgenError as error:
+            return error.problems[0].message
+        if len(target) != len(source):
+            return f"{expression!r} is mentioned {len(target)} times and {len(source)} times"
+        for one, two in zip(target, source, strict=True):
+            if len(one.tokens) != len(two.tokens):
+                return f"{expression!r} has {len(one.tokens)} tokens and {len(two.tokens)} tokens"
+    return ""
+
+
+def _same_word(pair: Pair, expression: str) -> str:
+    """The expression with the counterfactual's slot that holds the word; empty if none does."""
+    name = parse_position(expression).name
+    word = pair.original.slots.get(name)
+    shown = {span.name for span in pair.counterfactual.prompt.spans}
+    held = pair.counterfactual.slots.items()
+    holders = [slot for slot, other in held if other == word and slot in shown]
+    if name in holders:
+        return expression
+    if len(holders) != 1:
+        return ""
+    within, slash, rest = expression.rpartition("/")
+    return f"{within}{slash}{holders[0]}{rest[len(name) :]}"

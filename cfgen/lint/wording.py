@@ -1,17 +1,18 @@
-"""Checks of templates: spaces, spans that hypotheses need, and files of no use."""
+"""Checks of templates: that they render, spaces, branches never taken, files of no use."""
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 
 from cfgen.errors import CfgenError
-from cfgen.lint.branches import inputs_for
-from cfgen.lint.finding import Finding, from_error, key_line
-from cfgen.lint.sample import Sample, own_design
+from cfgen.lint.findings import Finding, from_error, key_line
+from cfgen.lint.sample import inputs_for
 from cfgen.paths import display
-from cfgen.prompts import Prompt, Template, find_spans, parse_position, render
+from cfgen.prompts import Prompt, Template, render, unreached_branches
 from cfgen.tasks import Task
 
 PROMPTS = 200
@@ -25,7 +26,7 @@ def check_rendering(task: Task) -> Iterable[Finding]:
     """Templates that fail on inputs they say they support, and spaces where none belong."""
     for template in task.templates.values():
         prompts: list[Prompt] = []
-        for inputs in _first(inputs_for(task.causal_model, template)):
+        for inputs in itertools.islice(inputs_for(task.causal_model, template), PROMPTS):
             try:
                 prompts.append(render(template, inputs))
             except CfgenError as error:
@@ -33,11 +34,6 @@ def check_rendering(task: Task) -> Iterable[Finding]:
                 break
         yield from _spaces(template, prompts, _TRAILING.search, "trailing")
         yield from _spaces(template, prompts, _DOUBLE.search, "double")
-
-
-def _first(stream: Iterator[dict[str, object]]) -> Iterator[dict[str, object]]:
-    for _, inputs in zip(range(PROMPTS), stream, strict=False):
-        yield inputs
 
 
 def _spaces(
@@ -81,30 +77,21 @@ def _line_of(template: Template, search: Callable[[str], re.Match[str] | None]) 
     return f"{display(template.path)}:{body.count(chr(10), 0, start) + 1}"
 
 
-def check_spans(task: Task, sample: Sample) -> Iterable[Finding]:
-    """Sites of hypotheses that name a span which some prompt of their design does not have."""
-    for hypothesis in task.hypotheses.values():
-        site, design = hypothesis.site, own_design(task, hypothesis.name)
-        named = [parse_position(text) for text in (*site.positions, *site.frozen)]
-        wanted = [replace(position, offset=0) for position in named if position.name != "last"]
-        missing: dict[str, tuple[str, str]] = {}
-        for pair in sample.pairs[design]:
-            for side in (pair.original, pair.counterfactual):
-                template = task.template_of(side.inputs).id
-                for position in wanted:
-                    try:
-                        find_spans(side.prompt, position)
-                    except CfgenError as error:
-                        problem = error.problems[0]
-                        missing.setdefault(template, (problem.message, problem.hint))
-        for template, (message, hint) in missing.items():
+def check_branches(task: Task) -> Iterable[Finding]:
+    """Branches of templates that no input leads into."""
+    for template in task.templates.values():
+        tried = 0
+        for inputs in inputs_for(task.causal_model, template):
+            with suppress(CfgenError):  # check_rendering says it, of the same inputs
+                render(template, inputs)
+                tried += 1
+        for branch in unreached_branches(template) if tried else ():
             yield Finding(
-                "span-missing",
-                f"hypothesis {hypothesis.name!r}, design {design!r}, template {template!r}: "
-                f"{message}",
-                hypothesis.where,
-                hint or "mark the phrase with {% span %}, or restrict the design to templates",
-                hypothesis.name,
+                "branch-never-taken",
+                f"{branch.what} is never reached: not for any of {tried:,} inputs tried",
+                f"{display(template.paths[branch.file])}:{branch.line}",
+                "mend the condition, add the value to the input's domain, or drop the branch",
+                template.id,
             )
 
 

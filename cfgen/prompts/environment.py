@@ -45,7 +45,7 @@ INTERNAL = frozenset({SPAN_FILTER, BRANCH_FILTER})
 
 
 @dataclass(frozen=True, slots=True)
-class Branch:
+class TemplateBranch:
     """One branch of a template.
 
     Attributes:
@@ -162,7 +162,7 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
             cache_size=-1,
         )
         self.elements = elements
-        self.branches: list[Branch] = []
+        self.branches: list[TemplateBranch] = []
         self.taken: set[int] = set()
         self.filters = {
             **template_filters(),
@@ -196,7 +196,7 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
         body.insert(0, nodes.ExprStmt(noted, lineno=line))
 
     def _noted(self, node: nodes.Expr, name: str | None, line: int, what: str) -> nodes.Expr:
-        self.branches.append(Branch(name or "", line, what))
+        self.branches.append(TemplateBranch(name or "", line, what))
         number = nodes.Const(len(self.branches) - 1, lineno=line)
         return nodes.Filter(node, BRANCH_FILTER, [number], [], None, None, lineno=line)
 

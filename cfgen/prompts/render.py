@@ -1,7 +1,7 @@
 """Rendering: a template and the values of its inputs make a prompt with spans; many rows, few runs.
 
 A template is run once for all inputs that differ only in letters that it does not look at. That run
-says where the values stand (a *layout*); each further row only puts its own values there, and its
+says where the values stand (a *stencil*); each further row only puts its own values there, and its
 spans are sums over the lengths of the values. One row takes the same path as a million.
 """
 
@@ -27,8 +27,8 @@ Columns = Mapping[str, Sequence[Any]]
 Ints = NDArray[np.int32]
 Key = tuple[Any, ...]
 
-MAX_LAYOUTS = 4096
-"""Layouts kept per template; with more of them, rows are run one by one."""
+MAX_STENCILS = 4096
+"""Stencils kept per template; with more of them, rows are run one by one."""
 
 
 def render(template: Template, inputs: Mapping[str, Any]) -> Prompt:
@@ -46,12 +46,12 @@ def render(template: Template, inputs: Mapping[str, Any]) -> Prompt:
         CfgenError: An input is missing, has the wrong number of elements or an unsupported value,
             or the template fails on these values.
     """
-    layout = _layout_for(template, inputs)
-    block = layout.fill({name: (inputs[name],) for name in template.inputs}, (0,))
-    if block is None:  # something is wrong with these values, and running it says what
+    stencil = _stencil_for(template, inputs)
+    batch = stencil.fill({name: (inputs[name],) for name in template.inputs}, (0,))
+    if batch is None:  # something is wrong with these values, and running it says what
         return run_template(template, inputs).prompt
-    starts, ends = block.starts[:, 0].tolist(), block.ends[:, 0].tolist()
-    return Prompt(block.texts[0], tuple(map(Span, layout.names, layout.mentions, starts, ends)))
+    starts, ends = batch.starts[:, 0].tolist(), batch.ends[:, 0].tolist()
+    return Prompt(batch.texts[0], tuple(map(Span, stencil.names, stencil.mentions, starts, ends)))
 
 
 def render_columns(
@@ -71,18 +71,18 @@ def render_columns(
         CfgenError: As for :func:`render`, about the first row with which anything is wrong.
     """
     texts = [""] * len(chosen)
-    blocks: list[_Block] = []
+    batches: list[_PromptBatch] = []
     try:
-        for rows, layout in _groups(templates, chosen, inputs):
-            block = layout.fill(inputs, rows)
-            if block is None:
+        for rows, stencil in _groups(templates, chosen, inputs):
+            batch = stencil.fill(inputs, rows)
+            if batch is None:
                 raise _first_error(templates, chosen, inputs)
-            blocks.append(block)
-            for row, text in zip(rows, block.texts, strict=True):
+            batches.append(batch)
+            for row, text in zip(rows, batch.texts, strict=True):
                 texts[row] = text
     except CfgenError as error:
         raise _first_error(templates, chosen, inputs) from error
-    return texts, Spans.of_blocks(blocks, len(chosen))
+    return texts, Spans.of_batches(batches, len(chosen))
 
 
 def _first_error(
@@ -99,13 +99,13 @@ def _first_error(
 
 def _groups(
     templates: Mapping[str, Template], chosen: Sequence[str], inputs: Columns
-) -> list[tuple[list[int], Layout]]:
-    """Rows that have the same layout, with it."""
+) -> list[tuple[list[int], Stencil]]:
+    """Rows that have the same stencil, with it."""
     used = [templates[name] for name in dict.fromkeys(chosen)]
     exact = {name for name, column in inputs.items() if not _is_text(column)}
     looked: set[str] | None = None
-    groups: list[tuple[list[int], Layout]] = []
-    # Making a layout may show that more letters are looked at: rows are told apart by them, too.
+    groups: list[tuple[list[int], Stencil]] = []
+    # Making a stencil may show that more letters are looked at: rows are told apart by them, too.
     while (now := _looked_at(used, exact)) != looked:
         looked, groups = now, []
         keys = [chosen]
@@ -119,7 +119,7 @@ def _groups(
             alike[key].append(row)
         for rows in alike.values():
             values = {name: column[rows[0]] for name, column in inputs.items()}
-            groups.append((rows, _layout_for(templates[chosen[rows[0]]], values)))
+            groups.append((rows, _stencil_for(templates[chosen[rows[0]]], values)))
     return groups
 
 
@@ -148,14 +148,14 @@ class _Plan:
 
     Attributes:
         looked: Text inputs whose letters some run looked at, and those that it restricts.
-        layouts: By all that a layout depends on.
+        stencils: By all that a stencil depends on.
     """
 
     looked: set[str]
-    layouts: dict[Key, Layout] = field(default_factory=dict)
+    stencils: dict[Key, Stencil] = field(default_factory=dict)
 
     def key(self, names: Sequence[str], inputs: Mapping[str, Any]) -> Key | None:
-        """Everything that a layout depends on: types of all inputs, values of those looked at.
+        """Everything that a stencil depends on: types of all inputs, values of those looked at.
 
         Returns:
             ``None`` if a value is of a type that is not compared exactly, or missing.
@@ -191,30 +191,30 @@ def _plan(template: Template) -> _Plan:
     return plan
 
 
-def _layout_for(template: Template, inputs: Mapping[str, Any]) -> Layout:
-    """The layout for these values; the template is run if it is not known.
+def _stencil_for(template: Template, inputs: Mapping[str, Any]) -> Stencil:
+    """The stencil for these values; the template is run if it is not known.
 
     Raises:
         CfgenError: As for :func:`render`.
     """
     plan = _plan(template)
     key = plan.key(template.inputs, inputs)
-    layout = None if key is None else plan.layouts.get(key)
-    if layout is not None:
-        return layout
+    stencil = None if key is None else plan.stencils.get(key)
+    if stencil is not None:
+        return stencil
     rendering = run_template(template, inputs)
-    layout = Layout.of(rendering)
+    stencil = Stencil.of(rendering)
     if not rendering.looked <= plan.looked:
         plan.looked |= rendering.looked
-        plan.layouts.clear()  # their keys lack the values of what is looked at
+        plan.stencils.clear()  # their keys lack the values of what is looked at
         key = plan.key(template.inputs, inputs)
-    if key is not None and len(plan.layouts) < MAX_LAYOUTS:
-        plan.layouts[key] = layout
-    return layout
+    if key is not None and len(plan.stencils) < MAX_STENCILS:
+        plan.stencils[key] = stencil
+    return stencil
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class Stencil:
     """What a template yields for given values of the inputs it looks at.
 
     A span starts or ends some literal characters and some whole values after the prompt's start.
@@ -238,8 +238,8 @@ class Layout:
     values: Ints
 
     @staticmethod
-    def of(rendering: Rendering) -> Layout:
-        """The layout that a run of a template shows; its own values stand in the holes."""
+    def of(rendering: Rendering) -> Stencil:
+        """The stencil that a run of a template shows; its own values stand in the holes."""
         text, spans = rendering.prompt.text, rendering.prompt.spans
         values = [
             (span, hole) for span, hole in zip(spans, rendering.holes, strict=True) if hole
@@ -251,7 +251,7 @@ class Layout:
         lengths = np.cumsum([0, *(span.end - span.start for span, _ in values)], dtype=np.int32)
         places = np.array([[s.start for s in spans], [s.end for s in spans]], np.int32)
         before = np.searchsorted(ends, places, side="right").astype(np.int32)  # (2, spans)
-        return Layout(
+        return Stencil(
             pieces=pieces,
             holes=tuple((hole.input, hole.index) for _, hole in values),
             changes=tuple((n, h.changes) for n, (_, h) in enumerate(values) if h.changes),
@@ -261,7 +261,7 @@ class Layout:
             values=before,
         )
 
-    def fill(self, inputs: Columns, rows: Sequence[int]) -> _Block | None:
+    def fill(self, inputs: Columns, rows: Sequence[int]) -> _PromptBatch | None:
         """Put the values of some rows in.
 
         Returns:
@@ -290,7 +290,7 @@ class Layout:
         if words:
             np.cumsum([list(map(len, hole)) for hole in words], axis=0, out=before[1:])
         starts, ends = self.letters + before[self.values]  # (spans, rows) each
-        return _Block(rows, texts, self, starts, ends)
+        return _PromptBatch(rows, texts, self, starts, ends)
 
     def _texts(self, words: list[list[str]], rows: int) -> list[str]:
         """Literal pieces with words between them, by one format string."""
@@ -301,20 +301,20 @@ class Layout:
 
 
 @dataclass(frozen=True, slots=True)
-class _Block:
-    """Prompts of one layout.
+class _PromptBatch:
+    """Prompts of one stencil.
 
     Attributes:
         rows: Their numbers.
         texts: Their texts.
-        layout: Their layout.
+        stencil: Their stencil.
         starts: First character of every span: (spans, rows).
         ends: Character after its last one.
     """
 
     rows: Sequence[int]
     texts: list[str]
-    layout: Layout
+    stencil: Stencil
     starts: Ints
     ends: Ints
 
@@ -350,22 +350,22 @@ class Spans:
         return Spans(offsets, tuple(codes), *table)
 
     @staticmethod
-    def of_blocks(blocks: Sequence[_Block], count: int) -> Spans:
-        """The spans of all blocks in the order of the rows, of which there are so many."""
+    def of_batches(batches: Sequence[_PromptBatch], count: int) -> Spans:
+        """The spans of all batches in the order of the rows, of which there are so many."""
         offsets = np.zeros(count + 1, np.int32)
-        for block in blocks:
-            offsets[np.asarray(block.rows) + 1] = len(block.layout.names)
+        for batch in batches:
+            offsets[np.asarray(batch.rows) + 1] = len(batch.stencil.names)
         np.cumsum(offsets, out=offsets)
         codes: dict[str, int] = {}
         names, mentions, starts, ends = np.empty((4, offsets[-1]), np.int32)
-        for block in blocks:
-            layout = block.layout
-            places = np.arange(len(layout.names), dtype=np.int32)[:, None]
-            at = offsets[np.asarray(block.rows)] + places  # (spans, rows)
-            known = [codes.setdefault(name, len(codes)) for name in layout.names]
+        for batch in batches:
+            stencil = batch.stencil
+            places = np.arange(len(stencil.names), dtype=np.int32)[:, None]
+            at = offsets[np.asarray(batch.rows)] + places  # (spans, rows)
+            known = [codes.setdefault(name, len(codes)) for name in stencil.names]
             names[at] = np.array(known, np.int32)[:, None]
-            mentions[at] = np.array(layout.mentions, np.int32)[:, None]
-            starts[at], ends[at] = block.starts, block.ends
+            mentions[at] = np.array(stencil.mentions, np.int32)[:, None]
+            starts[at], ends[at] = batch.starts, batch.ends
         return Spans(offsets, tuple(codes), names, mentions, starts, ends)
 
     def by_row(self) -> list[tuple[Span, ...]]:

@@ -16,7 +16,7 @@ from jinja2.environment import Template as JinjaTemplate
 
 from cfgen.errors import CfgenError, Problem
 from cfgen.paths import display
-from cfgen.prompts.environment import Branch, PromptEnvironment
+from cfgen.prompts.environment import PromptEnvironment, TemplateBranch
 from cfgen.prompts.spans import Prompt, Span
 from cfgen.prompts.template import Template
 from cfgen.prompts.text import Fault, Hole, Kind, Mark, Text, empty, text_parts
@@ -59,7 +59,7 @@ def run_template(template: Template, inputs: Mapping[str, Any]) -> Rendering:
     return Rendering(Prompt(letters, spans), tuple(m.hole for m in marks), frozenset(looked))
 
 
-def unreached_branches(template: Template) -> list[Branch]:
+def unreached_branches(template: Template) -> list[TemplateBranch]:
     """The branches of a template that nothing rendered so far has led into."""
     environment = _compiled(template).environment
     assert isinstance(environment, PromptEnvironment)

@@ -10,7 +10,7 @@ from cfgen.errors import Problem
 from cfgen.paths import display
 
 if TYPE_CHECKING:
-    from cfgen.lint.finding import Finding, Report
+    from cfgen.lint import Finding, Report
 
 
 def problem_text(problem: Problem | Finding) -> Inline:

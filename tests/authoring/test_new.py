@@ -11,10 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from cfgen import CfgenError, generate, load_task
-from cfgen.authoring import scaffold
-from cfgen.authoring.scaffold import FILES, STARTER, new_task
+from cfgen.authoring import FILES, STARTER, new_task, scaffold
 from cfgen.cli.main import app
-from cfgen.lint.run import lint_task
+from cfgen.lint import lint_task
 
 
 @pytest.fixture

@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cfgen.authoring.scaffold import new_task
-from cfgen.authoring.watch import saves, stamps_of
+from cfgen.authoring import changed_files, file_stamps, new_task
 from cfgen.cli.main import app
 
 
@@ -33,7 +32,7 @@ def acting(*actions: Callable[[], object]) -> Callable[[float], None]:
 def test_files_of_the_task_are_watched(file: Path) -> None:
     root = file.parents[1]
     watched = {
-        path.relative_to(root).as_posix() for path in stamps_of(file) if root in path.parents
+        path.relative_to(root).as_posix() for path in file_stamps(file) if root in path.parents
     }
     assert watched == {
         "causal_models/hats.py",
@@ -53,7 +52,7 @@ def test_what_was_saved_made_or_removed_is_yielded_once(file: Path) -> None:
         lambda: made.write_text("new", encoding="utf-8"),
         lambda: template.unlink(),  # one more, before the first has settled
     ]
-    rounds = list(saves(file, rounds=3, sleep=acting(*actions)))
+    rounds = list(changed_files(file, rounds=3, sleep=acting(*actions)))
     assert rounds == [(), (template,), (made, template)]
 
 
@@ -64,7 +63,7 @@ def test_a_file_that_is_saved_twice_with_the_same_length(file: Path) -> None:
         file.write_text(text, encoding="utf-8")
         os.utime(file, ns=(1, 1))
 
-    assert list(saves(file, rounds=2, sleep=acting(save))) == [(), (file,)]
+    assert list(changed_files(file, rounds=2, sleep=acting(save))) == [(), (file,)]
 
 
 def test_one_round_lints_and_previews(file: Path) -> None:

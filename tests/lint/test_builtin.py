@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cfgen.lint.run import lint_task
+from cfgen.lint import lint_task
 
 TASKS = sorted(path.stem for path in (Path(__file__).parents[2] / "causal_models").glob("*.py"))
 

@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cfgen.lint import run
-from cfgen.lint.codes import CODES, TOKEN_CODES
+from cfgen.lint import CODES, TOKEN_CODES, lint_task, run
 from cfgen.lint.determinism import check_determinism
-from cfgen.lint.run import lint_task
 
 if TYPE_CHECKING:
     from tests.lint.conftest import Project

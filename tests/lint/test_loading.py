@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cfgen import CfgenError
-from cfgen.lint.run import lint_task
+from cfgen.lint import lint_task
 
 if TYPE_CHECKING:
     from tests.lint.conftest import Project

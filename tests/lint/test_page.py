@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from cfgen.lint.codes import CODES
+from cfgen.lint import CODES
 from tests.pages import ROOT, blocks_of, run_block
 
 PAGE = ROOT / "docs/lint.md"

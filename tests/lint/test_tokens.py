@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cfgen.lint.codes import TOKEN_CODES
-from cfgen.lint.run import lint_task
+from cfgen.lint import TOKEN_CODES, lint_task
 from cfgen.lint.tokens import Row
 
 if TYPE_CHECKING:

@@ -40,8 +40,8 @@ def test_builtin_tasks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(importlib.import_module("cfgen.prompts.render"), "run_template")
     assert prompts(*render_columns(task.templates, columns["template"], columns)) == expected
     assert [render(task.templates[row["template"]], row) for row in rows] == expected
-    layouts = sum(len(t.cache["plan"].layouts) for t in task.templates.values())
-    assert layouts < 200
+    stencils = sum(len(t.cache["plan"].stencils) for t in task.templates.values())
+    assert stencils < 200
 
 
 def test_spans_of_prompts_are_their_spans(load: Load) -> None:

@@ -181,7 +181,7 @@ def test_few_runs_serve_many_values(load: Load) -> None:
     assert [render(template, case) for case in cases] == [once(template, c) for c in cases]
     plan = template.cache["plan"]
     assert plan.looked == {"word"}
-    assert len(plan.layouts) == 4
+    assert len(plan.stencils) == 4
 
 
 def test_types_that_are_equal_are_told_apart(load: Load) -> None:
@@ -267,7 +267,7 @@ def test_inputs_are_checked_all_at_once(load: Load, way: Callable[..., Prompt]) 
         way(template, {**good, "other": "b"})
 
 
-def test_an_empty_value_is_refused_after_a_layout_was_found(load: Load) -> None:
+def test_an_empty_value_is_refused_after_a_stencil_was_found(load: Load) -> None:
     template = load("a {{ word }}", ("word",))
     assert render(template, {"word": "x"}) == Prompt("a x", (Span("word", 0, 2, 3),))
     with pytest.raises(CfgenError, match="empty-text"):
@@ -278,11 +278,11 @@ def test_an_empty_value_is_refused_after_a_layout_was_found(load: Load) -> None:
 
 def test_many_different_keys_stay_bounded(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     module = importlib.import_module("cfgen.prompts.render")
-    monkeypatch.setattr(module, "MAX_LAYOUTS", 5)
+    monkeypatch.setattr(module, "MAX_STENCILS", 5)
     template = load("{{ asked }} {{ word }}", ("asked", "word"))
     texts = [render(template, {"asked": n, "word": "x"}).text for n in range(20)]
     assert texts == [f"{n} x" for n in range(20)]
-    assert len(template.cache["plan"].layouts) == 5
+    assert len(template.cache["plan"].stencils) == 5
 
 
 def test_a_template_can_be_sent_to_another_process(load: Load) -> None:

@@ -1,4 +1,4 @@
-"""What lint finds: records, and what a task's author says is meant to be so."""
+"""What lint finds: its codes, the records, and what a task's author says is meant to be so."""
 
 from __future__ import annotations
 
@@ -7,8 +7,53 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cfgen.errors import CfgenError, did_you_mean
-from cfgen.lint.codes import CODES, TOKEN_CODES
 from cfgen.paths import display
+
+WORDING_CODES = frozenset(
+    {
+        "branch-never-taken",
+        "double-space",
+        "input-not-shown",
+        "partial-unused",
+        "span-missing",
+        "support-impossible",
+        "trailing-space",
+    }
+)
+"""About templates."""
+
+STRUCTURE_CODES = frozenset(
+    {"input-unused", "lexicon-unused", "not-deterministic", "parent-unused", "site-impossible"}
+)
+"""About inputs, variables, mechanisms, lexicons and sites."""
+
+PAIR_CODES = frozenset(
+    {
+        "answer-space",
+        "answer-spelling",
+        "design-changes-nothing",
+        "design-never-decides",
+        "hypotheses-never-separated",
+        "predicts-as-all",
+        "predicts-as-none",
+        "shortcut",
+    }
+)
+"""About designs, hypotheses and answers, on sampled pairs."""
+
+TOKEN_CODES = frozenset(
+    {
+        "answer-tokens",
+        "answers-collide",
+        "length-differs",
+        "slots-misaligned",
+        "word-tokens",
+    }
+)
+"""About prompts and answers as a tokenizer has them; found only where one is named."""
+
+CODES = STRUCTURE_CODES | WORDING_CODES | PAIR_CODES | TOKEN_CODES
+"""Those that a task's author can allow; what loading a task raises is found too, but cannot be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +79,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Allowed:
+class Allowance:
     """A finding that the task's author says is meant to be so.
 
     Attributes:
@@ -62,7 +107,7 @@ class Report:
     task: str
     path: Path
     findings: tuple[Finding, ...]
-    allowed: tuple[Allowed, ...] = ()
+    allowed: tuple[Allowance, ...] = ()
     tokenizers: tuple[str, ...] = ()
     loaded: bool = True
 
@@ -97,7 +142,7 @@ def _short(where: str) -> str:
 
 def split_allowed(
     findings: Iterable[Finding], allow: Mapping[str, str], where: str
-) -> tuple[list[Finding], list[Allowed]]:
+) -> tuple[list[Finding], list[Allowance]]:
     """Tell what has to be looked at from what is meant to be so.
 
     Args:
@@ -110,7 +155,7 @@ def split_allowed(
         those that are allowed.
     """
     left: list[Finding] = []
-    allowed: list[Allowed] = []
+    allowed: list[Allowance] = []
     used: set[str] = set()
     for finding in findings:
         keys = (f"{finding.code}:{finding.about}", finding.code)
@@ -119,7 +164,7 @@ def split_allowed(
             left.append(finding)
         else:
             used.add(key)
-            allowed.append(Allowed(finding, allow[key]))
+            allowed.append(Allowance(finding, allow[key]))
     for key in allow:
         code = key.partition(":")[0]
         if code not in CODES:
