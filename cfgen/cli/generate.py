@@ -88,7 +88,7 @@ def generate(
     The splits share no word: an entity of one occurs in no other.
     """
     from cfgen.datasets import recipe, write_dataset
-    from cfgen.datasets.audit import Wanted
+    from cfgen.datasets.audit import AuditPlan
     from cfgen.datasets.hub import check_repo
     from cfgen.datasets.hub import push_to_hub as upload
     from cfgen.datasets.solve import Dropped, solve_words
@@ -127,9 +127,9 @@ def generate(
             fractions=fractions,
             balance=balance,
         )
-        wanted = Wanted(coverage, tokenizers, dropped, plan)
+        audits = AuditPlan(coverage, tokenizers, dropped, plan)
         manifest = write_dataset(
-            made, out, jsonl=jsonl, workers=workers, progress=report, wanted=wanted
+            made, out, jsonl=jsonl, workers=workers, progress=report, plan=audits
         )
         url = None
         if push_to_hub:

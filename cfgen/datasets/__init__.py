@@ -11,6 +11,7 @@ from cfgen.datasets.rows import (
     label_pairs,
     row_tables,
 )
+from cfgen.datasets.shortcuts import Shortcut, audit_shortcuts
 from cfgen.datasets.splits import FRACTIONS, Split, make_splits
 from cfgen.datasets.writing import generate, write_dataset
 
@@ -20,7 +21,9 @@ __all__ = [
     "DatasetRecipe",
     "Manifest",
     "PairLabeller",
+    "Shortcut",
     "Split",
+    "audit_shortcuts",
     "candidate_pairs",
     "draw_pairs",
     "first_pairs",

@@ -1,40 +1,42 @@
-"""Audits of a written dataset: coverage, shortcuts, leakage and alignment, from its own files."""
+"""Audits of a written dataset: what it has, how evenly, what gives answers away, what leaks.
+
+From its own files, in one pass over their columns.
+"""
 
 from __future__ import annotations
 
-import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
+from cfgen.counterfactuals import KINDS
 from cfgen.datasets.aligned import AlignmentCheck
 from cfgen.datasets.contexts import Encode
-from cfgen.datasets.coverage import Coverage, CoverageAudit
-from cfgen.datasets.examples import Example, example_of_row
-from cfgen.datasets.factors import find_space
+from cfgen.datasets.coverage import Coverage, CoverageAudit, find_space
 from cfgen.datasets.leakage import Leak, LeakageAudit
 from cfgen.datasets.power import PowerPlan
 from cfgen.datasets.recipe import DatasetRecipe
 from cfgen.datasets.shortcuts import Shortcut, audit_shortcuts
 from cfgen.datasets.solve import Dropped
+from cfgen.datasets.splits import Split
 from cfgen.tasks import TEMPLATE_INPUT, Task
 
 SAMPLE = 2000
 """Rows of a split that shortcuts are tried on: the first ones."""
-BATCH = 2000
-"""Rows read at a time."""
+BATCH = 20_000
+"""Rows looked at together."""
 SIDES = ("original", "counterfactual")
-PROMPT, ANSWER = "(prompt)", "(answer)"  # no input has such a name
-Columns = dict[str, list[Any]]
-"""Inputs by name, and the prompts and answers."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class AuditPlan:
     """What a dataset is to be good for, beyond its recipe.
 
     Attributes:
@@ -50,10 +52,35 @@ class Wanted:
     power: PowerPlan | None = None
 
 
+class SplitSummary(BaseModel):
+    """Counts of one split.
+
+    Attributes:
+        rows: Number of pairs.
+        candidates: Number of pairs drawn until there were so many without repetition.
+        decisive: Number of decisive pairs.
+        words: Lexicon -> number of words that belong to this split alone.
+        answers: Answer of the original -> number of pairs.
+        templates: Template of the original -> number of pairs, where there are several.
+        kinds: Hypothesis -> kind of prediction -> number of pairs.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    rows: int
+    candidates: int
+    decisive: int
+    words: dict[str, int]
+    answers: dict[str, int]
+    templates: dict[str, int]
+    kinds: dict[str, dict[str, int]]
+
+
 class Audit(BaseModel):
     """What the audits found.
 
     Attributes:
+        splits: Split -> what it contains.
         coverage: Split -> which combinations of values occur.
         shortcuts: How rules that know nothing of the task do.
         leakage: What splits share.
@@ -61,6 +88,7 @@ class Audit(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    splits: dict[str, SplitSummary]
     coverage: dict[str, Coverage]
     shortcuts: tuple[Shortcut, ...]
     leakage: tuple[Leak, ...]
@@ -72,72 +100,118 @@ class Audit(BaseModel):
         return (*shortcuts, *(leak for leak in self.leakage if leak.flagged))
 
 
-def audit_folder(folder: Path, recipe: DatasetRecipe, wanted: Wanted) -> Audit:
-    """Audit the Parquet files of a dataset. Coverage, leakage and alignment count every row.
+def parquet_file(folder: Path, split: str) -> Path:
+    """The file of a split's rows."""
+    return folder / "data" / f"{split}-00000-of-00001.parquet"
+
+
+def audit_folder(folder: Path, recipe: DatasetRecipe, plan: AuditPlan) -> Audit:
+    """Audit the Parquet files of a dataset. All but shortcuts counts every row.
 
     Args:
         folder: Holds ``data/<split>-*.parquet``.
         recipe: What the files were made from.
-        wanted: Strength of the coverage, and the tokenizers that pairs must align under.
+        plan: Strength of the coverage, and the tokenizers that pairs must align under.
 
     Raises:
         CfgenError: Pairs do not align (``not-aligned``).
     """
-    task, design, tokenizers = recipe.task, recipe.design, wanted.tokenizers
-    leakage, coverage = LeakageAudit(), {}
-    samples: dict[str, list[Example]] = {}
-    alignment = AlignmentCheck(tokenizers)
+    task, design = recipe.task, recipe.design
+    leakage, alignment = LeakageAudit(), AlignmentCheck(plan.tokenizers)
+    splits: dict[str, SplitSummary] = {}
+    coverage: dict[str, Coverage] = {}
+    samples: dict[str, pa.Table] = {}
     for split in recipe.splits():
+        file = parquet_file(folder, split.name)
         domains = recipe.candidates(split).domains
-        counted = CoverageAudit(find_space(task, design, domains), wanted.strength)
-        file = folder / "data" / f"{split.name}-00000-of-00001.parquet"
-        sample = samples.setdefault(split.name, [])
-        for rows in _rows(file, None if tokenizers else SAMPLE):
-            sample += map(example_of_row, rows[: SAMPLE - len(sample)])
-            if tokenizers:
-                alignment.add(rows)
-        for sides in _columns(file, task):
-            counted.add_columns(sides[0], sides[0][ANSWER])
-            for side in sides:
-                _add_leakage(leakage, split.name, side, task)
-        coverage[split.name] = counted.result()
+        counted = CoverageAudit(find_space(task, design, domains), plan.strength)
+        summary = SummaryAudit(split)
+        for batch in _batches(file, _paths(task)):
+            summary.add(batch)
+            counted.add(_inputs(batch, SIDES[0], task), batch[SIDES[0]].field("answer"))
+            for side in SIDES:
+                leakage.add_prompts(split.name, batch[side].field("prompt"))
+                _add_words(leakage, split.name, _inputs(batch, side, task), task)
+        splits[split.name], coverage[split.name] = summary.result(), counted.result()
+        samples[split.name] = pa.Table.from_batches([next(_batches(file, None, SAMPLE))])
+        if plan.tokenizers:
+            for batch in _batches(file, None, SAMPLE):
+                alignment.add(batch.to_pylist())
     alignment.finish()
     shortcuts = audit_shortcuts(samples, design.contrast)
-    return Audit(coverage=coverage, shortcuts=shortcuts, leakage=leakage.result())
+    return Audit(splits=splits, coverage=coverage, shortcuts=shortcuts, leakage=leakage.result())
 
 
-def _rows(file: Path, limit: int | None) -> Iterator[list[dict[str, Any]]]:
-    """Rows of a file, at most about so many."""
+def _paths(task: Task) -> list[str]:
+    """The columns that are counted."""
+    named = [f"variables.{name}" for name in task.causal_model.domains] + ["prompt", "answer"]
+    return ["index", "decisive", "kinds", *(f"{side}.{name}" for side in SIDES for name in named)]
+
+
+def _batches(file: Path, paths: list[str] | None, size: int = BATCH) -> Iterator[pa.RecordBatch]:
     with pq.ParquetFile(file) as parquet:
-        batches = parquet.iter_batches(batch_size=BATCH)
-        for batch in itertools.islice(batches, None if limit is None else -(-limit // BATCH)):
-            yield batch.to_pylist()
+        yield from parquet.iter_batches(batch_size=size, columns=paths)
 
 
-def _columns(file: Path, task: Task) -> Iterator[tuple[Columns, Columns]]:
-    """Inputs, prompts and answers of both sides, column by column: all rows, in portions."""
-    inputs = list(task.causal_model.domains)
-    paths = [f"{side}.variables.{name}" for side in SIDES for name in inputs]
-    paths += [f"{side}.{name}" for side in SIDES for name in ("prompt", "answer")]
-    with pq.ParquetFile(file) as parquet:
-        for batch in parquet.iter_batches(batch_size=BATCH, columns=paths):
-            one, other = (
-                {name: batch[side].field("variables").field(name).to_pylist() for name in inputs}
-                | {
-                    PROMPT: batch[side].field("prompt").to_pylist(),
-                    ANSWER: batch[side].field("answer").to_pylist(),
-                }
-                for side in SIDES
-            )
-            yield one, other
+def _inputs(batch: pa.RecordBatch, side: str, task: Task) -> dict[str, pa.Array]:
+    variables = batch[side].field("variables")
+    return {name: variables.field(name) for name in task.causal_model.domains}
 
 
-def _add_leakage(audit: LeakageAudit, split: str, side: Columns, task: Task) -> None:
-    model = task.causal_model
-    audit.add_prompts(split, side[PROMPT])
-    audit.add_templates(split, set(side.get(TEMPLATE_INPUT, ())))
-    for name, domain in model.domains.items():
+def _add_words(
+    leakage: LeakageAudit, split: str, inputs: Mapping[str, pa.Array], task: Task
+) -> None:
+    if TEMPLATE_INPUT in inputs:
+        leakage.add_templates(split, inputs[TEMPLATE_INPUT].unique().to_pylist())
+    for name, domain in task.causal_model.domains.items():
         if domain.pools:
-            flat = domain.arity is None
-            words = side[name] if flat else itertools.chain.from_iterable(side[name])
-            audit.add_words(split, name, set(words))
+            words = inputs[name] if domain.arity is None else pc.list_flatten(inputs[name])
+            leakage.add_words(split, name, words.unique().to_pylist())
+
+
+class SummaryAudit:
+    """Counts the rows of one split, in portions."""
+
+    def __init__(self, split: Split) -> None:
+        self._split = split
+        self._rows = self._decisive = self._last = 0
+        self._answers: Counter[str] = Counter()
+        self._templates: Counter[str] = Counter()
+        self._kinds: dict[str, Counter[str]] = {}
+
+    def add(self, rows: pa.RecordBatch) -> None:
+        """Count some rows, at least one."""
+        self._rows += len(rows)
+        self._decisive += pc.sum(rows["decisive"]).as_py()
+        self._last = rows["index"][-1].as_py()
+        original, kinds = rows[SIDES[0]], rows["kinds"]
+        self._answers.update(_counts(original.field("answer")))
+        variables = original.field("variables")
+        if variables.type.get_field_index(TEMPLATE_INPUT) >= 0:
+            self._templates.update(_counts(variables.field(TEMPLATE_INPUT)))
+        else:
+            self._templates[""] += len(rows)
+        for hypothesis in kinds.type:
+            counts = self._kinds.setdefault(hypothesis.name, Counter())
+            counts.update(_counts(kinds.field(hypothesis.name)))
+
+    def result(self) -> SplitSummary:
+        """The counts so far."""
+        return SplitSummary(
+            rows=self._rows,
+            candidates=self._last + 1,
+            decisive=self._decisive,
+            words={pool: len(words) for pool, words in self._split.pools.items()},
+            answers=dict(sorted(self._answers.items())),
+            templates=dict(sorted(self._templates.items())),
+            kinds={
+                name: {kind: counts[kind] for kind in KINDS if counts[kind]}
+                for name, counts in self._kinds.items()
+            },
+        )
+
+
+def _counts(values: pa.Array) -> dict[str, int]:
+    """How often each value occurs."""
+    counted: list[dict[str, Any]] = pc.value_counts(values).to_pylist()
+    return {str(each["values"]): each["counts"] for each in counted}

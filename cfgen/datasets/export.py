@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from cfgen.datasets.audit import parquet_file
 from cfgen.datasets.contexts import Encode, answer_tokens, span_range
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.folders import new_folder, write_record
@@ -109,10 +110,8 @@ def _read(dataset: Path) -> tuple[dict[str, Any], dict[str, Path]]:
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
         found = {
-            plain_name(split, "a split of the dataset", display(file)): dataset
-            / "data"
-            / f"{split}-00000-of-00001.parquet"
-            for split in manifest["splits"]
+            name: parquet_file(dataset, plain_name(name, "a split of the dataset", display(file)))
+            for name in manifest["splits"]
         }
         _ = manifest["contrast"], manifest["task"], manifest["design"]
     except (OSError, ValueError, KeyError, TypeError) as error:

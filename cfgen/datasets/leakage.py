@@ -5,17 +5,17 @@ from __future__ import annotations
 import itertools
 import unicodedata
 from array import array
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
-
-from cfgen.datasets.examples import Example
 
 SHOWN = 5
 """How many shared items are named."""
 MASK = 2**64 - 1
 _LEFT_OUT = bytes(byte for byte in range(128) if not chr(byte).isalnum())
+_LOWER = bytes(range(256)).lower()
 
 
 class Leak(BaseModel):
@@ -44,30 +44,6 @@ class Leak(BaseModel):
     flagged: bool
 
 
-def audit_leakage(
-    rows: Mapping[str, Sequence[Example]], slots: Collection[str] = ()
-) -> tuple[Leak, ...]:
-    """Compare the splits of a dataset with each other and with themselves.
-
-    Args:
-        rows: Split -> rows.
-        slots: Slots whose words must not be in two splits, see
-            :func:`cfgen.datasets.examples.word_slots`.
-
-    Returns:
-        One record per kind of item and pair of splits, whether or not anything is shared.
-    """
-    audit = LeakageAudit()
-    for split, examples in rows.items():
-        for example in examples:
-            sides = (example.original, example.counterfactual)
-            audit.add_prompts(split, (side.prompt for side in sides))
-            audit.add_templates(split, [example.template])
-            for mention in (m for side in sides for m in side.mentions if m.slot in slots):
-                audit.add_words(split, mention.slot, [mention.word])
-    return audit.result()
-
-
 class LeakageAudit:
     """Takes a dataset in portions; keeps words, and 64 bits of each prompt."""
 
@@ -75,13 +51,20 @@ class LeakageAudit:
         self._prompts: dict[str, tuple[array[int], array[int]]] = {}
         self._texts: dict[str, dict[str, set[str]]] = {"words": {}, "templates": {}}
 
-    def add_prompts(self, split: str, prompts: Iterable[str]) -> None:
+    def add_prompts(self, split: str, prompts: pa.StringArray) -> None:
         """Take some prompts of a split."""
         exact, close = self._prompts.setdefault(split, (array("Q"), array("Q")))
-        for prompt in prompts:
+        texts, ends = _bytes_of(prompts)
+        ascii_only, start = texts.isascii(), 0
+        for end in ends:
             # Python's own hash: 64 bits, and the same for equal texts within a process
-            exact.append(hash(prompt) & MASK)
-            close.append(hash(normalised(prompt)) & MASK)
+            text, start = texts[start:end], end
+            exact.append(hash(text) & MASK)
+            if ascii_only or text.isascii():
+                text = text.translate(_LOWER, _LEFT_OUT)
+            else:
+                text = normalised(text.decode())
+            close.append(hash(text) & MASK)
 
     def add_words(self, split: str, slot: str, words: Iterable[str]) -> None:
         """Take some words that a slot of a split has."""
@@ -121,7 +104,14 @@ def normalised(prompt: str) -> bytes:
     if not prompt.isascii():
         prompt = unicodedata.normalize("NFKC", prompt).casefold()
         prompt = "".join(mark for mark in prompt if mark.isalnum())
-    return prompt.encode().lower().translate(None, _LEFT_OUT)
+    return prompt.encode().translate(_LOWER, _LEFT_OUT)
+
+
+def _bytes_of(texts: pa.StringArray) -> tuple[bytes, list[int]]:
+    """The texts one after the other, in UTF-8, and where each ends; none may be null."""
+    _, offsets, data = texts.buffers()
+    ends = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    return data.slice(ends[0], ends[-1] - ends[0]).to_pybytes(), (ends[1:] - ends[0]).tolist()
 
 
 def _leak(

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
 from importlib.metadata import version
 
 from pydantic import BaseModel, ConfigDict
 
-from cfgen.datasets.audit import Audit, Wanted
+from cfgen.datasets.audit import Audit, AuditPlan, SplitSummary
 from cfgen.datasets.coverage import Coverage
 from cfgen.datasets.leakage import Leak
 from cfgen.datasets.power import PowerPlan
 from cfgen.datasets.recipe import DatasetRecipe
 from cfgen.datasets.shortcuts import Shortcut
 from cfgen.datasets.solve import Dropped
-from cfgen.datasets.summary import SplitSummary
 
 _LIBRARIES = ("cfgen", "datasets", "faker", "jinja2", "pyarrow")
 
@@ -72,12 +70,7 @@ class Manifest(BaseModel):
     sha256: dict[str, str] = {}
 
 
-def make_manifest(
-    recipe: DatasetRecipe,
-    splits: Mapping[str, SplitSummary],
-    audit: Audit,
-    wanted: Wanted,
-) -> Manifest:
+def make_manifest(recipe: DatasetRecipe, audit: Audit, plan: AuditPlan) -> Manifest:
     """Put together the manifest of a dataset; which files there are, its writer adds."""
     task, design = recipe.task, recipe.design
     return Manifest(
@@ -91,11 +84,11 @@ def make_manifest(
         seed=recipe.seed,
         templates=recipe.templates,
         balanced=recipe.balance,
-        tokenizers=tuple(wanted.tokenizers),
-        dropped=wanted.dropped,
-        power=wanted.power,
+        tokenizers=tuple(plan.tokenizers),
+        dropped=plan.dropped,
+        power=plan.power,
         rows=recipe.n,
-        splits=dict(splits),
+        splits=audit.splits,
         coverage=audit.coverage,
         shortcuts=audit.shortcuts,
         leakage=audit.leakage,

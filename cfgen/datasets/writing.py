@@ -13,14 +13,13 @@ import pyarrow.parquet as pq
 from datasets import Dataset, DatasetDict
 
 from cfgen.counterfactuals import Pair
-from cfgen.datasets.audit import Wanted, audit_folder
+from cfgen.datasets.audit import AuditPlan, audit_folder, parquet_file
 from cfgen.datasets.card import write_card
 from cfgen.datasets.features import schema_of
 from cfgen.datasets.manifest import Manifest, make_manifest
 from cfgen.datasets.recipe import DatasetRecipe, recipe
 from cfgen.datasets.rows import candidate_pairs, row_tables
 from cfgen.datasets.splits import FRACTIONS, Split
-from cfgen.datasets.summary import SplitSummary, Tally
 from cfgen.folders import new_folder, write_record
 from cfgen.tasks import Task
 
@@ -88,7 +87,7 @@ def write_dataset(
     jsonl: bool = False,
     workers: int = 1,
     progress: Progress | None = None,
-    wanted: Wanted | None = None,
+    plan: AuditPlan | None = None,
 ) -> Manifest:
     """Generate a dataset into a folder that ``datasets.load_dataset(folder)`` opens.
 
@@ -102,7 +101,7 @@ def write_dataset(
         workers: Processes that make the rows; the files are the same for any number. In a script,
             more than one need ``if __name__ == "__main__":`` around the call.
         progress: Called after each batch.
-        wanted: What it is to be audited for, beyond what every dataset is.
+        plan: What it is to be audited for, beyond what every dataset is.
 
     Returns:
         What was written to ``manifest.json``.
@@ -113,16 +112,15 @@ def write_dataset(
     """
     with new_folder(folder, record="manifest.json") as fresh:
         (fresh / "data").mkdir()
-        summaries: dict[str, SplitSummary] = {}
         rows = _reported(row_tables(recipe, workers), recipe.n, progress)
         for split, portions in itertools.groupby(rows, key=lambda portion: portion[0]):
             tables = (table for _, table in portions)
-            summaries[split.name] = _write_split(fresh, recipe, split, tables, jsonl)
-        wanted = wanted or Wanted()
+            _write_split(fresh, recipe, split, tables, jsonl)
+        plan = plan or AuditPlan()
         if progress:
             progress("auditing", 0, recipe.n)
-        audit = audit_folder(fresh, recipe, wanted)
-        manifest = make_manifest(recipe, summaries, audit, wanted)
+        audit = audit_folder(fresh, recipe, plan)
+        manifest = make_manifest(recipe, audit, plan)
         example = _first_pair(fresh, recipe)
         write_card(fresh / "README.md", recipe.task, recipe.design, manifest, example)
         content = json.loads(manifest.model_dump_json())
@@ -144,22 +142,14 @@ def _reported(
 
 def _write_split(
     folder: Path, recipe: DatasetRecipe, split: Split, tables: Iterable[pa.Table], jsonl: bool
-) -> SplitSummary:
-    """Write the rows of a split as they come, and count what is in them."""
-    tally = Tally()
+) -> None:
+    """Write the rows of a split as they come."""
     path = parquet_file(folder, split.name)
     with pq.ParquetWriter(path, schema_of(recipe.task), compression="zstd") as writer:
         for group in _row_groups(tables):
-            tally.add(group)
             writer.write_table(group)
             if jsonl:
                 _append_jsonl(folder / "jsonl" / f"{split.name}.jsonl", group)
-    return tally.summary(split)
-
-
-def parquet_file(folder: Path, split: str) -> Path:
-    """The file of a split's rows."""
-    return folder / "data" / f"{split}-00000-of-00001.parquet"
 
 
 def _first_pair(folder: Path, recipe: DatasetRecipe) -> Pair:

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from cfgen.counterfactuals import ALL, NONE, Hypothesis, Pair
-from cfgen.datasets.examples import example_of
-from cfgen.datasets.shortcuts import Shortcut, audit_shortcuts
+from cfgen.datasets import Shortcut, audit_shortcuts, pairs_table
 from cfgen.errors import CfgenError
 from cfgen.lint.findings import Finding
 from cfgen.lint.sample import Sample, own_design, possible_answers
@@ -158,7 +157,7 @@ def check_shortcuts(task: Task, sample: Sample) -> Iterable[Finding]:
     :func:`cfgen.datasets.shortcuts.audit_shortcuts`.
     """
     for design in task.designs.values():
-        rows = [example_of(pair) for pair in sample.pairs[design.name]]
+        rows = pairs_table(task, sample.pairs[design.name])
         found = [item for item in audit_shortcuts({design.name: rows}) if _counts(item)]
         if found:
             rules = ", ".join(f"{i.rule!r} {i.accuracy:.2f} (chance {i.chance:.2f})" for i in found)

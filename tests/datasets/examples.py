@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from cfgen.datasets.examples import Example, Mention, Shown
+import pyarrow as pa
+
+from tests.datasets.plain_audits import Example, Mention, Shown
 
 WORDS = [f"word{number}" for number in range(12)]
 
@@ -39,3 +41,30 @@ def examples(
         kind = template(rng, two, answer)
         made.append(Example(shown(two, answer, f"{number}a"), counterfactual, kind, {"h": two[0]}))
     return made
+
+
+def table_of(rows: Sequence[Example]) -> pa.Table:
+    """Examples as rows of a dataset, as far as audits look at them."""
+    text, number = pa.string(), pa.int32()
+    spans = pa.list_(pa.struct([("name", text), ("start", number), ("end", number)]))
+    variables = pa.struct([("template", text)])
+    side = pa.struct(
+        [("prompt", text), ("answer", text), ("variables", variables), ("spans", spans)]
+    )
+    hypotheses = pa.struct([(name, text) for row in rows[:1] for name in row.predictions])
+    return pa.table(
+        {
+            "original": pa.array([_side(row.original, row.template) for row in rows], side),
+            "counterfactual": pa.array([_side(row.counterfactual, "") for row in rows], side),
+            "predictions": pa.array([dict(row.predictions) for row in rows], hypotheses),
+        }
+    )
+
+
+def _side(side: Shown, template: str) -> dict:
+    spans = [
+        {"name": f"{m.slot}_{number}", "start": m.start, "end": m.start + len(m.word)}
+        for number, m in enumerate(side.mentions, start=1)
+    ]
+    variables = {"template": template}
+    return {"prompt": side.prompt, "answer": side.answer, "variables": variables, "spans": spans}

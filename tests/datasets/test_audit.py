@@ -11,11 +11,9 @@ import pytest
 from datasets import load_dataset
 
 from cfgen.datasets import label_pairs, recipe, write_dataset
-from cfgen.datasets.audit import Wanted, audit_folder
-from cfgen.datasets.examples import example_of, word_slots
-from cfgen.datasets.leakage import audit_leakage
+from cfgen.datasets.audit import AuditPlan, audit_folder
 from cfgen.datasets.power import plan_power
-from cfgen.datasets.shortcuts import audit_shortcuts
+from tests.datasets.plain_audits import example_of, plain_leakage, plain_shortcuts, word_slots
 from tests.datasets.test_solve import tokenizer
 
 
@@ -23,8 +21,8 @@ from tests.datasets.test_solve import tokenizer
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made") / "dataset"
     made = recipe("ioi", 300, templates=["all"], balance=True)
-    wanted = Wanted(2, {"words": tokenizer()}, (), plan_power(cells=30))
-    write_dataset(made, folder, wanted=wanted)
+    plan = AuditPlan(2, {"words": tokenizer()}, (), plan_power(cells=30))
+    write_dataset(made, folder, plan=plan)
     return folder
 
 
@@ -63,11 +61,11 @@ def test_audits_of_files_are_those_of_pairs(manifest: dict) -> None:
     rows: dict[str, list] = {}
     for split, pairs in label_pairs(made):
         rows.setdefault(split.name, []).extend(map(example_of, pairs))
-    shortcuts = audit_shortcuts(rows, made.design.contrast)
+    shortcuts = plain_shortcuts(rows, made.design.contrast)
     assert manifest["shortcuts"] == [shortcut.model_dump() for shortcut in shortcuts]
     flagged = {(s.label, s.rule) for s in shortcuts if s.flagged}
     assert flagged == {("output_position", "last mentioned")}
-    ours = {(k.what, k.one, k.other): k.shared for k in audit_leakage(rows, word_slots(made.task))}
+    ours = {(k.what, k.one, k.other): k.shared for k in plain_leakage(rows, word_slots(made.task))}
     theirs = {(k["what"], k["one"], k["other"]): k["shared"] for k in manifest["leakage"]}
     assert ours == theirs
     assert not any(leak["flagged"] for leak in manifest["leakage"])
@@ -80,7 +78,7 @@ def test_a_leak_planted_in_the_files_is_found(folder: Path, tmp_path: Path) -> N
         name = f"{split}-00000-of-00001.parquet"
         source = name if split != "test" else "validation-00000-of-00001.parquet"
         (tmp_path / "data" / name).write_bytes((folder / "data" / source).read_bytes())
-    found = audit_folder(tmp_path, made, Wanted())
+    found = audit_folder(tmp_path, made, AuditPlan())
     leaks = {(leak.what, leak.one, leak.other) for leak in found.flagged if hasattr(leak, "what")}
     assert leaks == {
         (what, "validation", "test") for what in ("words", "prompts", "near_duplicates")

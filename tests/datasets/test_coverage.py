@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cfgen import load_task
 from cfgen.counterfactuals import restrict_domains
-from cfgen.datasets.coverage import audit_coverage
-from cfgen.datasets.factors import Space, find_space
+from cfgen.datasets.coverage import Coverage, CoverageAudit, Space, find_space
 from cfgen.tasks import Task
+from tests.datasets.plain_audits import plain_coverage, plain_value
 
 Row = tuple[Mapping[str, Any], str | None]
 
@@ -37,6 +38,18 @@ def rows_of(task: Task, n: int, design: str | None = None, seed: int = 0) -> lis
     return made
 
 
+def audited(space: Space, rows: Sequence[Row], strength: int = 2) -> Coverage:
+    """The audit in two portions, which says what the plain one says."""
+    audit = CoverageAudit(space, strength)
+    for portion in (rows[: len(rows) // 3], rows[len(rows) // 3 :]):
+        if portion:
+            columns = {name: pa.array([row[0][name] for row in portion]) for name in portion[0][0]}
+            audit.add(columns, pa.array([row[1] for row in portion], pa.string()))
+    found = audit.result()
+    assert found == plain_coverage(space, rows, strength)
+    return found
+
+
 def every_row(task: Task) -> list[Row]:
     model = task.causal_model
     return [(inputs, model.run(inputs)["answer"]) for inputs in model.enumerate()]
@@ -50,7 +63,7 @@ def test_everything_there_is_covers_everything(project) -> None:
     project.lexicon("things", ["a", "b", "c", "d"])
     task = project.load()
     for strength in (1, 2, 3):
-        found = audit_coverage(space_of(task), every_row(task), strength)
+        found = audited(space_of(task), every_row(task), strength)
         assert (found.share, found.missing, found.exact) == (1.0, (), True)
         assert found.strength == strength
 
@@ -60,7 +73,7 @@ def test_pairs_by_hand(project) -> None:
     project.lexicon("things", ["a", "b", "c", "d"])
     task = project.load()
     rows = [({"things": ("a", "b"), "asked": 0}, "a"), ({"things": ("c", "b"), "asked": 1}, "b")]
-    found = audit_coverage(space_of(task), rows)
+    found = audited(space_of(task), rows)
     assert (found.covered, found.possible) == (6, 24)
     assert "thing_1=a, asked=1" in found.missing
     assert found.spread["asked"].model_dump() == {"values": 2, "used": 2, "least": 1, "most": 1}
@@ -71,10 +84,10 @@ def test_pairs_by_hand(project) -> None:
 def test_a_combination_taken_out_is_named() -> None:
     task = load_task("ioi")
     rows = rows_of(task, 4000)
-    whole = audit_coverage(space_of(task), rows)
+    whole = audited(space_of(task), rows)
     assert whole.missing == ()
     left = [row for row in rows if (row[0]["template"], row[0]["subject"]) != ("there_was", 1)]
-    found = audit_coverage(space_of(task), left)
+    found = audited(space_of(task), left)
     assert {"template": "there_was", "subject": "1"} in list(map(names_of, found.missing))
     assert found.covered < found.possible == whole.possible
 
@@ -83,20 +96,20 @@ def test_what_a_design_rules_out_is_not_missing() -> None:
     """Matched questions: the asked character and container are always the same one's."""
     task = load_task("belief_tracking")
     space = space_of(task, "restate")
-    closed = [factor.name for factor in space.closed]
+    closed = [factor.name for factor in space.factors[:-1] if factor.values is None]
     asked = [closed.index("asked_character"), closed.index("asked_container")]
     assert {tuple(values[i] for i in asked) for values, _ in space.cases} == {
         ("0", "0"),
         ("1", "1"),
     }
-    found = audit_coverage(space, rows_of(task, 8000, "restate"))
+    found = audited(space, rows_of(task, 8000, "restate"))
     assert found.missing == ()
     assert found.spread["visibility"].values == 1
 
 
 def test_answers_that_are_no_words_are_counted_as_they_are() -> None:
     task = load_task("belief_tracking")
-    found = audit_coverage(space_of(task, "unmatched"), rows_of(task, 2000, "unmatched"))
+    found = audited(space_of(task, "unmatched"), rows_of(task, 2000, "unmatched"))
     assert found.spread["answer"].values == 1
     mixed = space_of(task, "unmatched").cases
     assert {answers for _, answers in mixed} == {("unknown",)}
@@ -113,11 +126,8 @@ def equality() -> tuple[Task, Space]:
 def test_covered_is_what_counting_says(n: int, seed: int, strength: int) -> None:
     task, space = equality()
     rows = rows_of(task, n, seed=seed)
-    found = audit_coverage(space, rows, strength)
-    columns = {
-        factor.name: [factor.of(inputs, answer) for inputs, answer in rows]
-        for factor in space.factors
-    }
+    found = audited(space, rows, strength)
+    columns = {factor.name: [plain_value(factor, row) for row in rows] for factor in space.factors}
     is_open = {f.name for f in space.factors[:-1] if f.values is not None}
     if any(len(answers) > 1 for _, answers in space.cases):
         is_open.add("answer")
@@ -129,7 +139,7 @@ def test_covered_is_what_counting_says(n: int, seed: int, strength: int) -> None
     }
     assert found.covered == len(seen)
     assert 0 <= found.covered <= found.possible
-    more = audit_coverage(space, [*rows, *rows_of(task, 5, seed=99)], strength)
+    more = audited(space, [*rows, *rows_of(task, 5, seed=99)], strength)
     assert more.covered >= found.covered
     assert more.possible == found.possible
 
@@ -155,5 +165,5 @@ def test_large_ranges_are_open_and_many_inputs_are_drawn(project) -> None:
 def test_no_more_factors_are_combined_than_there_are(project, strength: int) -> None:
     project.lexicon("things", ["a", "b", "c", "d"])
     task = project.load()
-    found = audit_coverage(space_of(task), every_row(task), strength)
+    found = audited(space_of(task), every_row(task), strength)
     assert found.strength == min(strength, 4)

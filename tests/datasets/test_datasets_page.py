@@ -58,9 +58,9 @@ def test_other_datasets_have_no_shortcut(ran: tuple[Path, dict[str, str]]) -> No
     assert "None beats chance." in (ran[0] / "datasets/beliefs/README.md").read_text()
 
 
-def test_the_python_runs() -> None:
+def test_the_python_runs(tmp_path: Path) -> None:
     (code,) = blocks("python")
-    exec(compile(code, "docs/datasets.md", "exec"), {})
+    exec(compile(code, "docs/datasets.md", "exec"), {"folder": tmp_path / "out"})
 
 
 def test_the_numbers_in_words_are_those_of_the_code() -> None:

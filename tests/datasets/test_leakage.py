@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection, Mapping, Sequence
 
+import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cfgen.datasets import label_pairs, recipe
-from cfgen.datasets.examples import Example, example_of, word_slots
-from cfgen.datasets.leakage import Leak, audit_leakage, normalised
+from cfgen.datasets.leakage import Leak, LeakageAudit, normalised
 from tests.datasets.examples import WORDS, examples, shown
+from tests.datasets.plain_audits import Example, example_of, plain_leakage, plain_text, word_slots
 
 SPLITS = {"train": WORDS[:6], "test": WORDS[6:]}
+
+
+def audit_leakage(
+    rows: Mapping[str, Sequence[Example]], slots: Collection[str] = ()
+) -> tuple[Leak, ...]:
+    """The audit in portions, which says what the plain one says."""
+    audit = LeakageAudit()
+    for split, some in rows.items():
+        for portion in (some[:7], some[7:]):
+            for sides in ([e.original for e in portion], [e.counterfactual for e in portion]):
+                texts = pa.array(["sliced off", *(side.prompt for side in sides)], pa.string())
+                audit.add_prompts(split, texts[1:])
+                for mention in (m for side in sides for m in side.mentions if m.slot in slots):
+                    audit.add_words(split, mention.slot, [mention.word])
+            audit.add_templates(split, {row.template for row in portion})
+    found = audit.result()
+    assert found == plain_leakage(rows, slots)
+    return found
 
 
 def rows() -> dict[str, list[Example]]:
@@ -90,6 +112,16 @@ def test_normalised() -> None:
     assert normalised("Bob's  Cup,\nagain.") == normalised("bobs cup again") == b"bobscupagain"
     assert normalised("ＣＡＦＥ́!") == normalised("cafe\u0301") == normalised("Café")
     assert normalised("naïve") != normalised("naive")
+
+
+@given(st.lists(st.text(max_size=6) | st.sampled_from(["a B", "ab", "ÄB", "äb", "ab."])))
+def test_near_duplicates_are_those_of_the_plain_way(texts: list[str]) -> None:
+    assert [normalised(text).decode() for text in texts] == list(map(plain_text, texts))
+    audit = LeakageAudit()
+    audit.add_prompts("train", pa.array(texts, pa.string()))
+    exact, close = audit.result()
+    assert len(texts) - exact.shared == len(set(texts))
+    assert len(texts) - close.shared == len(set(map(plain_text, texts)))
 
 
 @pytest.mark.parametrize("task", ["belief_tracking", "ioi"])

@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cfgen.datasets import label_pairs, pairs_table, recipe
-from cfgen.datasets.examples import Example, Shown, example_of, example_of_row
 from cfgen.datasets.shortcuts import Shortcut, audit_shortcuts
-from tests.datasets.examples import examples
+from tests.datasets.examples import examples, table_of
+from tests.datasets.plain_audits import (
+    Example,
+    Mention,
+    Shown,
+    example_of,
+    example_of_row,
+    plain_shortcuts,
+)
+
+
+def audited(rows: Mapping[str, Sequence[Example]], *labels: str) -> tuple[Shortcut, ...]:
+    """The audit, which says what the plain one says."""
+    found = audit_shortcuts({split: table_of(some) for split, some in rows.items()}, labels)
+    assert found == plain_shortcuts(rows, labels)
+    return found
 
 
 def flagged(rows: list[Example], *labels: str) -> set[str]:
-    return {s.rule for s in audit_shortcuts({"train": rows}, labels) if s.flagged}
+    return {s.rule for s in audited({"train": rows}, *labels) if s.flagged}
 
 
 def rule(found: tuple[Shortcut, ...], name: str) -> Shortcut:
@@ -57,7 +74,7 @@ def test_a_constant_answer_is_a_shortcut() -> None:
         dataclasses.replace(row, original=dataclasses.replace(row.original, answer="yes"))
         for row in examples(100)
     ]
-    found = audit_shortcuts({"train": rows})
+    found = audited({"train": rows})
     assert rule(found, "majority").accuracy == 1
     assert rule(found, "majority").flagged
     assert "first mentioned" not in {shortcut.rule for shortcut in found}
@@ -65,7 +82,7 @@ def test_a_constant_answer_is_a_shortcut() -> None:
 
 def test_counts_and_chance_by_hand() -> None:
     rows = examples(200)
-    found = audit_shortcuts({"train": rows})
+    found = audited({"train": rows})
     first = rule(found, "first mentioned")
     assert first.hits == sum(row.original.answer == row.original.mentions[0].word for row in rows)
     assert (first.n, first.chance) == (200, 0.5)
@@ -82,13 +99,13 @@ def test_chance_of_picking_counts_rows_that_cannot_be_picked() -> None:
         else row
         for number, row in enumerate(examples(200))
     ]
-    found = audit_shortcuts({"train": rows})
+    found = audited({"train": rows})
     assert rule(found, "first mentioned").chance == pytest.approx(0.375)
     assert rule(found, "position").chance == pytest.approx(1 / 3)
 
 
 def test_predictions_of_hypotheses_are_labels_too() -> None:
-    found = audit_shortcuts({"train": examples(300)}, ["h"])
+    found = audited({"train": examples(300)}, "h")
     mine = [shortcut for shortcut in found if shortcut.label == "h"]
     assert rule(tuple(mine), "first mentioned").accuracy == 1
     assert "copy" not in {shortcut.rule for shortcut in mine}
@@ -99,7 +116,7 @@ def test_splits_are_tried_one_by_one() -> None:
         "train": examples(500),
         "test": examples(500, choose=lambda rng, words: words[0], seed=1),
     }
-    found = audit_shortcuts(rows)
+    found = audited(rows)
     assert {s.split for s in found if s.flagged and s.rule == "first mentioned"} == {"test"}
 
 
@@ -109,7 +126,7 @@ def test_rules_that_learn_are_not_tried_on_what_they_have_seen() -> None:
         dataclasses.replace(row, original=Shown(f"{n}?", f"w{n}", ()), template=f"t{n}")
         for n, row in enumerate(examples(80))
     ]
-    found = audit_shortcuts({"train": rows})
+    found = audited({"train": rows})
     assert {s.rule: s.hits for s in found} == {
         "majority": 0, "copy": 0, "template": 0, "linear": 0,
     }  # fmt: skip
@@ -120,9 +137,45 @@ def test_rows_without_an_answer_and_empty_splits() -> None:
         dataclasses.replace(row, original=dataclasses.replace(row.original, answer=None))
         for row in examples(5)
     ]
-    assert audit_shortcuts({"train": rows, "test": []}) == ()
-    assert audit_shortcuts({}) == ()
-    assert all(not s.flagged for s in audit_shortcuts({"train": examples(1)}))
+    assert audited({"train": rows, "test": []}) == ()
+    assert audited({}) == ()
+    assert all(not s.flagged for s in audited({"train": examples(1)}))
+
+
+@st.composite
+def rows_of_any_kind(draw) -> list[Example]:
+    """Few words, so that everything occurs: answers that are named twice, late, or never."""
+    words = st.sampled_from(["a", "b", "#2", "cc", "B"])
+
+    def side() -> Shown:
+        text, mentions = "", []
+        for word in draw(st.lists(words, max_size=8)):
+            mentions.append(Mention(draw(st.sampled_from(["x", "y"])), word, len(text)))
+            text += f"{word} "
+        answer = draw(st.none() | words.filter(lambda word: word != "#2"))
+        return Shown(
+            text + draw(st.sampled_from(["?", "??", "\U0001f600?"])), answer, tuple(mentions)
+        )
+
+    made = []
+    for _ in range(draw(st.integers(0, 25))):
+        predicted = {"h": draw(st.none() | words.filter(lambda word: word != "#2"))}
+        made.append(Example(side(), side(), draw(st.sampled_from("ab")), predicted))
+    return made
+
+
+@given(rows=rows_of_any_kind(), more=rows_of_any_kind())
+@settings(deadline=None, max_examples=60)
+def test_columns_say_what_rows_say(rows: list[Example], more: list[Example]) -> None:
+    audited({"train": rows, "test": more}, "h")
+
+
+def test_spans_within_spans_are_looked_at_innermost() -> None:
+    made = recipe("mcqa", 40, templates=["all"])
+    for _, pairs in label_pairs(made):
+        table = pairs_table(made.task, pairs)
+        plain = plain_shortcuts({"train": list(map(example_of, pairs))}, ["answer_pointer"])
+        assert audit_shortcuts({"train": table}, ["answer_pointer"]) == plain
 
 
 def test_pairs_and_rows_of_a_dataset_look_the_same() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from cfgen.datasets import draw_pairs, pairs_table, recipe, write_dataset
 from cfgen.datasets.aligned import AlignmentCheck
-from cfgen.datasets.audit import Wanted
+from cfgen.datasets.audit import AuditPlan
 from cfgen.datasets.contexts import Encode, Measured
 from cfgen.datasets.solve import fitting, solve_words
 from cfgen.errors import CfgenError
@@ -211,7 +211,7 @@ def test_what_words_cannot_mend_is_refused_and_nothing_written(project, tmp_path
     tokenizers = {"t": tokenizer()}
     solved = solve_words(task, task.design(), tokenizers)
     with pytest.raises(CfgenError, match="40 of 40 pairs do not align under t"):
-        write_dataset(recipe(solved.task, 40), tmp_path / "out", wanted=Wanted(2, tokenizers))
+        write_dataset(recipe(solved.task, 40), tmp_path / "out", plan=AuditPlan(2, tokenizers))
     assert not (tmp_path / "out").exists()
 
 
@@ -222,8 +222,8 @@ def test_workers_draw_from_the_words_that_are_left(project, tmp_path: Path) -> N
     made = []
     for workers in (1, 2):
         out = tmp_path / str(workers)
-        wanted = Wanted(2, tokenizers, solved.dropped)
-        manifest = write_dataset(recipe(solved.task, 60), out, workers=workers, wanted=wanted)
+        wanted = AuditPlan(2, tokenizers, solved.dropped)
+        manifest = write_dataset(recipe(solved.task, 60), out, workers=workers, plan=wanted)
         assert manifest.tokenizers == ("t",)
         assert len(manifest.dropped) == 30
         made.append((out / "data/train-00000-of-00001.parquet").read_bytes())
