@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from cfgen.cli.main import app
 from cfgen.processes import (
     clean_path,
     leave_current_folder,
@@ -77,19 +79,17 @@ def test_a_stray_colon_names_no_folder(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [("tasks",), ("models",), ("new", "mine"), ("lint", "ioi"), ("show", "ioi"), ("--version",)],
-    ids=" ".join,
+    "command", ["tasks", "models", "new mine", "lint ioi", "show ioi", "--version"]
 )
-def test_naming_no_task_of_a_folder_runs_none(folder: Path, arguments: tuple[str, ...]) -> None:
-    done = cfgen(*arguments)
+def test_naming_no_task_of_a_folder_runs_none(folder: Path, command: str) -> None:
+    ended = CliRunner().invoke(app, command.split())
     assert marks(folder) == []
-    assert done.returncode == 0, done.stderr
+    assert ended.exit_code == 0, ended.output
 
 
-@pytest.mark.parametrize("arguments", [("lint",), ("show", "own"), ("lint", ".")], ids=" ".join)
-def test_naming_a_task_runs_it(folder: Path, arguments: tuple[str, ...]) -> None:
-    cfgen(*arguments)
+@pytest.mark.parametrize("command", ["lint", "show own", "lint ."])
+def test_naming_a_task_runs_it(folder: Path, command: str) -> None:
+    CliRunner().invoke(app, command.split())
     assert marks(folder) == ["own.py.imported"]
 
 
