@@ -226,8 +226,8 @@ def _blocks(factors: Sequence[PairFactor], links: Iterable[Link]) -> list[tuple[
 
 
 @dataclass(frozen=True, slots=True)
-class _Block:
-    """What is tried on the inputs of one block.
+class BlockEdits:
+    """The edits that are tried on the inputs of one block.
 
     Attributes:
         atoms: The inputs.
@@ -255,14 +255,14 @@ def _tried(
     block: Sequence[int],
     links: Sequence[Link],
     palette: Palette,
-) -> _Block:
+) -> BlockEdits:
     chosen = tuple(factors[index] for index in block)
     names = tuple(name for factor in chosen for name in factor.names)
     sources = {
         name: [one for one, other in links if other == name and one in names] for name in names
     }
     domains = atoms.domains
-    return _Block(
+    return BlockEdits(
         atoms,
         chosen,
         names,
@@ -271,7 +271,7 @@ def _tried(
     )
 
 
-def _options(block: _Block, max_edits: int) -> list[Option]:
+def _options(block: BlockEdits, max_edits: int) -> list[Option]:
     """Every option for a block; of those that draw the same, the simplest."""
     atoms, names = block.atoms, block.names
     size = math.prod(len(factor.pairs) for factor in block.factors)
@@ -297,7 +297,11 @@ def _options(block: _Block, max_edits: int) -> list[Option]:
 
 
 def _walk(
-    block: _Block, choices: Sequence[Sequence[Steps]], pairs: Distribution, edits: Steps, left: int
+    block: BlockEdits,
+    choices: Sequence[Sequence[Steps]],
+    pairs: Distribution,
+    edits: Steps,
+    left: int,
 ) -> Iterator[tuple[Steps, Distribution]]:
     """Every composition of edits that changes at most ``left`` inputs, with what it draws."""
     if not choices:
@@ -310,7 +314,7 @@ def _walk(
             yield from _walk(block, choices[1:], made, (*edits, *steps), more)
 
 
-def _places(block: _Block) -> Callable[[tuple[State, ...]], int]:
+def _places(block: BlockEdits) -> Callable[[tuple[State, ...]], int]:
     """A function from a pair of values of a block to its place in the product of the factors."""
     known = [{pair: index for index, pair in enumerate(f.pairs)} for f in block.factors]
     parts = [[block.names.index(name) for name in factor.names] for factor in block.factors]
