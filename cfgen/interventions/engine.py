@@ -10,16 +10,13 @@ from typing import Any
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.interventions.answers import Cost
 from cfgen.interventions.batches import TOKEN_BUDGETS, Budget, by_length
-from cfgen.interventions.masks import FULL, SLIDING
-from cfgen.lm import LM, Layout, find_layout
+from cfgen.lm import LM, MASKED_KERNELS, PLAIN_ATTENTION, Layout, find_layout
 
 ENGINES = ("auto", "packed", "reference")
 BATCH_SIZE = 16
 """Whole prompts per forward."""
 CHUNK = 4
 """Batches, and forwards' tokens, whose keys, values and states the packed engine keeps at once."""
-MASKED = ("sdpa", "eager")
-"""Attention implementations that take a mask for every query and key."""
 LONG, DYNAMIC = "longrope", "dynamic"
 """Kinds of rotary positions whose frequencies depend on the longest prompt of a batch."""
 
@@ -93,10 +90,10 @@ def why_not_packed(lm: LM) -> str:
     """
     config: Any = lm.model.config
     attention = getattr(config, "_attn_implementation", None)
-    if attention not in MASKED:
+    if attention not in MASKED_KERNELS:
         return f"its attention ({attention}) takes no mask for every query and key"
     types = set(getattr(config, "layer_types", None) or ())
-    if other := sorted(types - {FULL, SLIDING}):
+    if other := sorted(types - PLAIN_ATTENTION):
         return f"it has layers that are not plain attention ({', '.join(other)})"
     return ""
 

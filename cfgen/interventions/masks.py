@@ -9,34 +9,13 @@ mask, since their positions overlap.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from cfgen.interventions.batches import Batch
 from cfgen.interventions.packing import Placement
-
-FULL, SLIDING = "full_attention", "sliding_attention"
-
-
-def windows(config: Any, layers: int) -> tuple[int | None, ...]:
-    """How far back each block's attention reaches.
-
-    Args:
-        config: Configuration of the LM.
-        layers: Number of its blocks.
-
-    Returns:
-        Per block the number of tokens that a token sees, itself included; None for all.
-    """
-    window = getattr(config, "sliding_window", None)
-    types: Sequence[str] | None = getattr(config, "layer_types", None)
-    if types is None:
-        return (window,) * layers
-    return tuple(window if kind == SLIDING else None for kind in types[:layers])
 
 
 @dataclass(frozen=True, slots=True)

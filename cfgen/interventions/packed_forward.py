@@ -18,14 +18,14 @@ from transformers import DynamicCache
 
 from cfgen.interventions.answers import Answers, Cost, most_likely
 from cfgen.interventions.edits import Edit
-from cfgen.interventions.masks import Owners, answer_mask, find_owners, prompt_mask, windows
+from cfgen.interventions.masks import Owners, answer_mask, find_owners, prompt_mask
 from cfgen.interventions.original import Original
 from cfgen.interventions.packing import Placement, Row, lay_out
 from cfgen.interventions.reach import Reach
 from cfgen.interventions.stepping import Entry, Stepping, stepping
 from cfgen.interventions.values import Values
 from cfgen.interventions.writes import Target, check_targets, make_writes, writing
-from cfgen.lm import LM, Layout
+from cfgen.lm import LM, Layout, attention_windows
 
 
 def run_forward(
@@ -148,7 +148,7 @@ class _Forward:
 
     @property
     def _windows(self) -> tuple[int | None, ...]:
-        return windows(self.lm.model.config, self.layout.layers)
+        return attention_windows(self.lm.model.config, self.layout.layers)
 
     def _forward(
         self, input_ids: Tensor, mask: Tensor, positions: Tensor, cache: DynamicCache

@@ -11,6 +11,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cfgen.lm.attention import MASKED_KERNELS as MASKED_KERNELS
+    from cfgen.lm.attention import PLAIN_ATTENTION as PLAIN_ATTENTION
+    from cfgen.lm.attention import attention_windows as attention_windows
     from cfgen.lm.components import COMPONENTS as COMPONENTS
     from cfgen.lm.components import Component as Component
     from cfgen.lm.components import Place as Place
@@ -49,12 +52,15 @@ _HOME = {
     "LAST": "tokens",
     "LM": "load",
     "Layout": "layout",
+    "MASKED_KERNELS": "attention",
+    "PLAIN_ATTENTION": "attention",
     "PairTokens": "tokens",
     "Place": "components",
     "PromptTokens": "tokens",
     "SHOWN": "tokens",
     "Stage": "components",
     "TokenSpan": "tokens",
+    "attention_windows": "attention",
     "check_first_tokens": "tokens",
     "check_places": "layout",
     "check_sums": "sums",

@@ -1,4 +1,6 @@
-"""Attention with its weights in the open, in single layers and only while somebody looks.
+"""What kinds of attention there are, and attention with its weights in the open.
+
+Weights are open in single layers and only while somebody looks.
 
 An attention module of transformers picks its kernel by a name in its configuration. While a hook is
 on a layer, that layer's module has a copy of the configuration with our name in it; the other
@@ -8,7 +10,7 @@ layers, and the masks that the model makes, stay as they are.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +21,30 @@ from transformers import AttentionInterface
 NAME = "cfgen_open"
 """What our attention function is called in the attention interface of transformers."""
 
-KNOWN = ("eager", "sdpa")
-"""Implementations whose masks are understood here."""
+MASKED_KERNELS = ("eager", "sdpa")
+"""Implementations that take a mask for every query and key, which is understood here."""
+SLIDING = "sliding_attention"
+PLAIN_ATTENTION = frozenset({"full_attention", SLIDING})
+"""Kinds of layers whose attention is a softmax over all tokens before, or over a window of them."""
 
 Use = Callable[[Tensor], None]
+
+
+def attention_windows(config: Any, layers: int) -> tuple[int | None, ...]:
+    """How far back each block's attention reaches.
+
+    Args:
+        config: Configuration of the LM.
+        layers: Number of its blocks.
+
+    Returns:
+        Per block the number of tokens that a token sees, itself included; None for all.
+    """
+    window = getattr(config, "sliding_window", None)
+    types: Sequence[str] | None = getattr(config, "layer_types", None)
+    if types is None:
+        return (window,) * layers
+    return tuple(window if kind == SLIDING else None for kind in types[:layers])
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +93,7 @@ def hook_weights(module: nn.Module, use: Use) -> WeightsHook:
 def shows_weights(module: nn.Module) -> bool:
     """Whether the weights of an attention module can be had."""
     used = getattr(getattr(module, "config", None), "_attn_implementation", None)
-    return used in (*KNOWN, NAME)
+    return used in (*MASKED_KERNELS, NAME)
 
 
 def open_attention(

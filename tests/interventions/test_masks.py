@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from cfgen.interventions import Batch, Reach, Row, lay_out, pack
 from cfgen.interventions.batches import position_ids
-from cfgen.interventions.masks import answer_mask, find_owners, prompt_mask, windows
-from cfgen.lm import LM
+from cfgen.interventions.masks import answer_mask, find_owners, prompt_mask
+from cfgen.lm import LM, attention_windows
 from tests.interventions.branching import lm_of
 
 LAYERS = 3
@@ -178,11 +178,11 @@ def test_owners_of_a_small_forward():
 )
 def test_windows_are_those_of_the_configuration(name, config, expected):
     lm: LM = lm_of(name, **config)
-    assert windows(lm.model.config, 4) == expected
+    assert attention_windows(lm.model.config, 4) == expected
 
 
 def test_layers_that_a_configuration_names_beyond_the_blocks_do_not_count():
     config = SimpleNamespace(
         sliding_window=3, layer_types=["full_attention", "sliding_attention", "full_attention"]
     )
-    assert windows(config, 2) == (None, 3)
+    assert attention_windows(config, 2) == (None, 3)
