@@ -1,8 +1,19 @@
 """Causal models: variables, mechanisms, domains, run, intervene, interchange."""
 
-from cfgen.causal.declare import as_tuples, boolean, choice, distinct, integers
-from cfgen.causal.domains import Choice, Distinct, Domain, Pools, TooFewValues, Words
-from cfgen.causal.graph import Graph
+from cfgen.causal.domains import (
+    Choice,
+    Distinct,
+    Domain,
+    Pools,
+    TooFewValues,
+    Words,
+    as_tuples,
+    boolean,
+    choice,
+    distinct,
+    integers,
+)
+from cfgen.causal.graph import Graph, causal_order
 from cfgen.causal.model import CausalModel
 from cfgen.causal.program import Columns, Program
 from cfgen.causal.setting import Setting
@@ -21,6 +32,7 @@ __all__ = [
     "Words",
     "as_tuples",
     "boolean",
+    "causal_order",
     "choice",
     "distinct",
     "integers",

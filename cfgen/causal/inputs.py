@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cfgen.causal.declare import as_tuples
-from cfgen.causal.domains import Choice, Domain
+from cfgen.causal.domains import Choice, Domain, as_tuples
 from cfgen.errors import CfgenError, Problem, did_you_mean
 
 REQUIRED: Any = object()

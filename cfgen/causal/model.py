@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from cfgen.causal.check import build_program
@@ -19,8 +21,7 @@ from cfgen.causal.inputs import (
     every_input,
 )
 from cfgen.causal.program import Mechanism, Program, place_of
-from cfgen.causal.setting import Setting
-from cfgen.causal.sources import Source, read_sources
+from cfgen.causal.setting import Setting, Source, read_sources
 from cfgen.errors import CfgenError, Problem, caller_place, did_you_mean
 
 F = typing.TypeVar("F", bound=Callable[..., Any])
@@ -207,6 +208,15 @@ class CausalModel:
             name: (domain.restrict(pools) if pools else domain).sample(rng)
             for name, domain in self.domains.items()
         }
+
+    def restrict(self, pools: Pools) -> CausalModel:
+        """The same model, drawing from smaller lexicons where ``pools`` names them."""
+        smaller = copy.copy(self)
+        smaller._inputs = [
+            replace(item, domain=item.domain.restrict(pools)) for item in self._inputs
+        ]
+        smaller._program = None
+        return smaller
 
     def count(self) -> int:
         """Number of different inputs, computed without making them."""

@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from cfgen.causal.restrict import restrict_model
 from cfgen.counterfactuals import Design, Pair, restrict_domains
 from cfgen.datasets.contexts import Encode, Measured, Signature, answer_tokens, contexts_of, measure
 from cfgen.datasets.recipe import Candidates
@@ -109,7 +108,7 @@ def solve_words(
             problems.append(_conflict(pool, words, measured, demands, needed[pool] * splits))
     if problems:
         raise CfgenError(problems)
-    smaller = replace(task, causal_model=restrict_model(task.causal_model, kept))
+    smaller = replace(task, causal_model=task.causal_model.restrict(kept))
     return Solution(smaller, {pool: len(words) for pool, words in kept.items()}, tuple(dropped))
 
 

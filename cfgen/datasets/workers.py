@@ -19,7 +19,6 @@ from typing import Any
 import pyarrow as pa
 
 from cfgen.causal import Pools
-from cfgen.causal.restrict import restrict_model
 from cfgen.datasets.recipe import DatasetRecipe
 from cfgen.datasets.repetition import MOST, CandidateChunk, DistinctPrompts
 from cfgen.datasets.splits import Split
@@ -178,6 +177,6 @@ def _loaded() -> DatasetRecipe:
                     "folder given by hand, use --workers 1",
                 )
             )
-        task = replace(task, causal_model=restrict_model(task.causal_model, _order.pools))
+        task = replace(task, causal_model=task.causal_model.restrict(_order.pools))
         _recipe = replace(_order.recipe, task=task)
     return _recipe

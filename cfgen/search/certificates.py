@@ -30,8 +30,7 @@ from cfgen.errors import CfgenError, Problem
 from cfgen.search.atoms import Atoms, State, TooManyCases
 from cfgen.search.comparison import Comparison, comparison_of
 from cfgen.search.predictions import CaseTable, case_table
-from cfgen.tasks import TEMPLATE_INPUT, Task
-from cfgen.tasks.records import get_named
+from cfgen.tasks import TEMPLATE_INPUT, Task, get_named
 
 FORMAT: Literal["cfgen-certificate-1"] = "cfgen-certificate-1"
 SAMPLED = 20_000

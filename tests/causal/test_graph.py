@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cfgen import CausalModel, integers
-from cfgen.causal import Graph
-from cfgen.causal.graph import causal_order
+from cfgen.causal import Graph, causal_order
 
 
 def diamond() -> CausalModel:
