@@ -1,4 +1,4 @@
-"""Settings: full assignments of values to a causal model's variables, and what is taken from them."""
+"""Settings: full assignments of values to the variables of a model, and what is taken from them."""
 
 from __future__ import annotations
 
