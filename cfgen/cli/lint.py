@@ -13,7 +13,7 @@ from cfgen.cli.output import FINDINGS, present, write_json
 from cfgen.errors import CfgenError, Problem
 
 if TYPE_CHECKING:
-    from cfgen.lint import Tokenizer
+    from cfgen.prompts import Encode
 
 Tokenizers = Annotated[
     list[str] | None,
@@ -73,7 +73,7 @@ def tasks_named(task: str | None) -> list[str]:
     return own or list(known)
 
 
-def load_tokenizers(names: Iterable[str], *, quiet: bool) -> dict[str, Tokenizer]:
+def load_tokenizers(names: Iterable[str], *, quiet: bool) -> dict[str, Encode]:
     """Name -> tokenizer, fetched if need be; no weights and no torch are loaded.
 
     Raises:
@@ -82,7 +82,7 @@ def load_tokenizers(names: Iterable[str], *, quiet: bool) -> dict[str, Tokenizer
     from cfgen.cli.output import progress_shown
     from cfgen.lm import load_tokenizer
 
-    loaded: dict[str, Tokenizer] = {}
+    loaded: dict[str, Encode] = {}
     problems: list[Problem] = []
     with progress_shown(quiet=quiet) as report:
         for name in names:

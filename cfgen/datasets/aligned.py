@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from cfgen.datasets.contexts import Encode, answer_tokens, span_range
+from cfgen.datasets.contexts import answer_tokens, span_range
 from cfgen.errors import CfgenError, Problem
+from cfgen.prompts import Encode
 
 SHOWN = 3
 """How many rows an error shows."""

@@ -18,7 +18,6 @@ from pydantic import BaseModel, ConfigDict
 
 from cfgen.counterfactuals import KINDS
 from cfgen.datasets.aligned import AlignmentCheck
-from cfgen.datasets.contexts import Encode
 from cfgen.datasets.coverage import Coverage, CoverageAudit, find_space
 from cfgen.datasets.leakage import Leak, LeakageAudit
 from cfgen.datasets.power import PowerPlan
@@ -26,6 +25,7 @@ from cfgen.datasets.recipe import DatasetRecipe
 from cfgen.datasets.shortcuts import Shortcut, audit_shortcuts
 from cfgen.datasets.solve import Dropped
 from cfgen.datasets.splits import Split
+from cfgen.prompts import Encode
 from cfgen.tasks import TEMPLATE_INPUT, Task
 
 SAMPLE = 2000

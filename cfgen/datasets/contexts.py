@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cfgen.causal import Domain
 from cfgen.counterfactuals import Pair, Side
-from cfgen.prompts import Prompt, Span, render
+from cfgen.prompts import Encode, Prompt, Span, render, tokens_over
 from cfgen.tasks import TEMPLATE_INPUT, Task
-
-Encode = Callable[[str], tuple[Sequence[int], Sequence[tuple[int, int]]]]
-"""From a text to its token ids and, per token, the characters it stands for (end exclusive)."""
 
 CONTEXTS = 48
 """Combinations of template and other inputs that words are looked at in, at most."""
@@ -121,7 +118,7 @@ def answer_tokens(prompt: str, completion: str, encode: Encode) -> tuple[int, ..
 
 def span_range(offsets: Sequence[tuple[int, int]], start: int, end: int) -> tuple[int, int]:
     """First and last token that overlap some characters; ``(0, -1)`` if there is none."""
-    inside = [k for k, (a, b) in enumerate(offsets) if a < b and a < end and start < b]
+    inside = tokens_over(offsets, start, end)
     return (inside[0], inside[-1]) if inside else (0, -1)
 
 

@@ -11,10 +11,11 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from cfgen.datasets.audit import parquet_file
-from cfgen.datasets.contexts import Encode, answer_tokens, span_range
+from cfgen.datasets.contexts import answer_tokens, span_range
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.folders import new_folder, write_record
 from cfgen.paths import display, plain_name
+from cfgen.prompts import Encode
 
 RECORD = "export.json"
 LAST = "last"

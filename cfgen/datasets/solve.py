@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cfgen.counterfactuals import Design, Pair, restrict_domains
-from cfgen.datasets.contexts import Encode, Measured, Signature, answer_tokens, contexts_of, measure
+from cfgen.datasets.contexts import Measured, Signature, answer_tokens, contexts_of, measure
 from cfgen.datasets.recipe import Candidates
 from cfgen.datasets.rows import candidate_pairs
 from cfgen.errors import CfgenError, Problem
+from cfgen.prompts import Encode
 from cfgen.tasks import Task
 
 PAIRS = 300

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from cfgen.lint.findings import Report as Report
     from cfgen.lint.run import lint_task as lint_task
     from cfgen.lint.run import task_file as task_file
-    from cfgen.lint.tokens import Tokenizer as Tokenizer
 
 _HOME = {
     "CODES": "findings",
@@ -25,7 +24,6 @@ _HOME = {
     "Allowance": "findings",
     "Finding": "findings",
     "Report": "findings",
-    "Tokenizer": "tokens",
     "lint_task": "run",
     "task_file": "run",
 }

@@ -27,7 +27,6 @@ from cfgen.lint.structure import (
     check_sites,
 )
 from cfgen.lint.tokens import (
-    Tokenizer,
     Tokens,
     check_alignment,
     check_answer_tokens,
@@ -35,6 +34,7 @@ from cfgen.lint.tokens import (
     check_word_tokens,
 )
 from cfgen.lint.wording import check_branches, check_partials, check_rendering, check_supports
+from cfgen.prompts import Encode
 from cfgen.tasks import Task, list_tasks, load_task
 
 ON_TASKS = (
@@ -66,7 +66,7 @@ ON_TOKENS = (check_answer_tokens, check_word_tokens, check_lengths, check_alignm
 
 
 def lint_task(
-    name: str | os.PathLike[str], tokenizers: Mapping[str, Tokenizer] | None = None
+    name: str | os.PathLike[str], tokenizers: Mapping[str, Encode] | None = None
 ) -> Report:
     """Check everything that can be checked about a task.
 
@@ -104,7 +104,7 @@ def task_file(name: str | os.PathLike[str]) -> Path:
     return path
 
 
-def _findings(task: Task, tokenizers: Mapping[str, Tokenizer]) -> Iterator[Finding]:
+def _findings(task: Task, tokenizers: Mapping[str, Encode]) -> Iterator[Finding]:
     yield from check_files(task.path)
     for check in ON_TASKS:
         yield from check(task)

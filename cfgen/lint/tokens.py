@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +13,9 @@ from cfgen.datasets.contexts import answer_tokens
 from cfgen.errors import CfgenError
 from cfgen.lint.findings import Finding
 from cfgen.lint.sample import Sample, inputs_for, own_design, possible_answers
-from cfgen.lm.tokens import LAST, PromptTokens, locate, span_tokens
-from cfgen.prompts import Prompt, Template, parse_position, render
+from cfgen.lm.tokens import LAST, PromptTokens, locate
+from cfgen.prompts import Encode, Encoding, Prompt, Template, parse_position, render, tokens_over
 from cfgen.tasks import Task
-
-Row = tuple[Sequence[int], Sequence[tuple[int, int]]]
-Tokenizer = Callable[[str], Row]
-"""From a text to its token ids and, per token, the characters it stands for (end exclusive)."""
 
 PAIRS = 60
 """Pairs of every design that are tokenised."""
@@ -33,10 +29,10 @@ class Tokens:
     """A tokenizer under its name, and what is known already."""
 
     name: str
-    encode: Tokenizer
-    known: dict[str, Row]
+    encode: Encode
+    known: dict[str, Encoding]
 
-    def __call__(self, text: str) -> Row:
+    def __call__(self, text: str) -> Encoding:
         """Ids and offsets of a text, found out once."""
         if text not in self.known:
             self.known[text] = self.encode(text)
@@ -125,7 +121,9 @@ def _slot_tokens(tokens: Tokens, prompt: Prompt, slot: str) -> list[int]:
     counts = []
     for span in prompt.spans:
         if span.name == slot:
-            touching = [encoded.offsets[n] for n in span_tokens(encoded, span.start, span.end)]
+            touching = [
+                encoded.offsets[n] for n in tokens_over(encoded.offsets, span.start, span.end)
+            ]
             inside = all(
                 b <= span.end and not prompt.text[a : span.start].strip() for a, b in touching
             )

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from cfgen.lm.tokens import check_first_tokens as check_first_tokens
     from cfgen.lm.tokens import encode_pairs as encode_pairs
     from cfgen.lm.tokens import locate as locate
-    from cfgen.lm.tokens import span_tokens as span_tokens
 
 _HOME = {
     "COMPONENTS": "components",
@@ -72,7 +71,6 @@ _HOME = {
     "load_tokenizer": "tokenizer",
     "locate": "tokens",
     "place_problems": "components",
-    "span_tokens": "tokens",
 }
 
 __all__ = list(_HOME)

@@ -9,12 +9,13 @@ texts begin), transformers is asked. A run has both, and checks that they agree.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from cfgen.errors import CfgenError, Problem
-from cfgen.lm.tokens import Encoding, tokenise, without_end
+from cfgen.lm.tokens import tokenise, without_end
 from cfgen.paths import display
+from cfgen.prompts import Encode, Encoding
 from cfgen.weights import Files, Progress, find_tokenizer, linked, no_progress, quiet
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
-
-Encode = Callable[[str], Encoding]
 
 FILE, SETTINGS, NAMED = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
 PLAIN_CLASSES = ("TokenizersBackend", "PreTrainedTokenizerFast")

@@ -8,16 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 from cfgen.counterfactuals import Pair, Side
 from cfgen.errors import CfgenError, Problem
-from cfgen.prompts import Position, Prompt, Span, find_spans, parse_position
+from cfgen.prompts import (
+    Encoding,
+    Position,
+    Prompt,
+    Span,
+    find_spans,
+    parse_position,
+    tokens_over,
+)
 
 LAST = "last"
 """The position expression that names the last token of the prompt."""
-Encoding: TypeAlias = tuple[tuple[int, ...], tuple[tuple[int, int], ...]]
-"""Token ids of a text, and per token the characters it stands for (end exclusive)."""
 SHOWN = 8
 """How many problems of one kind an error lists before it only counts the rest."""
 _CHUNK = 512
@@ -265,25 +271,16 @@ def locate(encoded: PromptTokens, expression: str) -> tuple[TokenSpan, ...]:
     return tuple(_of_span(encoded, expression, position, span) for span in spans)
 
 
-def span_tokens(encoded: PromptTokens, start: int, end: int) -> tuple[int, ...]:
-    """Positions of the tokens that overlap the characters ``start`` to ``end`` (exclusive)."""
-    return tuple(
-        index
-        for index, (first, past) in enumerate(encoded.offsets)
-        if first < past and first < end and start < past
-    )
-
-
 def _last(encoded: PromptTokens) -> TokenSpan:
     start, end = encoded.offsets[-1]
     # A byte-level token may be a part of a character: decode all tokens of these characters.
-    context = span_tokens(encoded, start, end)
+    context = tokens_over(encoded.offsets, start, end)
     return TokenSpan(LAST, (len(encoded) - 1,), context, encoded.prompt.text[start:end].strip())
 
 
 def _of_span(encoded: PromptTokens, expression: str, position: Position, span: Span) -> TokenSpan:
     text = encoded.prompt.text
-    tokens = span_tokens(encoded, span.start, span.end)
+    tokens = tokens_over(encoded.offsets, span.start, span.end)
     if not tokens:
         message = f"{expression!r} is {text[span.start : span.end]!r}, which has no token"
         hint = "mark a span that shows some text"
@@ -295,5 +292,5 @@ def _of_span(encoded: PromptTokens, expression: str, position: Position, span: S
         message = f"{expression!r} is {after - len(encoded) + 1} tokens past the end of the prompt"
         raise CfgenError(Problem("position-past-end", message, hint="use a smaller offset"))
     end = encoded.offsets[after][1]
-    whole = span_tokens(encoded, span.start, end)
+    whole = tokens_over(encoded.offsets, span.start, end)
     return TokenSpan(expression, (after,), whole, text[span.start : end].strip())

@@ -6,12 +6,25 @@ from cfgen.prompts.frontmatter import FrontMatter, read_source, read_text
 from cfgen.prompts.lexicons import Lexicon, faker, faker_names, lexicon, load_lexicon
 from cfgen.prompts.render import Spans, render, render_columns
 from cfgen.prompts.run import unreached_branches
-from cfgen.prompts.spans import Position, Prompt, Span, find_spans, parse_position
+from cfgen.prompts.spans import (
+    Encode,
+    Encoding,
+    Offsets,
+    Position,
+    Prompt,
+    Span,
+    find_spans,
+    parse_position,
+    tokens_over,
+)
 from cfgen.prompts.template import Template, load_templates, templates
 
 __all__ = [
+    "Encode",
+    "Encoding",
     "FrontMatter",
     "Lexicon",
+    "Offsets",
     "Position",
     "Prompt",
     "Span",
@@ -29,5 +42,6 @@ __all__ = [
     "render",
     "render_columns",
     "templates",
+    "tokens_over",
     "unreached_branches",
 ]

@@ -9,10 +9,18 @@ applied by whoever knows the tokens.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from cfgen.errors import CfgenError, Problem, did_you_mean
+
+Offsets: TypeAlias = Sequence[tuple[int, int]]
+"""Per token, the characters that it stands for (end exclusive); empty for a special token."""
+Encoding: TypeAlias = tuple[Sequence[int], Offsets]
+"""Token ids of a text, and its offsets."""
+Encode: TypeAlias = Callable[[str], Encoding]
+"""A tokenizer, as far as those who know no LM need it."""
 
 _GRAMMAR = re.compile(
     r"(?:(?P<within>[^\W\d]\w*)/)?(?P<name>[^\W\d]\w*)(?:\[(?P<index>-?\d+)\])?(?:\+(?P<offset>\d+))?"
@@ -140,6 +148,15 @@ def find_spans(prompt: Prompt, position: Position | str) -> tuple[Span, ...]:
                 detail=prompt.text,
             )
         ) from None
+
+
+def tokens_over(offsets: Offsets, start: int, end: int) -> tuple[int, ...]:
+    """Positions of the tokens that overlap the characters ``start`` to ``end`` (exclusive)."""
+    return tuple(
+        index
+        for index, (first, past) in enumerate(offsets)
+        if first < past and first < end and start < past
+    )
 
 
 def _named(prompt: Prompt, name: str) -> tuple[Span, ...]:

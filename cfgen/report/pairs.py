@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from cfgen.counterfactuals import ALL, NONE, Pair, Side
 from cfgen.documents import (
@@ -24,9 +24,7 @@ from cfgen.documents import (
     highlight,
     strong,
 )
-
-Encode: TypeAlias = Callable[[str], tuple[Sequence[int], Sequence[tuple[int, int]]]]
-"""From a text to its token ids and, per token, the characters it stands for (end exclusive)."""
+from cfgen.prompts import Encode
 
 SLOT_LOOKS: tuple[Look, ...] = (
     "colour 1",

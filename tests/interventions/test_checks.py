@@ -140,9 +140,9 @@ def test_columns_that_forget_the_padding_are_off_target(tiny_lm, swaps, monkeypa
 
 @pytest.mark.parametrize("shift", [-1, 1])
 def test_shifted_tokens_are_not_the_slot(tiny_lm, make, monkeypatch, shift):
-    real = tokens.span_tokens
+    real = tokens.tokens_over
     monkeypatch.setattr(
-        tokens, "span_tokens", lambda *given: tuple(token + shift for token in real(*given))
+        tokens, "tokens_over", lambda *given: tuple(token + shift for token in real(*given))
     )
     aligned = align(encode_pairs(tiny_lm.tokenizer, make.pairs(3)), Site(("drink_1",)))
     swaps = list(aligned.swaps.values())

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
 
 from cfgen.lint import TOKEN_CODES, lint_task
-from cfgen.lint.tokens import Row
+from cfgen.prompts import Encode, Encoding
 
 if TYPE_CHECKING:
     from tests.lint.conftest import Project
 
 TASK = "causal_models/toy.py"
-Tokenizer = Callable[[str], Row]
 
 
-def tokenizer(*split: str, start: bool = True) -> Tokenizer:
+def tokenizer(*split: str, start: bool = True) -> Encode:
     """One token a word with the space before it, but two for these words: their first letter.
 
     ``start=False``: a special token in front of every text.
@@ -27,7 +25,7 @@ def tokenizer(*split: str, start: bool = True) -> Tokenizer:
     parts = "|".join(f" ?{word[0]}(?={word[1:]})" for word in split)
     pattern = re.compile(f"{parts}{'|' if parts else ''} ?\\w+|[^\\w\\s]|\\s")
 
-    def encode(text: str) -> Row:
+    def encode(text: str) -> Encoding:
         found = list(pattern.finditer(text))
         front, offset = ([], []) if start else ([-1], [(0, 0)])
         numbers = [ids.setdefault(match.group(), len(ids)) for match in found]
@@ -36,7 +34,7 @@ def tokenizer(*split: str, start: bool = True) -> Tokenizer:
     return encode
 
 
-def findings(tokens: Tokenizer) -> set[tuple[str, str, str]]:
+def findings(tokens: Encode) -> set[tuple[str, str, str]]:
     report = lint_task("toy", {"some": tokens})
     assert report.tokenizers == ("some",)
     return {(item.code, item.where, item.about) for item in report.findings}
@@ -109,7 +107,7 @@ def test_an_answer_that_joins_the_prompt(project: Project) -> None:
     """A tokenizer that takes the colon and the word after it as one token."""
     plain = tokenizer()
 
-    def joining(text: str) -> Row:
+    def joining(text: str) -> Encoding:
         ids, offsets = plain(text)
         if text.endswith(":"):
             return ids, offsets

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from cfgen.counterfactuals import Pair, Side
 from cfgen.errors import CfgenError
-from cfgen.lm import PromptTokens, check_first_tokens, encode_pairs, locate, span_tokens
-from cfgen.prompts import Prompt, Span
+from cfgen.lm import PromptTokens, check_first_tokens, encode_pairs, locate
+from cfgen.prompts import Prompt, Span, tokens_over
 
 
 def side(text, answer=None, prefix=" ", **spans):
@@ -107,7 +107,7 @@ def test_a_span_without_a_token_is_an_error():
     encoded = PromptTokens(Prompt("a b", (Span("x", 0, 1, 2),)), (5, 6), ((0, 1), (2, 3)))
     with pytest.raises(CfgenError, match="span-without-token"):
         locate(encoded, "x")
-    assert span_tokens(encoded, 0, 3) == (0, 1)
+    assert tokens_over(encoded.offsets, 0, 3) == (0, 1)
 
 
 def test_special_tokens_in_front_stay_and_those_at_the_end_go(tiny_lm):
