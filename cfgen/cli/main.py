@@ -20,6 +20,7 @@ from cfgen.cli.export import export
 from cfgen.cli.generate import generate
 from cfgen.cli.lint import lint
 from cfgen.cli.models import models
+from cfgen.cli.new import new
 from cfgen.cli.options import example
 from cfgen.cli.output import BROKEN_PIPE, BUG, INTERRUPTED, USAGE, show_problems
 from cfgen.cli.power import power
@@ -27,7 +28,7 @@ from cfgen.cli.predict import predict
 from cfgen.cli.preview import preview
 from cfgen.cli.prove import prove
 from cfgen.cli.run import demo, run
-from cfgen.cli.tasks import new, show, tasks
+from cfgen.cli.tasks import show, tasks
 from cfgen.cli.watch import watch
 from cfgen.errors import CfgenError, Problem
 from cfgen.processes import leave_current_folder

@@ -1,4 +1,4 @@
-"""``cfgen tasks``, ``show`` and ``new``: which tasks there are, what one consists of, a new one."""
+"""``cfgen tasks`` and ``cfgen show``: which tasks there are, and what one consists of."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import typer
 
 from cfgen.cli.options import Json, TaskName
 from cfgen.cli.output import present, write_json
-
-NEXT = ("lint {task}", "preview {task}", "generate {task} -n 1000 --out pairs", "run {task} -n 16")
 
 
 def tasks(json: Json = False) -> None:
@@ -65,28 +63,3 @@ def show(
         typer.echo(drawing.mermaid() if graph is GraphForm.mermaid else drawing.dot(), nl=False)
     else:
         present(task_view(loaded))
-
-
-def new(
-    name: Annotated[
-        str,
-        typer.Argument(metavar="NAME", help="Name of the task: small letters, digits and _."),
-    ],
-    json: Json = False,
-) -> None:
-    """Start a task in the folder you stand in: its files, which work at once.
-
-    Writes a causal model, two templates, a lexicon and tests. Nothing is written over.
-    """
-    from cfgen.authoring import new_task
-    from cfgen.paths import display
-
-    files = new_task(name, Path.cwd())
-    commands = [f"cfgen {command.replace('{task}', name)}" for command in NEXT]
-    if json:
-        write_json({"task": name, "files": [display(path) for path in files], "next": commands})
-        return
-    lines = [f"Task {name}, in these files:", *(f"  {display(path)}" for path in files)]
-    lines += ["", "It works as it is. What to try:", *(f"  {command}" for command in commands)]
-    lines += [f"  pytest tests/test_{name}.py"]
-    present("\n".join(lines), wrap=False)

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cfgen.authoring import changed_files, file_stamps, new_task
 from cfgen.cli.main import app
+from cfgen.cli.new import new_task
+from cfgen.cli.watch import changed_files, file_stamps
 
 
 @pytest.fixture
