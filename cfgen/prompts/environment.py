@@ -100,9 +100,8 @@ class SpanCodeGenerator(CodeGenerator):
         if node.op not in ("in", "notin"):
             super().visit_Operand(node, frame)
             return
-        self.write(
-            " in environment.haystack(" if node.op == "in" else " not in environment.haystack("
-        )
+        negation = "not " if node.op == "notin" else ""
+        self.write(f" {negation}in environment.haystack(")
         self.visit(node.expr, frame)
         self.write(")")
 
