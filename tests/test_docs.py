@@ -9,11 +9,7 @@ from pathlib import Path
 import pytest
 
 from cfgen.analysis import SCHEMA, Results
-from cfgen.datasets import Manifest, schema_of
-from cfgen.datasets.audit import SplitSummary
-from cfgen.datasets.coverage import Coverage
-from cfgen.datasets.leakage import Leak
-from cfgen.datasets.shortcuts import Shortcut
+from cfgen.datasets import Coverage, Leak, Manifest, Shortcut, SplitSummary, schema_of
 from cfgen.prompts import FrontMatter
 from cfgen.search import Certificate, Witness
 from cfgen.tasks import load_task

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cfgen.datasets import recipe, write_dataset
-from cfgen.datasets.export import export
+from cfgen.datasets import export, recipe, write_dataset
 from cfgen.errors import CfgenError
 from cfgen.paths import NAME_BYTES, plain_name
 from cfgen.prompts import lexicon, load_lexicon, load_templates, templates

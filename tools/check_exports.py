@@ -24,8 +24,7 @@ from datasets import disable_progress_bars, load_dataset
 from torch import Tensor
 
 from cfgen import load_lm
-from cfgen.datasets import recipe, write_dataset
-from cfgen.datasets.export import NEED_TOKENS, TOOLS, export
+from cfgen.datasets import NEED_TOKENS, TOOLS, export, recipe, write_dataset
 from cfgen.interventions import Branch, Edit, FromPrompt, run_branches
 from cfgen.lm import LM, Place, load_tokenizer
 

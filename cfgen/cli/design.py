@@ -52,7 +52,7 @@ def design(
     Shares are exact: every pair of inputs is looked at, up to the names of interchangeable words.
     Where there are too many for that, pairs are drawn at random, and shares have an interval.
     """
-    from cfgen.datasets.power import plan_power
+    from cfgen.datasets import plan_power
     from cfgen.report import design_record, design_view
     from cfgen.search import DesignRequest, TooManyCases, comparison_of, search
     from cfgen.tasks import load_task

@@ -42,7 +42,7 @@ def export(
     json: Json = False,
 ) -> None:
     """Write a dataset for another tool: one JSON lines file per split."""
-    from cfgen.datasets.export import export as write
+    from cfgen.datasets import export as write
     from cfgen.lm import load_tokenizer
     from cfgen.paths import display
 

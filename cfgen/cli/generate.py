@@ -13,7 +13,7 @@ from cfgen.cli.power import Against, Cells, Iia
 from cfgen.errors import CfgenError, Problem
 
 if TYPE_CHECKING:
-    from cfgen.datasets.power import PowerPlan
+    from cfgen.datasets import PowerPlan
 
 DEFAULT_N = 1000
 SPLITS = ("train", "validation", "test")
@@ -87,11 +87,15 @@ def generate(
 
     The splits share no word: an entity of one occurs in no other.
     """
-    from cfgen.datasets import recipe, write_dataset
-    from cfgen.datasets.audit import AuditPlan
-    from cfgen.datasets.hub import check_repo
-    from cfgen.datasets.hub import push_to_hub as upload
-    from cfgen.datasets.solve import Dropped, solve_words
+    from cfgen.datasets import (
+        AuditPlan,
+        WordExclusion,
+        check_repo,
+        recipe,
+        solve_words,
+        write_dataset,
+    )
+    from cfgen.datasets import push_to_hub as upload
     from cfgen.lm import load_tokenizer
     from cfgen.report import dataset_view
     from cfgen.tasks import load_task
@@ -108,7 +112,7 @@ def generate(
             name: load_tokenizer(name, accept_license=accept_license, progress=report)
             for name in tokenizer or ()
         }
-        dropped: tuple[Dropped, ...] = ()
+        dropped: tuple[WordExclusion, ...] = ()
         if tokenizers:
             solution = solve_words(
                 loaded,
@@ -149,7 +153,7 @@ def planned(
     Raises:
         CfgenError: If ``-n`` is given as well (``bad-plan``), or nothing can be planned.
     """
-    from cfgen.datasets.power import plan_power
+    from cfgen.datasets import plan_power
 
     if n is not None:
         message, hint = "-n and --power both say how many pairs", "give one of them"

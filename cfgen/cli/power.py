@@ -47,7 +47,7 @@ def power(
 
     For the exact one-sided binomial test in every cell; nothing is approximated.
     """
-    from cfgen.datasets.power import plan_power
+    from cfgen.datasets import plan_power
     from cfgen.report import power_text
 
     plan = plan_power(

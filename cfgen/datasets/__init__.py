@@ -1,8 +1,14 @@
 """Datasets: from a task and a design to a Hugging Face dataset."""
 
+from cfgen.datasets.alignment import answer_tokens
+from cfgen.datasets.audit import Audit, AuditPlan, SplitSummary
+from cfgen.datasets.coverage import Coverage
+from cfgen.datasets.exports import NEED_TOKENS, TOOLS, check_repo, export, push_to_hub
 from cfgen.datasets.features import pairs_table, schema_of
 from cfgen.datasets.labelling import PairLabeller
+from cfgen.datasets.leakage import Leak
 from cfgen.datasets.manifest import Manifest
+from cfgen.datasets.power import PowerPlan, plan_power
 from cfgen.datasets.recipe import Candidates, DatasetRecipe, recipe
 from cfgen.datasets.rows import (
     candidate_pairs,
@@ -13,26 +19,42 @@ from cfgen.datasets.rows import (
 )
 from cfgen.datasets.shortcuts import Shortcut, audit_shortcuts
 from cfgen.datasets.splits import FRACTIONS, Split, make_splits
+from cfgen.datasets.tokenizers import WordExclusion, solve_words
 from cfgen.datasets.writing import generate, write_dataset
 
 __all__ = [
     "FRACTIONS",
+    "NEED_TOKENS",
+    "TOOLS",
+    "Audit",
+    "AuditPlan",
     "Candidates",
+    "Coverage",
     "DatasetRecipe",
+    "Leak",
     "Manifest",
     "PairLabeller",
+    "PowerPlan",
     "Shortcut",
     "Split",
+    "SplitSummary",
+    "WordExclusion",
+    "answer_tokens",
     "audit_shortcuts",
     "candidate_pairs",
+    "check_repo",
     "draw_pairs",
+    "export",
     "first_pairs",
     "generate",
     "label_pairs",
     "make_splits",
     "pairs_table",
+    "plan_power",
+    "push_to_hub",
     "recipe",
     "row_tables",
     "schema_of",
+    "solve_words",
     "write_dataset",
 ]

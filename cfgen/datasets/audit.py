@@ -17,14 +17,14 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from cfgen.counterfactuals import KINDS
-from cfgen.datasets.aligned import AlignmentCheck
+from cfgen.datasets.alignment import AlignmentCheck
 from cfgen.datasets.coverage import Coverage, CoverageAudit, find_space
 from cfgen.datasets.leakage import Leak, LeakageAudit
 from cfgen.datasets.power import PowerPlan
 from cfgen.datasets.recipe import DatasetRecipe
 from cfgen.datasets.shortcuts import Shortcut, audit_shortcuts
-from cfgen.datasets.solve import Dropped
 from cfgen.datasets.splits import Split
+from cfgen.datasets.tokenizers import WordExclusion
 from cfgen.prompts import Encode
 from cfgen.tasks import TEMPLATE_INPUT, Task
 
@@ -48,7 +48,7 @@ class AuditPlan:
 
     strength: int = 2
     tokenizers: Mapping[str, Encode] = field(default_factory=dict)
-    dropped: tuple[Dropped, ...] = ()
+    dropped: tuple[WordExclusion, ...] = ()
     power: PowerPlan | None = None
 
 

@@ -70,7 +70,7 @@ class CoverageFactor:
 
 
 @dataclass(frozen=True, slots=True)
-class Space:
+class FactorSpace:
     """What can occur in one split.
 
     Attributes:
@@ -85,7 +85,7 @@ class Space:
     exact: bool
 
 
-def find_space(task: Task, design: Design, domains: Mapping[str, Domain]) -> Space:
+def find_space(task: Task, design: Design, domains: Mapping[str, Domain]) -> FactorSpace:
     """Find out which values the inputs, the template and the answer can have together.
 
     Closed inputs are enumerated, if they have no more than :data:`CASES` combinations; the others
@@ -118,7 +118,7 @@ def find_space(task: Task, design: Design, domains: Mapping[str, Domain]) -> Spa
         )
         for inputs, output in zip(made, outputs, strict=True)
     }
-    return Space((*factors, CoverageFactor(ANSWER, "", None, None)), frozenset(cases), exact)
+    return FactorSpace((*factors, CoverageFactor(ANSWER, "", None, None)), frozenset(cases), exact)
 
 
 def _input_factors(task: Task, domains: Mapping[str, Domain]) -> list[CoverageFactor]:
@@ -218,7 +218,7 @@ class CoverageAudit:
         strength: How many factors are combined.
     """
 
-    def __init__(self, space: Space, strength: int = 2) -> None:
+    def __init__(self, space: FactorSpace, strength: int = 2) -> None:
         self._space = space
         self._strength = min(strength, len(space.factors))
         self._seen: set[Combination] = set()
@@ -282,13 +282,13 @@ def _combinations(columns: Sequence[tuple[list[str], Ints]]) -> Iterator[tuple[s
         yield tuple(column[number] for column, number in zip(values, found, strict=True))
 
 
-def _open(space: Space) -> list[bool]:
+def _open(space: FactorSpace) -> list[bool]:
     """Per factor, whether it is open; the answer is where it ever is one of several words."""
     answers = any(len(answers) > 1 for _, answers in space.cases)
     return [factor.values is not None for factor in space.factors[:-1]] + [answers]
 
 
-def _subsets(space: Space, strength: int) -> Iterator[tuple[int, ...]]:
+def _subsets(space: FactorSpace, strength: int) -> Iterator[tuple[int, ...]]:
     """Numbers of factors that are combined: at most one of them is open."""
     is_open = _open(space)
     for subset in itertools.combinations(range(len(space.factors)), strength):
@@ -296,7 +296,7 @@ def _subsets(space: Space, strength: int) -> Iterator[tuple[int, ...]]:
             yield subset
 
 
-def _possible(space: Space, subsets: Sequence[tuple[int, ...]]) -> set[Combination]:
+def _possible(space: FactorSpace, subsets: Sequence[tuple[int, ...]]) -> set[Combination]:
     last = len(space.factors) - 1
     places = {
         index: place

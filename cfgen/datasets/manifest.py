@@ -13,7 +13,7 @@ from cfgen.datasets.leakage import Leak
 from cfgen.datasets.power import PowerPlan
 from cfgen.datasets.recipe import DatasetRecipe
 from cfgen.datasets.shortcuts import Shortcut
-from cfgen.datasets.solve import Dropped
+from cfgen.datasets.tokenizers import WordExclusion
 
 _LIBRARIES = ("cfgen", "datasets", "faker", "jinja2", "pyarrow")
 
@@ -58,7 +58,7 @@ class Manifest(BaseModel):
     templates: tuple[str, ...]
     balanced: bool
     tokenizers: tuple[str, ...]
-    dropped: tuple[Dropped, ...]
+    dropped: tuple[WordExclusion, ...]
     power: PowerPlan | None
     rows: int
     splits: dict[str, SplitSummary]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cfgen.counterfactuals import Pair, Site
-from cfgen.datasets.contexts import answer_tokens
+from cfgen.datasets import answer_tokens
 from cfgen.errors import CfgenError
 from cfgen.lint.findings import Finding
 from cfgen.lint.sample import Sample, inputs_for, own_design, possible_answers

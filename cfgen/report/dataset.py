@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from cfgen.counterfactuals import ALL, KINDS, NONE
-from cfgen.datasets.manifest import Manifest
+from cfgen.datasets import Manifest
 from cfgen.datasets.shortcuts import ANSWER
 from cfgen.paths import display
 from cfgen.report.style import KIND_STYLES, heading, lined

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cfgen.datasets.power import PowerPlan
+from cfgen.datasets import PowerPlan
 
 _HOW = {
     "holm": "Holm's correction, planned for its first step",

@@ -109,7 +109,7 @@ def test_push_to_hub(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         sent.append((folder, repo, private))
         return f"https://hub/{repo}"
 
-    monkeypatch.setattr("cfgen.datasets.hub.push_to_hub", push)
+    monkeypatch.setattr("cfgen.datasets.push_to_hub", push)
     out = tmp_path / "made"
     args = ["generate", "ioi", "-n", 10, "--out", out, "--push-to-hub", "me/pairs"]
     assert cli(*args, "--private", "--json").json["url"] == "https://hub/me/pairs"

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from cfgen.counterfactuals import Pair
-from cfgen.datasets.coverage import NAMED, Coverage, CoverageFactor, Space, Spread
-from cfgen.datasets.leakage import Leak
+from cfgen.datasets import Leak
+from cfgen.datasets.coverage import NAMED, Coverage, CoverageFactor, FactorSpace, Spread
 from cfgen.datasets.shortcuts import ANSWER, LEVEL, MARGIN, PENALTY, WORDS, Shortcut
 from cfgen.prompts import Prompt, Span
 from cfgen.tasks import TEMPLATE_INPUT, Task
@@ -350,7 +350,7 @@ def plain_value(factor: CoverageFactor, row: Row) -> str:
     return factor.of(inputs) if factor.input else str(answer)
 
 
-def plain_coverage(space: Space, rows: Iterable[Row], strength: int = 2) -> Coverage:
+def plain_coverage(space: FactorSpace, rows: Iterable[Row], strength: int = 2) -> Coverage:
     """See :class:`cfgen.datasets.coverage.CoverageAudit`."""
     factors, listed = space.factors, list(rows)
     strength = min(strength, len(factors))
@@ -386,13 +386,13 @@ def plain_coverage(space: Space, rows: Iterable[Row], strength: int = 2) -> Cove
     )
 
 
-def _open(space: Space) -> list[bool]:
+def _open(space: FactorSpace) -> list[bool]:
     """Per factor, whether it is open; the answer is where it ever is one of several words."""
     answers = any(len(answers) > 1 for _, answers in space.cases)
     return [factor.values is not None for factor in space.factors[:-1]] + [answers]
 
 
-def _subsets(space: Space, strength: int) -> Iterator[tuple[int, ...]]:
+def _subsets(space: FactorSpace, strength: int) -> Iterator[tuple[int, ...]]:
     """Numbers of factors that are combined: at most one of them is open."""
     is_open = _open(space)
     for subset in itertools.combinations(range(len(space.factors)), strength):
@@ -400,7 +400,7 @@ def _subsets(space: Space, strength: int) -> Iterator[tuple[int, ...]]:
             yield subset
 
 
-def _possible(space: Space, subsets: Sequence[tuple[int, ...]]) -> set[Combination]:
+def _possible(space: FactorSpace, subsets: Sequence[tuple[int, ...]]) -> set[Combination]:
     last = len(space.factors) - 1
     places = {
         index: place

@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 from datasets import load_dataset
 
-from cfgen.datasets import label_pairs, recipe, write_dataset
+from cfgen.datasets import label_pairs, plan_power, recipe, write_dataset
 from cfgen.datasets.audit import AuditPlan, audit_folder
-from cfgen.datasets.power import plan_power
 from tests.datasets.plain_audits import example_of, plain_leakage, plain_shortcuts, word_slots
-from tests.datasets.test_solve import tokenizer
+from tests.datasets.test_tokenizers import tokenizer
 
 
 @pytest.fixture(scope="module")

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 
 from cfgen import load_task
 from cfgen.counterfactuals import restrict_domains
-from cfgen.datasets.coverage import Coverage, CoverageAudit, Space, find_space
+from cfgen.datasets.coverage import Coverage, CoverageAudit, FactorSpace, find_space
 from cfgen.tasks import Task
 from tests.datasets.plain_audits import plain_coverage, plain_value
 
 Row = tuple[Mapping[str, Any], str | None]
 
 
-def space_of(task: Task, design: str | None = None) -> Space:
+def space_of(task: Task, design: str | None = None) -> FactorSpace:
     allowed = task.template_domain(["all"])
     domains = restrict_domains(task.causal_model.domains, {}, allowed)
     return find_space(task, task.design(design), domains)
@@ -38,7 +38,7 @@ def rows_of(task: Task, n: int, design: str | None = None, seed: int = 0) -> lis
     return made
 
 
-def audited(space: Space, rows: Sequence[Row], strength: int = 2) -> Coverage:
+def audited(space: FactorSpace, rows: Sequence[Row], strength: int = 2) -> Coverage:
     """The audit in two portions, which says what the plain one says."""
     audit = CoverageAudit(space, strength)
     for portion in (rows[: len(rows) // 3], rows[len(rows) // 3 :]):
@@ -116,7 +116,7 @@ def test_answers_that_are_no_words_are_counted_as_they_are() -> None:
 
 
 @cache
-def equality() -> tuple[Task, Space]:
+def equality() -> tuple[Task, FactorSpace]:
     task = load_task("hierarchical_equality")
     return task, space_of(task)
 

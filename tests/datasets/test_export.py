@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 from datasets import load_dataset
 
-from cfgen.datasets import recipe, write_dataset
-from cfgen.datasets.export import NEED_TOKENS, TOOLS, export
+from cfgen.datasets import NEED_TOKENS, TOOLS, export, recipe, write_dataset
 from cfgen.errors import CfgenError
-from tests.datasets.test_solve import tokenizer
+from tests.datasets.test_tokenizers import tokenizer
 
 SPLITS = {"train": 24, "validation": 3, "test": 3}
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from huggingface_hub.errors import LocalTokenNotFoundError
 
-from cfgen.datasets.hub import check_repo, push_to_hub
+from cfgen.datasets import check_repo, push_to_hub
 from cfgen.errors import CfgenError
 
 

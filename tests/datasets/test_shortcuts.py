@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cfgen.datasets import label_pairs, pairs_table, recipe
-from cfgen.datasets.shortcuts import Shortcut, audit_shortcuts
+from cfgen.datasets import Shortcut, audit_shortcuts, label_pairs, pairs_table, recipe
 from tests.datasets.examples import examples, table_of
 from tests.datasets.plain_audits import (
     Example,

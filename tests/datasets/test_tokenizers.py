@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from cfgen.datasets import draw_pairs, pairs_table, recipe, write_dataset
-from cfgen.datasets.aligned import AlignmentCheck
-from cfgen.datasets.audit import AuditPlan
-from cfgen.datasets.contexts import Encode, Measured
-from cfgen.datasets.solve import fitting, solve_words
+from cfgen.datasets import AuditPlan, draw_pairs, pairs_table, recipe, write_dataset
+from cfgen.datasets.alignment import AlignmentCheck
+from cfgen.datasets.tokenizers import WordTokens, fitting, solve_words
 from cfgen.errors import CfgenError
+from cfgen.prompts import Encode
 
 WORDS = [f"thing{number}" for number in range(60)]
 
@@ -143,8 +142,8 @@ def test_answers_of_no_lexicon_have_to_fit(project) -> None:
 
 
 def test_fitting_takes_the_largest_group_then_the_shortest() -> None:
-    def of(tokens: int) -> Measured:
-        return Measured(((tokens, 5),), "", ())
+    def of(tokens: int) -> WordTokens:
+        return WordTokens(((tokens, 5),), "", ())
 
     found = {"t": {"a": of(2), "b": of(1), "c": of(2), "d": of(1), "e": of(3)}}
     assert fitting("abcde", found, [("t", "aligned")]) == ("b", "d")

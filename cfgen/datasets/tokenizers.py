@@ -1,19 +1,25 @@
-"""Tokenizer solving: the words with which pairs align token by token under all tokenizers."""
+"""Tokenizers: the words with which pairs align token by token under all tokenizers at once.
+
+Words are put into real prompts, wherever a template can put them, and measured there; the most of
+them that can replace each other without moving anything are kept.
+"""
 
 from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from cfgen.counterfactuals import Design, Pair, restrict_domains
-from cfgen.datasets.contexts import Measured, Signature, answer_tokens, contexts_of, measure
+from cfgen.causal import Domain
+from cfgen.counterfactuals import Design, Pair, Side, restrict_domains
+from cfgen.datasets.alignment import answer_tokens, span_range
 from cfgen.datasets.recipe import Candidates
 from cfgen.datasets.rows import candidate_pairs
 from cfgen.errors import CfgenError, Problem
-from cfgen.prompts import Encode
-from cfgen.tasks import Task
+from cfgen.prompts import Encode, Prompt, Span, render
+from cfgen.tasks import TEMPLATE_INPUT, Task
 
 PAIRS = 300
 """Pairs that are looked at, to find the contexts of words and which of them are answers."""
@@ -21,10 +27,161 @@ DEMANDS = ("alone", "aligned", "single", "distinct")
 """What is asked of the words under every tokenizer, see :func:`solve_words`."""
 Demand = tuple[str, str]
 """A tokenizer, and what is asked of words under it."""
+CONTEXTS = 48
+"""Combinations of template and other inputs that words are looked at in, at most."""
+Signature = tuple[tuple[int, ...], ...]
+"""Per context, the tokens of each mention of a word, and last those of the rest of the prompt."""
+
+
+# Words in their contexts.
 
 
 @dataclass(frozen=True, slots=True)
-class Dropped:
+class WordTokens:
+    """What one tokenizer makes of one word.
+
+    Attributes:
+        signature: How many tokens it takes, by context; equal for words that can replace each
+            other without moving anything.
+        joined: A stretch of a prompt where a token of the word belongs to its surroundings, too;
+            empty if there is none.
+        answer: Its tokens as an answer behind a prompt, by context; empty if it is never one.
+    """
+
+    signature: Signature
+    joined: str
+    answer: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A prompt that words are put into: one template with one choice of the other inputs."""
+
+    side: Side
+    template: str
+
+
+def contexts_of(pairs: Iterable[Pair], domains: Mapping[str, Domain]) -> list[Context]:
+    """Different contexts among some pairs: prompts that differ in more than words."""
+    closed = [name for name, domain in domains.items() if not domain.pools and domain.count() <= 32]
+    found: dict[tuple[Any, ...], Context] = {}
+    for side in (side for pair in pairs for side in (pair.original, pair.counterfactual)):
+        key = tuple(side.inputs[name] for name in closed)
+        if len(found) < CONTEXTS:
+            template = str(side.inputs.get(TEMPLATE_INPUT, ""))
+            found.setdefault(key, Context(side, template))
+    return list(found.values())
+
+
+def measure(
+    task: Task,
+    pool: str,
+    words: Sequence[str],
+    contexts: Sequence[Context],
+    encode: Encode,
+    is_answer: bool,
+) -> dict[str, WordTokens]:
+    """Put every word of a lexicon into every slot that it can have, and count tokens.
+
+    Args:
+        task: The task.
+        pool: Name of the lexicon.
+        words: Its words.
+        contexts: Prompts to put them into.
+        encode: The tokenizer.
+        is_answer: Whether words of this lexicon are answers.
+
+    Returns:
+        Word -> what the tokenizer makes of it.
+    """
+    model = task.causal_model
+    worded = {
+        slot for name, slots in model.slots.items() if model.domains[name].pools for slot in slots
+    }
+    places = [
+        (name, index, slot)
+        for name, slots in model.slots.items()
+        if pool in model.domains[name].pools
+        for index, slot in enumerate(slots)
+    ]
+    templates = task.templates
+    only = next(iter(templates))
+
+    def put(word: str, fill: Sequence[str]) -> Iterator[tuple[tuple[int, ...], str]]:
+        for context in contexts:
+            for name, index, slot in places:
+                inputs = dict(context.side.inputs)
+                for other in dict.fromkeys(name for name, _, _ in places):
+                    inputs[other] = _filled(inputs[other], word, fill)
+                inputs[name] = _with_word(inputs[name], index, word)
+                prompt = render(templates[context.template or only], inputs)
+                yield _counts(prompt, encode, slot, worded)
+
+    joined = {word: next((j for _, j in put(word, words) if j), "") for word in words}
+    # what the words beside it do must not count for a word: fill in those that stand alone
+    fill = [word for word in words if not joined[word]] or list(words)
+    found = {}
+    for word in words:
+        signature = tuple(counts for counts, _ in put(word, fill))
+        answers = (
+            answer_tokens(context.side.prompt.text, context.side.answer_prefix + word, encode)
+            for context in contexts
+            if is_answer
+        )
+        found[word] = WordTokens(signature, joined[word], tuple(answers))
+    return found
+
+
+def _filled(value: Any, word: str, fill: Sequence[str]) -> Any:
+    """A value of other words, the first ones there are."""
+    others = (other for other in fill if other != word)
+    if not isinstance(value, tuple):
+        return next(others, value)
+    return tuple(next(others, element) for element in value)
+
+
+def _with_word(value: Any, index: int, word: str) -> Any:
+    """A value with a word in one place."""
+    if not isinstance(value, tuple):
+        return word
+    return (*value[:index], word, *value[index + 1 :])
+
+
+def _counts(
+    prompt: Prompt, encode: Encode, slot: str, worded: set[str]
+) -> tuple[tuple[int, ...], str]:
+    """Tokens of each mention of a slot, and of all that is no word; and where tokens join."""
+    _, offsets = encode(prompt.text)
+    counts, inside, joined = [], 0, ""
+    for span in _words(prompt, worded):
+        first, last = span_range(offsets, span.start, span.end)
+        inside += last - first + 1
+        if span.name == slot:
+            counts.append(last - first + 1)
+            if not _clean(prompt.text, offsets, span, first, last):
+                joined = joined or prompt.text[max(0, span.start - 8) : span.end + 8]
+    return (*counts, len(offsets) - inside), joined
+
+
+def _words(prompt: Prompt, worded: set[str]) -> Iterator[Span]:
+    return (span for span in prompt.spans if span.name in worded)
+
+
+def _clean(
+    text: str, offsets: Sequence[tuple[int, int]], span: Span, first: int, last: int
+) -> bool:
+    """Whether the tokens of a span cover nothing else but spaces in front."""
+    if last < first:
+        return False
+    before = text[offsets[first][0] : span.start] if offsets[first][0] < span.start else ""
+    return not before.strip() and offsets[last][1] <= span.end
+
+
+# The most words that fit.
+
+
+@dataclass(frozen=True, slots=True)
+class WordExclusion:
     """A word that is left out.
 
     Attributes:
@@ -52,7 +209,7 @@ class Solution:
 
     task: Task
     kept: Mapping[str, int]
-    dropped: tuple[Dropped, ...]
+    dropped: tuple[WordExclusion, ...]
 
 
 def solve_words(
@@ -92,7 +249,7 @@ def solve_words(
     lexicons = {p: words for domain in domains.values() for p, words in domain.pools.items()}
     needed = design.words_needed(domains)
     kept: dict[str, tuple[str, ...]] = {}
-    dropped: list[Dropped] = []
+    dropped: list[WordExclusion] = []
     problems = _constants(pairs, answers - {w for ws in lexicons.values() for w in ws}, tokenizers)
     for pool, words in lexicons.items():
         is_answer = bool(answers & {*words})
@@ -114,7 +271,9 @@ def solve_words(
 
 
 def fitting(
-    words: Sequence[str], measured: Mapping[str, Mapping[str, Measured]], demands: Sequence[Demand]
+    words: Sequence[str],
+    measured: Mapping[str, Mapping[str, WordTokens]],
+    demands: Sequence[Demand],
 ) -> tuple[str, ...]:
     """The most words that meet some demands together, in their order.
 
@@ -137,12 +296,12 @@ def fitting(
     return tuple(best[1]) if best else ()
 
 
-def is_single(measured: Measured) -> bool:
+def is_single(measured: WordTokens) -> bool:
     """Whether a word is a single token as an answer, behind every prompt."""
     return all(len(tokens) == 1 for tokens in measured.answer)
 
 
-def _said(measured: Measured) -> tuple[int, ...]:
+def _said(measured: WordTokens) -> tuple[int, ...]:
     """What decides which answer is read off: its first token behind each prompt."""
     return tuple(tokens[0] if tokens else -1 for tokens in measured.answer)
 
@@ -182,7 +341,7 @@ def _constants(
 def _conflict(
     pool: str,
     words: Sequence[str],
-    measured: Mapping[str, Mapping[str, Measured]],
+    measured: Mapping[str, Mapping[str, WordTokens]],
     demands: Sequence[Demand],
     needed: int,
 ) -> Problem:
@@ -212,18 +371,18 @@ def _reasons(
     pool: str,
     words: Sequence[str],
     kept: Sequence[str],
-    measured: Mapping[str, Mapping[str, Measured]],
-) -> list[Dropped]:
+    measured: Mapping[str, Mapping[str, WordTokens]],
+) -> list[WordExclusion]:
     dropped = []
     for word in (word for word in words if word not in kept):
         for name, found in measured.items():
             reason = _reason(word, kept, found)
             if reason:
-                dropped.append(Dropped(pool, word, name, reason))
+                dropped.append(WordExclusion(pool, word, name, reason))
     return dropped
 
 
-def _reason(word: str, kept: Sequence[str], found: Mapping[str, Measured]) -> str:
+def _reason(word: str, kept: Sequence[str], found: Mapping[str, WordTokens]) -> str:
     mine = found[word]
     if mine.joined:
         return f"shares a token with what stands beside it in {mine.joined!r}"

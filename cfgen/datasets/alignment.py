@@ -1,16 +1,31 @@
-"""The last check of pairs made for tokenizers: every row, as it was written."""
+"""Alignment: where prompts, spans and answers lie in tokens, and the last check of that.
+
+The check looks at every row of a dataset made for tokenizers, as it was written.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from cfgen.datasets.contexts import answer_tokens, span_range
 from cfgen.errors import CfgenError, Problem
-from cfgen.prompts import Encode
+from cfgen.prompts import Encode, tokens_over
 
 SHOWN = 3
 """How many rows an error shows."""
+
+
+def answer_tokens(prompt: str, completion: str, encode: Encode) -> tuple[int, ...]:
+    """Tokens of an answer behind its prompt; empty if the prompt's last token takes part in it."""
+    before, _ = encode(prompt)
+    after, _ = encode(prompt + completion)
+    return tuple(after[len(before) :]) if tuple(after[: len(before)]) == tuple(before) else ()
+
+
+def span_range(offsets: Sequence[tuple[int, int]], start: int, end: int) -> tuple[int, int]:
+    """First and last token that overlap some characters; ``(0, -1)`` if there is none."""
+    inside = tokens_over(offsets, start, end)
+    return (inside[0], inside[-1]) if inside else (0, -1)
 
 
 class AlignmentCheck:
