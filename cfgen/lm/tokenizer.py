@@ -33,7 +33,7 @@ PROBES = (
     "",
     " ",
     "Ann",
-    " Ann puts  the milk into\tthe mugs.\n\nQuestion: who? Answer:",
+    " Ann puts  the clay into\tthe mugs.\n\nQuestion: who? Answer:",
     "It's 1234 kg; they'll weigh 56.7 — “naïve” 東京 🙂🙂 don't STOP_here x² + ½ = ٣\n",
 )
 """Texts in whose tokens differences between two tokenizers show."""
