@@ -265,7 +265,7 @@ def attempt(way: Callable[..., Prompt], template: Template, inputs: dict[str, An
 
 @pytest.mark.parametrize("way", [render, once])
 @given(body=bodies(wild=False), cases=st.lists(some_inputs(), min_size=1, max_size=3))
-@settings(MENDED, max_examples=60)
+@settings(MENDED, max_examples=40)
 def test_text_and_spans_are_where_plain_jinja_puts_them(
     load: Load, way: Callable[..., Prompt], body: Body, cases: list[dict[str, Any]]
 ) -> None:
@@ -287,7 +287,7 @@ def test_text_and_spans_are_where_plain_jinja_puts_them(
     first=some_inputs(),
     others=st.lists(some_inputs(), min_size=1, max_size=4),
 )
-@settings(MENDED, max_examples=120)
+@settings(MENDED, max_examples=80)
 def test_prompts_are_those_of_one_run_each(
     load: Load, body: Body, first: dict[str, Any], others: list[dict[str, Any]]
 ) -> None:
@@ -301,7 +301,7 @@ def test_prompts_are_those_of_one_run_each(
 
 
 @given(body=bodies(wild=True), cases=st.lists(some_inputs(), min_size=1, max_size=6))
-@settings(MENDED, max_examples=80)
+@settings(MENDED, max_examples=50)
 def test_many_at_once_are_those_of_one_run_each(
     load: Load, body: Body, cases: list[dict[str, Any]]
 ) -> None:
