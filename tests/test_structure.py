@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import configparser
 import importlib
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -29,6 +31,53 @@ def tree_of(path: Path) -> ast.Module:
 MODULES = {module_of(path): path for path in sorted((ROOT / "cfgen").rglob("*.py"))}
 FACES = {name: path for name, path in MODULES.items() if path.name == "__init__.py"}
 PACKAGES = [name for name in FACES if name.count(".") == 1]
+
+
+# Names
+
+
+def classes() -> Iterator[tuple[str, str]]:
+    """Every class, at whatever depth, with the module that it is in."""
+    for module, path in MODULES.items():
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.ClassDef):
+                yield node.name, module
+
+
+def test_no_two_classes_have_one_name() -> None:
+    places: dict[str, list[str]] = {}
+    for name, module in classes():
+        places.setdefault(name, []).append(module)
+    assert len(places) > 100
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+IRREGULAR = re.compile(
+    "Bound|Broken|Built|Chosen|Done|Drawn|Found|Given|Held|Hidden|Kept|Known|Left|Lost|Made|Met|"
+    "Proven|Said|Seen|Shown|Sought|Spent|Taken|Thrown|Told|Written"
+)
+REGULAR = re.compile("[A-Z][a-z]+[^e]ed")
+UNFINISHED = {"Measured", "Shown", "Exported", "Dropped", "Tried", "Wanted"}
+"""To be renamed."""
+
+
+def is_participle(name: str) -> bool:
+    """Whether a name is one word that says what was done to a thing, not what the thing is."""
+    word = name.strip("_")
+    return bool(IRREGULAR.fullmatch(word) or REGULAR.fullmatch(word))
+
+
+def test_types_are_named_by_nouns() -> None:
+    aliases = [(n, module) for module, path in MODULES.items() for n in names_assigned(path)]
+    named = {name: module for name, module in [*classes(), *aliases] if is_participle(name)}
+    assert named.keys() <= UNFINISHED, named
+
+
+def names_assigned(path: Path) -> Iterator[str]:
+    for node in tree_of(path).body:
+        targets = node.targets if isinstance(node, ast.Assign) else ()
+        targets = [node.target] if isinstance(node, ast.AnnAssign) else targets
+        yield from (target.id for target in targets if isinstance(target, ast.Name))
 
 
 # Faces
