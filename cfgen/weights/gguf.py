@@ -171,9 +171,28 @@ def check_gguf(file: Path) -> GgufHeader:
         message = f"{display(file)} holds no tokenizer"
         hint = "name a GGUF file of the whole LM, as llama.cpp's convert_hf_to_gguf.py writes it"
         problems.append(Problem("lm-gguf", message, hint=hint))
+    if header.architecture and not _says_its_size(header):
+        message = f"{display(file)} does not say how large its model is, or not truly"
+        hint = "name a GGUF file of the whole LM, as llama.cpp's convert_hf_to_gguf.py writes it"
+        problems.append(Problem("lm-gguf", message, hint=hint))
     if problems:
         raise CfgenError(problems)
     return header
+
+
+def _says_its_size(header: GgufHeader) -> bool:
+    """Whether blocks and width are stated, and no more than the weights allow.
+
+    What is missing transformers takes from the default of the architecture, and makes a model of
+    billions of random numbers before it can be seen that the file does not hold them.
+    """
+    keys = ("block_count", "embedding_length")
+    blocks, width = (header.fields.get(f"{header.architecture}.{key}", 0) for key in keys)
+    sizes = (len(header.tensors), max(header.tensors.values(), default=0))
+    return all(
+        isinstance(stated, int) and 0 < stated <= largest
+        for stated, largest in zip((blocks, width), sizes, strict=True)
+    )
 
 
 def _hint(file: Path) -> str:

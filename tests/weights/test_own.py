@@ -180,6 +180,20 @@ def test_a_file_that_is_not_a_whole_lm(file, small_llama, tmp_path, options, mes
     assert (found.code, message in found.message, left(tmp_path)) == ("lm-gguf", True, [])
 
 
+@pytest.mark.parametrize("key", ["llama.block_count", "llama.embedding_length"])
+def test_a_file_that_does_not_say_how_large_its_model_is(file, tmp_path, key):
+    content = file.read_bytes()
+    place = content.index(key.encode()) + len(key)
+    for wrong in (
+        content.replace(key.encode(), key[:-1].encode() + b"?"),
+        content[: place + 4] + b"\xff\xff\xff\x7f" + content[place + 8 :],
+    ):
+        file.write_bytes(wrong)
+        found = problem()
+        assert (found.code, left(tmp_path)) == ("lm-gguf", [])
+        assert "how large its model is" in found.message
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
