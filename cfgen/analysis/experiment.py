@@ -123,31 +123,18 @@ def run_experiment(
     check_lengths(lm, encoded)
     answers = check_first_tokens(lm.tokenizer, encoded)
     aligned = [align(encoded, site) for site in sites]
-    places = {name for site in sites for name in (*site.positions, *site.frozen)}
     checks = [Check("first tokens differ", "", answers, "answers compared")]
-    if spans := check_words(encoded, places):  # there is none to compare at "last" alone
-        checks.append(Check("spans show their slots", "", spans, "spans compared"))
+    checks += _check_spans(encoded, sites)
     checks += _check_sites(chosen, aligned, swept, report)
     said = run_swaps(chosen, encoded, aligned, swept, verified, report)
     behaviour = behave(encoded, said.clean, lm.tokenizer)
     checks += _checks_made(chosen, said)
-    unaligned, outputs, cells = {}, [], []
-    for found in aligned:
-        label = found.site.label
-        kept = [index for index in behaviour.kept if index in found.swaps]
-        lost = Counter(found.dropped[index] for index in behaviour.kept if index in found.dropped)
-        unaligned[label] = dict(sorted(lost.items()))
-        if not kept:
-            raise CfgenError(none_kept_aligned(label, lost))
-        names = [name for name, site in hypotheses.items() if site == found.site]
-        here = [encoded[index] for index in kept]
-        check_predictions(names, here)
-        tokens = {
-            layer: [said.swapped[found.site, layer, index] for index in kept]
-            for layer in swept[found.site]
-        }
-        outputs += _outputs(lm, found.site, here, tokens)
-        cells += _cells([*names, NONE], found.site, here, tokens)
+    kept = {index: encoded[index] for index in behaviour.kept}
+    parts = []
+    for swaps in aligned:
+        names = [name for name, site in hypotheses.items() if site == swaps.site]
+        parts.append(_outcome(lm, swaps, names, kept, said.at(swaps.site)))
+    lost = {part.label: part.lost for part in parts}
     return Experiment(
         model=lm.name,
         revision=lm.revision,
@@ -159,13 +146,20 @@ def run_experiment(
         sites=dict(hypotheses),
         layers=tuple(sorted({layer for here in swept.values() for layer in here})),
         behaviour=behaviour,
-        unaligned={label: reasons for label, reasons in unaligned.items() if reasons},
-        outputs=tuple(outputs),
-        cells=tuple(cells),
+        unaligned={label: reasons for label, reasons in lost.items() if reasons},
+        outputs=tuple(output for part in parts for output in part.outputs),
+        cells=tuple(cell for part in parts for cell in part.cells),
         checks=tuple(checks),
         tally=chosen.tally,
         verified=said.verified,
     )
+
+
+def _check_spans(encoded: Sequence[PairTokens], sites: Iterable[Site]) -> list[Check]:
+    """Check the words at the positions of sites; at ``last`` alone there is none to compare."""
+    places = {name for site in sites for name in (*site.positions, *site.frozen)}
+    spans = check_words(encoded, places)
+    return [Check("spans show their slots", "", spans, "spans compared")] if spans else []
 
 
 def _check_sites(
@@ -209,36 +203,74 @@ def _checks_made(engine: Engine, said: FirstTokens) -> list[Check]:
     return checks
 
 
-def _outputs(
-    lm: LM, site: Site, pairs: Sequence[PairTokens], said: Mapping[int, Sequence[int]]
-) -> list[Output]:
-    text = {token: lm.tokenizer.decode([token]) for tokens in said.values() for token in tokens}
-    return [
+@dataclass(frozen=True, slots=True)
+class SiteOutcome:
+    """What came out at one site.
+
+    Attributes:
+        label: Label of the site.
+        lost: Reason -> how many kept pairs could not be swapped there.
+        outputs: One per swapped pair and layer.
+        cells: IIA per hypothesis and layer, ``none`` included.
+    """
+
+    label: str
+    lost: dict[str, int]
+    outputs: list[Output]
+    cells: list[Cell]
+
+
+def _outcome(
+    lm: LM,
+    swaps: SiteSwaps,
+    names: Sequence[str],
+    kept: Mapping[int, PairTokens],
+    said: Mapping[int, Mapping[int, int]],
+) -> SiteOutcome:
+    """Count what the LM said at a site, of the pairs that are kept and can be swapped there.
+
+    Args:
+        lm: The LM.
+        swaps: The swaps at the site.
+        names: The hypotheses that have this site.
+        kept: Index -> pair, for those that the LM answers correctly.
+        said: Layer -> index of the pair -> the first token that the LM said.
+
+    Raises:
+        CfgenError: There is no such pair (``no-kept-pair-aligned``), or a hypothesis predicts
+            nothing for any (``no-predictions``).
+    """
+    site = swaps.site
+    lost = Counter(swaps.dropped[index] for index in kept if index in swaps.dropped)
+    pairs = {index: pair for index, pair in kept.items() if index in swaps.swaps}
+    if not pairs:
+        raise CfgenError(none_kept_aligned(site.label, lost))
+    check_predictions(names, list(pairs.values()))
+    text = {token: lm.tokenizer.decode([token]) for of in said.values() for token in of.values()}
+    outputs = [
         Output(
             pair_id=pair.pair.id,
             component=site.component,
             layer=layer,
             position=site.label,
-            said=text[token],
-            kind=kind_of_token(pair, token),
+            said=text[tokens[index]],
+            kind=kind_of_token(pair, tokens[index]),
         )
         for layer, tokens in said.items()
-        for pair, token in zip(pairs, tokens, strict=True)
+        for index, pair in pairs.items()
     ]
-
-
-def _cells(
-    names: Iterable[str],
-    site: Site,
-    pairs: Sequence[PairTokens],
-    said: Mapping[int, Sequence[int]],
-) -> list[Cell]:
-    found = [
-        score(name, pairs, tokens, (site.component, layer, site.label))
-        for name in dict.fromkeys(names)
+    cells = [
+        score(
+            name,
+            list(pairs.values()),
+            [tokens[index] for index in pairs],
+            (site.component, layer, site.label),
+        )
+        for name in dict.fromkeys([*names, NONE])
         for layer, tokens in said.items()
     ]
-    return [cell for cell in found if cell is not None]
+    found = [cell for cell in cells if cell is not None]
+    return SiteOutcome(site.label, dict(sorted(lost.items())), outputs, found)
 
 
 def check_arguments(

@@ -41,6 +41,14 @@ class FirstTokens:
     swapped: dict[tuple[Site, int, int], int] = field(default_factory=dict)
     verified: int = 0
 
+    def at(self, site: Site) -> dict[int, dict[int, int]]:
+        """Layer -> pair -> the first token after the swap at a site, lowest layer first."""
+        layers: dict[int, dict[int, int]] = {}
+        for (where, layer, pair), token in self.swapped.items():
+            if where == site:
+                layers.setdefault(layer, {})[pair] = token
+        return dict(sorted(layers.items()))
+
 
 def run_swaps(
     engine: Engine,
