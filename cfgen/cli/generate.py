@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cfgen.cli.options import AcceptLicense, Design, Json, Out, Seed, TaskName, Templates
+from cfgen.cli.options import (
+    AcceptLicense,
+    Design,
+    Json,
+    Out,
+    Seed,
+    TaskName,
+    Templates,
+    load_tokenizers,
+)
 from cfgen.cli.output import progress_shown, results, write_json
 from cfgen.cli.power import Against, Cells, Iia
 from cfgen.errors import CfgenError, Problem
@@ -96,7 +105,6 @@ def generate(
         write_dataset,
     )
     from cfgen.datasets import push_to_hub as upload
-    from cfgen.lm import load_tokenizer
     from cfgen.report import dataset_view
     from cfgen.tasks import load_task
 
@@ -108,10 +116,7 @@ def generate(
         plan, n = planned(n, fractions, iia, against, cells, power)
     loaded = load_task(task)
     with progress_shown(quiet=json) as report:
-        tokenizers = {
-            name: load_tokenizer(name, accept_license=accept_license, progress=report)
-            for name in tokenizer or ()
-        }
+        tokenizers = load_tokenizers(tokenizer or (), report, accept_license=accept_license)
         dropped: tuple[WordExclusion, ...] = ()
         if tokenizers:
             solution = solve_words(

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cfgen.cli.options import Json
-from cfgen.cli.output import FINDINGS, present, write_json
+from cfgen.cli.options import Json, load_tokenizers
+from cfgen.cli.output import FINDINGS, present, progress_shown, write_json
 from cfgen.errors import CfgenError, Problem
 
 if TYPE_CHECKING:
-    from cfgen.prompts import Encode
+    pass
 
 Tokenizers = Annotated[
     list[str] | None,
@@ -47,7 +46,8 @@ def lint(
     from cfgen.lint import lint_task
     from cfgen.report import report_records, reports_view
 
-    named = load_tokenizers(tokenizer or (), quiet=json)
+    with progress_shown(quiet=json) as report:
+        named = load_tokenizers(tokenizer or (), report)
     reports = [lint_task(name, named) for name in tasks_named(task)]
     if json:
         write_json(report_records(reports))
@@ -71,25 +71,3 @@ def tasks_named(task: str | None) -> list[str]:
         hint = "name a project's folder, which has its tasks in causal_models/"
         raise CfgenError(Problem("no-such-task", message, hint=hint))
     return own or list(known)
-
-
-def load_tokenizers(names: Iterable[str], *, quiet: bool) -> dict[str, Encode]:
-    """Name -> tokenizer, fetched if need be; no weights and no torch are loaded.
-
-    Raises:
-        CfgenError: With the problems of every one that cannot be loaded.
-    """
-    from cfgen.cli.output import progress_shown
-    from cfgen.lm import load_tokenizer
-
-    loaded: dict[str, Encode] = {}
-    problems: list[Problem] = []
-    with progress_shown(quiet=quiet) as report:
-        for name in names:
-            try:
-                loaded[name] = load_tokenizer(name, progress=report)
-            except CfgenError as error:
-                problems += error.problems
-    if problems:
-        raise CfgenError(problems)
-    return loaded

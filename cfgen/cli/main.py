@@ -23,9 +23,8 @@ from cfgen.cli.models import models
 from cfgen.cli.new import new
 from cfgen.cli.options import example
 from cfgen.cli.output import BROKEN_PIPE, BUG, INTERRUPTED, USAGE, show_problems
+from cfgen.cli.pairs import predict, preview
 from cfgen.cli.power import power
-from cfgen.cli.predict import predict
-from cfgen.cli.preview import preview
 from cfgen.cli.prove import prove
 from cfgen.cli.run import demo, run
 from cfgen.cli.tasks import show, tasks

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cfgen.errors import CfgenError, Problem
 from cfgen.paths import find_all
+
+if TYPE_CHECKING:
+    from cfgen.cli.output import Progress
+    from cfgen.prompts import Encode
 
 TaskName = Annotated[
     str,
@@ -96,3 +101,30 @@ def parse_layers(text: str) -> list[int]:
 
 def _is_layer(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 4
+
+
+def load_tokenizers(
+    names: Iterable[str], report: Progress, *, accept_license: bool = False
+) -> dict[str, Encode]:
+    """Name -> tokenizer, fetched if need be; no weights and no torch are loaded.
+
+    Args:
+        names: As ``--model`` takes them.
+        report: Called with progress.
+        accept_license: Whether terms that one has are accepted.
+
+    Raises:
+        CfgenError: With the problems of every one that cannot be loaded.
+    """
+    from cfgen.lm import load_tokenizer
+
+    loaded: dict[str, Encode] = {}
+    problems: list[Problem] = []
+    for name in names:
+        try:
+            loaded[name] = load_tokenizer(name, accept_license=accept_license, progress=report)
+        except CfgenError as error:
+            problems += error.problems
+    if problems:
+        raise CfgenError(problems)
+    return loaded

@@ -1,4 +1,4 @@
-"""``cfgen predict``: what every hypothesis predicts for a pair of the user's own."""
+"""``cfgen preview`` and ``cfgen predict``: pairs to look at, and a pair of the user's own."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cfgen.cli.options import Design, Json, TaskName
-from cfgen.cli.output import write_json
+from cfgen.cli.options import Design, Json, Seed, TaskName, Templates, load_tokenizers
+from cfgen.cli.output import present, progress_shown, write_json
 from cfgen.errors import CfgenError, Problem, did_you_mean
 
 if TYPE_CHECKING:
@@ -20,6 +20,46 @@ if TYPE_CHECKING:
 
 SIDES = ("original", "counterfactual")
 FORM = 'give {"original": {input: value, ...}, "counterfactual": {input: value, ...}}'
+
+
+def preview(
+    task: TaskName,
+    n: Annotated[int, typer.Option("-n", help="Number of pairs.", min=1)] = 3,
+    design: Design = None,
+    seed: Seed = 0,
+    template: Templates = None,
+    tokens: Annotated[
+        bool, typer.Option("--tokens", help="Show the tokens of both prompts, and where slots are.")
+    ] = False,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(
+            "--tokenizer",
+            metavar="MODEL",
+            help="Tokens as this LM has them; as the task's default LM has them if not given.",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show a few pairs, with what every hypothesis predicts; the first that generate makes.
+
+    Words that differ between the two prompts are underlined.
+    """
+    from cfgen.datasets import first_pairs, recipe
+    from cfgen.report import pair_record, pair_view
+
+    made = recipe(task, n, design=design, seed=seed, templates=template or ())
+    pairs = first_pairs(made)
+    encode = None
+    if tokens or tokenizer:
+        name = tokenizer or made.task.default_model
+        with progress_shown(quiet=json) as report:
+            encode = load_tokenizers([name], report)[name]
+    if json:
+        write_json([pair_record(pair, encode) for pair in pairs])
+        return
+    for pair in pairs:
+        present(pair_view(pair, changes=True, encode=encode))
 
 
 def predict(
