@@ -9,7 +9,7 @@ from cfgen.datasets.labelling import PairLabeller
 from cfgen.datasets.leakage import Leak
 from cfgen.datasets.manifest import Manifest
 from cfgen.datasets.power import PowerPlan, plan_power
-from cfgen.datasets.recipe import Candidates, DatasetRecipe, recipe
+from cfgen.datasets.recipe import FRACTIONS, Candidates, DatasetRecipe, Split, make_splits, recipe
 from cfgen.datasets.rows import (
     candidate_pairs,
     draw_pairs,
@@ -18,7 +18,6 @@ from cfgen.datasets.rows import (
     row_tables,
 )
 from cfgen.datasets.shortcuts import Shortcut, audit_shortcuts
-from cfgen.datasets.splits import FRACTIONS, Split, make_splits
 from cfgen.datasets.tokenizers import WordExclusion, solve_words
 from cfgen.datasets.writing import generate, write_dataset
 

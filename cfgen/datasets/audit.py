@@ -21,9 +21,8 @@ from cfgen.datasets.alignment import AlignmentCheck
 from cfgen.datasets.coverage import Coverage, CoverageAudit, find_space
 from cfgen.datasets.leakage import Leak, LeakageAudit
 from cfgen.datasets.power import PowerPlan
-from cfgen.datasets.recipe import DatasetRecipe
+from cfgen.datasets.recipe import DatasetRecipe, Split
 from cfgen.datasets.shortcuts import Shortcut, audit_shortcuts
-from cfgen.datasets.splits import Split
 from cfgen.datasets.tokenizers import WordExclusion
 from cfgen.prompts import Encode
 from cfgen.tasks import TEMPLATE_INPUT, Task

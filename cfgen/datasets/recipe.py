@@ -1,14 +1,39 @@
-"""Recipes: everything a dataset depends on, its splits, and what their pairs are chosen from."""
+"""Recipes: everything a dataset depends on, its splits, and what their pairs are chosen from.
+
+Words of splits are disjoint: no entity of one split occurs in another.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cfgen.causal import Domain
+from cfgen.causal import Domain, Pools
 from cfgen.counterfactuals import Design, restrict_domains
-from cfgen.datasets.splits import FRACTIONS, Split, make_splits
+from cfgen.errors import CfgenError, Problem
 from cfgen.tasks import Task, load_task
+
+SPLITS = ("train", "validation", "test")
+FRACTIONS: Mapping[str, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
+"""Share of the rows of each split, unless told otherwise."""
+WORDS = 8
+"""Words of a lexicon that a small split gets at least, where the lexicon has enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """One split of a dataset.
+
+    Attributes:
+        name: ``train``, ``validation`` or ``test``.
+        rows: How many pairs it has.
+        pools: Lexicon -> the words that belong to this split alone.
+    """
+
+    name: str
+    rows: int
+    pools: Pools
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,3 +123,100 @@ def recipe(
     loaded.template_domain(templates)
     chosen, shares = loaded.design(design), tuple(fractions.items())
     return DatasetRecipe(loaded, chosen, n, seed, tuple(templates), shares, balance)
+
+
+def make_splits(task: Task, n: int, fractions: Mapping[str, float] = FRACTIONS) -> list[Split]:
+    """Divide rows and words over the splits.
+
+    Words are put in an order that depends on nothing but the lexicon's name and the words, and
+    dealt out, so a word belongs to the same split for every design and seed. A small split gets
+    twice its share of the words, and at least :data:`WORDS`: the number of different stories grows
+    with a power of the number of words, and a split of few words soon has no more of them.
+
+    Args:
+        task: The task.
+        n: Number of pairs over all splits.
+        fractions: Split -> share.
+
+    Returns:
+        The splits that have rows, in the order train, validation, test.
+
+    Raises:
+        CfgenError: If ``n`` or the shares make no sense, or a lexicon is too small.
+    """
+    _check(n, fractions)
+    active = [name for name in SPLITS if fractions.get(name, 0) > 0]
+    total = sum(fractions[name] for name in active)
+    shares = {name: fractions[name] / total for name in active}
+    rows = _apportion(n, shares)
+    pools = _partition(task, shares)
+    return [Split(name, rows[name], pools[name]) for name in active if rows[name]]
+
+
+def _check(n: int, fractions: Mapping[str, float]) -> None:
+    problems = []
+    if n < 1:
+        problems.append(
+            Problem("bad-count", f"{n} pairs were asked for", hint="ask for at least one")
+        )
+    unknown = [name for name in fractions if name not in SPLITS]
+    if unknown or any(share < 0 for share in fractions.values()) or not sum(fractions.values()):
+        problems.append(
+            Problem(
+                "bad-splits",
+                f"the shares {dict(fractions)} cannot be used",
+                hint="give non-negative shares of train, validation and test, not all zero",
+            )
+        )
+    if problems:
+        raise CfgenError(problems)
+
+
+def _apportion(n: int, shares: Mapping[str, float]) -> dict[str, int]:
+    """Whole numbers that add up to ``n``, by largest remainder; ties go to the earlier split."""
+    rows = {name: int(n * share) for name, share in shares.items()}
+    by_remainder = sorted(shares, key=lambda name: rows[name] - n * shares[name])
+    for name in by_remainder[: n - sum(rows.values())]:
+        rows[name] += 1
+    return rows
+
+
+def _partition(task: Task, shares: Mapping[str, float]) -> dict[str, Pools]:
+    domains = task.causal_model.domains
+    words: dict[str, tuple[str, ...]] = {}
+    for domain in domains.values():
+        words |= domain.pools
+    needed: dict[str, int] = {}
+    for design in task.designs.values():
+        for pool, count in design.words_needed(domains).items():
+            needed[pool] = max(needed.get(pool, 0), count)
+    pools: dict[str, dict[str, tuple[str, ...]]] = {name: {} for name in shares}
+    problems = []
+    for pool, entries in words.items():
+        even = len(entries) // len(shares)
+        counts = {
+            name: max(needed[pool], min(even, max(WORDS, round(2 * share * len(entries)))))
+            for name, share in shares.items()
+        }
+        largest = max(shares, key=lambda name: shares[name])
+        counts[largest] = len(entries) - sum(c for name, c in counts.items() if name != largest)
+        if counts[largest] < needed[pool]:
+            problems.append(
+                Problem(
+                    "lexicon-too-small",
+                    f"lexicon {pool!r} has {len(entries)} words, but {len(shares)} disjoint "
+                    f"splits need {needed[pool]} each",
+                    hint="add words to the lexicon, or use fewer splits",
+                )
+            )
+        ordered = sorted(entries, key=lambda word: _rank(pool, word))
+        for name in reversed(list(shares)):  # the small splits first: they move least
+            pools[name][pool] = tuple(ordered[: counts[name]])
+            ordered = ordered[counts[name] :]
+    if problems:
+        raise CfgenError(problems)
+    return {name: dict(split) for name, split in pools.items()}
+
+
+def _rank(pool: str, word: str) -> bytes:
+    return hashlib.blake2b(f"{pool}\0{word}".encode(), digest_size=16).digest()

@@ -16,7 +16,7 @@ from cfgen.counterfactuals import Pair
 from cfgen.datasets.drawing import column_drawer
 from cfgen.datasets.features import table_maker
 from cfgen.datasets.labelling import PairColumns, PairLabeller, pairs_of
-from cfgen.datasets.recipe import Candidates, DatasetRecipe
+from cfgen.datasets.recipe import Candidates, DatasetRecipe, Split
 from cfgen.datasets.repetition import (
     CandidateChunk,
     Content,
@@ -24,7 +24,6 @@ from cfgen.datasets.repetition import (
     check_possible,
     prompt_hashes,
 )
-from cfgen.datasets.splits import Split
 from cfgen.datasets.workers import Workers
 from cfgen.errors import CfgenError, Problem, did_you_mean
 

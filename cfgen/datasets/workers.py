@@ -19,9 +19,8 @@ from typing import Any
 import pyarrow as pa
 
 from cfgen.causal import Pools
-from cfgen.datasets.recipe import DatasetRecipe
+from cfgen.datasets.recipe import DatasetRecipe, Split
 from cfgen.datasets.repetition import MOST, CandidateChunk, DistinctPrompts
-from cfgen.datasets.splits import Split
 from cfgen.errors import CfgenError, Problem
 from cfgen.processes import safe_start
 from cfgen.tasks import load_task

@@ -17,9 +17,8 @@ from cfgen.datasets.audit import AuditPlan, audit_folder, parquet_file
 from cfgen.datasets.card import write_card
 from cfgen.datasets.features import schema_of
 from cfgen.datasets.manifest import Manifest, make_manifest
-from cfgen.datasets.recipe import DatasetRecipe, recipe
+from cfgen.datasets.recipe import FRACTIONS, DatasetRecipe, Split, recipe
 from cfgen.datasets.rows import candidate_pairs, row_tables
-from cfgen.datasets.splits import FRACTIONS, Split
 from cfgen.folders import new_folder, write_record
 from cfgen.tasks import Task
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cfgen import CfgenError, load_task
-from cfgen.datasets.splits import SPLITS, _apportion, make_splits
+from cfgen.datasets.recipe import SPLITS, _apportion, make_splits
 
 TASK = load_task("belief_tracking")
 
