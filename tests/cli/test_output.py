@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from cfgen.cli.output import progress_shown, show_problems, write_json
 from cfgen.errors import CfgenError, Problem
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Cli
 
 
 def test_lines_when_nobody_watches(capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,3 +83,37 @@ def test_problems_are_shown_with_escapes(capsys: pytest.CaptureFixture[str]) -> 
         "    -> \\x1b",
         "    \\u202e",
     ]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["tasks"],
+        ["show", "toy"],
+        ["show", "toy", "--json"],
+        ["preview", "toy", "-n", "1"],
+        ["preview", "toy", "-n", "1", "--json"],
+        ["lint", "toy"],
+        ["watch", "toy", "--rounds", "1"],
+        ["design", "toy"],
+        ["prove", "toy", "none", "whole"],
+    ],
+    ids=lambda command: " ".join(command),
+)
+def test_words_of_a_task_do_not_act_on_the_terminal(
+    cli: Cli, project: Path, command: list[str]
+) -> None:
+    """Whoever wrote a task would else clear the screen, set its title, or turn text around."""
+    task = project / "causal_models" / "toy.py"
+    text = task.read_text(encoding="utf-8")
+    text = text.replace("Toy:", "Toy\x1b]0;x\x07\u202e:").replace('"plain', '"plain\x9b')
+    text = text.replace('Hypothesis("whole",', 'Hypothesis("whole", description="\\x1b[2J",')
+    task.write_text(text, encoding="utf-8")
+    words = [f"{word}\x1b[2J\u202e" for word in ("ball", "bear", "boat", "drum", "kite", "lamp")]
+    lexicon = project / "data" / "lexicons" / "toys.txt"
+    lexicon.write_text("\n".join(words) + "\n", encoding="utf-8")
+    ended = cli(*command)
+    assert ended.code in (0, 1), ended.err
+    for printed in (ended.out, ended.err):
+        assert printed.replace("\n", "").isprintable()
+    assert "\\x1b" in ended.out or "\\u001b" in ended.out or command[0] in ("lint", "prove")
