@@ -300,4 +300,6 @@ def _no_lm(folder: Path, missing: str) -> CfgenError:
     hint = "it must be a folder as transformers' save_pretrained writes it"
     if (folder / ADAPTER_FILES[0]).is_file():
         hint = "this is an adapter: name it in data/models/<name>.yaml, together with its base"
+    elif folder.parent.name == "snapshots":  # of the Hub, which was asked first
+        hint = "the Hub has none for it, or it was not fetched before and the Hub can't be reached"
     return CfgenError(Problem("lm-folder", f"{display(folder)} holds no {missing}", hint=hint))

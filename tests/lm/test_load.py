@@ -407,6 +407,16 @@ def test_hub_id_from_the_cache(hub):
         assert load_lm(name).revision.startswith(f"{hub}+files:sha256:")
 
 
+def test_hub_id_of_which_only_a_part_is_in_the_cache(hub, tmp_path):
+    before = load_lm("owner/tiny").revision
+    snapshot = tmp_path / "hub" / "models--owner--tiny" / "snapshots" / hub
+    (snapshot / "chat_template.jinja").write_text("x")
+    assert load_lm("owner/tiny").revision != before
+    (snapshot / "model.safetensors").unlink()
+    found = problem("owner/tiny")
+    assert (found.code, "the Hub has none" in found.hint) == ("lm-folder", True)
+
+
 def test_hub_id_that_is_not_in_the_cache(hub):
     for name in ("owner/tiny@v2", "owner/other"):
         found = problem(name)

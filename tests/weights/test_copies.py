@@ -19,7 +19,7 @@ from cfgen.weights.copies import _of_base
 
 GGUF = random.Random(0).randbytes(3_000_000)
 
-# Stands in for the conversion, so that these tests need no torch; test_convert.py has the real one.
+# Stands in for the conversion, so that these tests need no torch; test_conversion.py has the real.
 STAND_IN = """
 import pathlib, sys, types
 def convert_gguf(gguf, folder, *, progress):
@@ -77,6 +77,13 @@ def test_fetches_once_and_leaves_only_the_result(shop):
     shutil.rmtree(shop.index)
     assert fetch(entry()) == folder
     assert (shop.root / "conversions").read_text() == "x"
+
+
+def test_a_copy_in_which_a_file_changed_is_made_again(shop):
+    weights = fetch(entry()) / "model.safetensors"
+    weights.write_bytes(b"x" * weights.stat().st_size)
+    assert (fetch(entry()) / "model.safetensors").read_bytes() == GGUF[::-1]
+    assert (shop.root / "conversions").read_text() == "xx"
 
 
 def test_another_file_under_the_same_name(shop):
