@@ -277,7 +277,7 @@ def _read(name: str, file: Path) -> tuple[Entry | None, dict[str, int], list[Pro
         mark = getattr(error, "problem_mark", None)
         where = f"{display(file)}:{mark.line + 1 if mark else 1}"
         reason = getattr(error, "problem", None) or error
-        hint = "docs/errors/lm.md shows what such a file looks like"
+        hint = "docs/errors/weights.md shows what such a file looks like"
         return None, {}, [Problem("lm-entry", f"this is not YAML: {reason}", where, hint)]
     if not isinstance(raw, dict):
         message = "a known LM is a mapping of description, licence, and so on"
