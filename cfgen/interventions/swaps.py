@@ -10,11 +10,19 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from cfgen.counterfactuals import Side, Site
+from cfgen.counterfactuals import Site
 from cfgen.errors import CfgenError, Problem
 from cfgen.interventions.edits import Branch, Edit, FromPrompt
-from cfgen.lm import COMPONENTS, LAST, PairTokens, Place, PromptTokens, TokenSpan, locate
-from cfgen.prompts import Position, parse_position
+from cfgen.lm import (
+    COMPONENTS,
+    Misalignment,
+    PairTokens,
+    Place,
+    PromptTokens,
+    TokenSpan,
+    aligned_spans,
+    locate,
+)
 
 HELD = "resid_post"
 """Frozen positions are held here, in every layer."""
@@ -92,7 +100,7 @@ def align(encoded: Sequence[PairTokens], site: Site) -> SiteSwaps:
     for index, pair in enumerate(encoded):
         try:
             swap = _swap(pair, site)
-        except _Misalignment as reason:
+        except Misalignment as reason:
             dropped[index] = str(reason)
         except CfgenError as error:
             first = first or error
@@ -105,60 +113,10 @@ def align(encoded: Sequence[PairTokens], site: Site) -> SiteSwaps:
     return SiteSwaps(site, swaps, dropped)
 
 
-class _Misalignment(Exception):
-    """Why one pair can't be swapped."""
-
-
 def _swap(pair: PairTokens, site: Site) -> Swap:
-    to: list[TokenSpan] = []
-    of: list[TokenSpan] = []
-    if not COMPONENTS[site.component].fits(len(pair.original), len(pair.counterfactual)):
-        raise _Misalignment(f"{site.component}: not the same number of tokens in both prompts")
-    for expression in site.positions:
-        targets = locate(pair.original, expression)
-        other = expression
-        if site.align == "word" and expression != LAST:
-            other = _same_word(pair, expression)
-        sources = locate(pair.counterfactual, other)
-        if len(targets) != len(sources):
-            raise _Misalignment(f"{expression}: not the same number of mentions on both sides")
-        for target, source in zip(targets, sources, strict=True):
-            if len(target.tokens) != len(source.tokens):
-                raise _Misalignment(f"{expression}: not the same number of tokens on both sides")
-        to += targets
-        of += sources
+    to, of = aligned_spans(pair.pair, pair.original, pair.counterfactual, site)
     frozen = [found for name in site.frozen for found in locate(pair.original, name)]
-    return Swap(pair.original, pair.counterfactual, tuple(to), tuple(of), tuple(frozen))
-
-
-def _same_word(pair: PairTokens, expression: str) -> str:
-    """The expression for the counterfactual's slot that holds the word of the original's."""
-    position = parse_position(expression)
-    sides = pair.pair.original, pair.pair.counterfactual
-    word = sides[0].slots.get(position.name)
-    if word is None:
-        message = f"{expression!r} can't be swapped by word: {position.name!r} is no slot"
-        hint = f"slots are: {', '.join(sorted(sides[0].slots))}"
-        raise CfgenError(Problem("position-not-a-slot", message, hint=hint))
-    holders = _holders(sides[1], word)
-    if position.name in holders:
-        holders = [position.name]
-    if len(holders) != 1:
-        found = "several slots hold" if holders else "no slot holds"
-        raise _Misalignment(f"{expression}: in the counterfactual {found} the original's word")
-    return _expression(replace(position, name=holders[0]))
-
-
-def _holders(side: Side, word: str) -> list[str]:
-    shown = {span.name for span in side.prompt.spans}
-    return [name for name, held in side.slots.items() if held == word and name in shown]
-
-
-def _expression(position: Position) -> str:
-    within = f"{position.within}/" if position.within else ""
-    index = "" if position.index is None else f"[{position.index}]"
-    offset = f"+{position.offset}" if position.offset else ""
-    return f"{within}{position.name}{index}{offset}"
+    return Swap(pair.original, pair.counterfactual, to, of, tuple(frozen))
 
 
 def _check_disjoint(swap: Swap, site: Site, pair_id: str) -> None:

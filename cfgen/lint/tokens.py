@@ -13,8 +13,8 @@ from cfgen.datasets import answer_tokens
 from cfgen.errors import CfgenError
 from cfgen.lint.findings import Finding
 from cfgen.lint.sample import Sample, inputs_for, own_design, possible_answers
-from cfgen.lm.tokens import LAST, PromptTokens, locate
-from cfgen.prompts import Encode, Encoding, Prompt, Template, parse_position, render, tokens_over
+from cfgen.lm.tokens import Misalignment, PromptTokens, aligned_spans
+from cfgen.prompts import Encode, Encoding, Prompt, Template, render, tokens_over
 from cfgen.tasks import Task
 
 PAIRS = 60
@@ -179,35 +179,11 @@ def check_alignment(task: Task, sample: Sample, tokens: Tokens) -> Iterable[Find
 
 def why_not_aligned(tokens: Tokens, pair: Pair, site: Site) -> str:
     """Why a pair has no swap at a site; empty if it has one."""
-    sides = [tokens.of(side.prompt) for side in (pair.original, pair.counterfactual)]
-    for expression in site.positions:
-        other = expression
-        if site.align == "word" and expression != LAST:
-            other = _same_word(pair, expression)
-            if not other:
-                return f"the counterfactual has the word at {expression!r} in no slot"
-        try:
-            target, source = locate(sides[0], expression), locate(sides[1], other)
-        except CfgenError as error:
-            return error.problems[0].message
-        if len(target) != len(source):
-            return f"{expression!r} is mentioned {len(target)} times and {len(source)} times"
-        for one, two in zip(target, source, strict=True):
-            if len(one.tokens) != len(two.tokens):
-                return f"{expression!r} has {len(one.tokens)} tokens and {len(two.tokens)} tokens"
+    original, counterfactual = pair.original.prompt, pair.counterfactual.prompt
+    try:
+        aligned_spans(pair, tokens.of(original), tokens.of(counterfactual), site)
+    except Misalignment as reason:
+        return str(reason)
+    except CfgenError as error:
+        return error.problems[0].message
     return ""
-
-
-def _same_word(pair: Pair, expression: str) -> str:
-    """The expression with the counterfactual's slot that holds the word; empty if none does."""
-    name = parse_position(expression).name
-    word = pair.original.slots.get(name)
-    shown = {span.name for span in pair.counterfactual.prompt.spans}
-    held = pair.counterfactual.slots.items()
-    holders = [slot for slot, other in held if other == word and slot in shown]
-    if name in holders:
-        return expression
-    if len(holders) != 1:
-        return ""
-    within, slash, rest = expression.rpartition("/")
-    return f"{within}{slash}{holders[0]}{rest[len(name) :]}"

@@ -34,9 +34,11 @@ if TYPE_CHECKING:
     from cfgen.lm.tokenizer import load_tokenizer as load_tokenizer
     from cfgen.lm.tokens import LAST as LAST
     from cfgen.lm.tokens import SHOWN as SHOWN
+    from cfgen.lm.tokens import Misalignment as Misalignment
     from cfgen.lm.tokens import PairTokens as PairTokens
     from cfgen.lm.tokens import PromptTokens as PromptTokens
     from cfgen.lm.tokens import TokenSpan as TokenSpan
+    from cfgen.lm.tokens import aligned_spans as aligned_spans
     from cfgen.lm.tokens import check_first_tokens as check_first_tokens
     from cfgen.lm.tokens import encode_pairs as encode_pairs
     from cfgen.lm.tokens import locate as locate
@@ -53,6 +55,7 @@ _HOME = {
     "Layout": "layout",
     "MASKED_KERNELS": "attention",
     "PLAIN_ATTENTION": "attention",
+    "Misalignment": "tokens",
     "PairTokens": "tokens",
     "Place": "components",
     "PromptTokens": "tokens",
@@ -60,6 +63,7 @@ _HOME = {
     "Stage": "components",
     "TokenSpan": "tokens",
     "attention_windows": "attention",
+    "aligned_spans": "tokens",
     "check_first_tokens": "tokens",
     "check_places": "layout",
     "check_sums": "sums",

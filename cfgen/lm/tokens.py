@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cfgen.counterfactuals import Pair, Side
+from cfgen.counterfactuals import Pair, Side, Site
 from cfgen.errors import CfgenError, Problem
+from cfgen.lm.components import COMPONENTS
 from cfgen.prompts import (
     Encoding,
     Position,
@@ -294,3 +295,76 @@ def _of_span(encoded: PromptTokens, expression: str, position: Position, span: S
     end = encoded.offsets[after][1]
     whole = tokens_over(encoded.offsets, span.start, end)
     return TokenSpan(expression, (after,), whole, text[span.start : end].strip())
+
+
+class Misalignment(Exception):
+    """Why what is at a site in one prompt of a pair has no counterpart in the other."""
+
+
+def aligned_spans(
+    pair: Pair, original: PromptTokens, counterfactual: PromptTokens, site: Site
+) -> tuple[tuple[TokenSpan, ...], tuple[TokenSpan, ...]]:
+    """What of the original is overwritten at a site, and what of the counterfactual it is given.
+
+    Args:
+        pair: The pair.
+        original: The tokens of its original prompt.
+        counterfactual: The tokens of its counterfactual prompt.
+        site: Where to swap.
+
+    Returns:
+        Two sequences of the same length, whose elements have the same numbers of tokens.
+
+    Raises:
+        Misalignment: A position has another number of mentions or of tokens on the two sides, the
+            word is in no slot, or the component fits only prompts of the same length.
+        CfgenError: As :func:`locate`, or a position that is no slot is swapped by word
+            (``position-not-a-slot``).
+    """
+    if not COMPONENTS[site.component].fits(len(original), len(counterfactual)):
+        raise Misalignment(f"{site.component}: not the same number of tokens in both prompts")
+    to: list[TokenSpan] = []
+    of: list[TokenSpan] = []
+    for expression in site.positions:
+        targets = locate(original, expression)
+        other = expression
+        if site.align == "word" and expression != LAST:
+            other = _same_word(pair, expression)
+        sources = locate(counterfactual, other)
+        if len(targets) != len(sources):
+            raise Misalignment(f"{expression}: not the same number of mentions on both sides")
+        for target, source in zip(targets, sources, strict=True):
+            if len(target.tokens) != len(source.tokens):
+                raise Misalignment(f"{expression}: not the same number of tokens on both sides")
+        to += targets
+        of += sources
+    return tuple(to), tuple(of)
+
+
+def _same_word(pair: Pair, expression: str) -> str:
+    """The expression for the counterfactual's slot that holds the word of the original's."""
+    position = parse_position(expression)
+    word = pair.original.slots.get(position.name)
+    if word is None:
+        message = f"{expression!r} can't be swapped by word: {position.name!r} is no slot"
+        hint = f"slots are: {', '.join(sorted(pair.original.slots))}"
+        raise CfgenError(Problem("position-not-a-slot", message, hint=hint))
+    holders = _holders(pair.counterfactual, word)
+    if position.name in holders:
+        holders = [position.name]
+    if len(holders) != 1:
+        found = "several slots hold" if holders else "no slot holds"
+        raise Misalignment(f"{expression}: in the counterfactual {found} the original's word")
+    return _expression(replace(position, name=holders[0]))
+
+
+def _holders(side: Side, word: str) -> list[str]:
+    shown = {span.name for span in side.prompt.spans}
+    return [name for name, held in side.slots.items() if held == word and name in shown]
+
+
+def _expression(position: Position) -> str:
+    within = f"{position.within}/" if position.within else ""
+    index = "" if position.index is None else f"[{position.index}]"
+    offset = f"+{position.offset}" if position.offset else ""
+    return f"{within}{position.name}{index}{offset}"
