@@ -155,8 +155,9 @@ def check_alone(name: str, files: Files, own: Any) -> None:
     if difference:
         message = f"the tokenizer of {name!r} is not what its {FILE} says"
         hint = (
-            "load it with transformers' AutoTokenizer and write it anew with save_pretrained: that "
-            "gives files that agree"
+            "if transformers is right, load it with AutoTokenizer and write it anew with its "
+            "save_pretrained, which gives files that agree; if not, the LM's model_type or its "
+            "tokenizer_class is wrong"
         )
         raise CfgenError(Problem("lm-tokenizer", message, hint=hint, detail=difference))
 

@@ -11,6 +11,8 @@ import pytest
 from cfgen.errors import CfgenError
 from cfgen.lm import load_lm, load_tokenizer
 from cfgen.lm.tokenizer import check_alone
+from tests.conftest import TINY_WORDS, tiny_tokenizer
+from tests.families import tiny_model
 
 TEXTS = ["Alice puts it in the box.", " of", "What is it with?\nAnswer:", "", "naïve 東京 🙂"]
 
@@ -98,6 +100,15 @@ def test_a_tokenizer_that_disagrees_with_its_lm(tiny_folder: Path) -> None:
         check_alone("it", files, own)
     own.save_pretrained(tiny_folder)
     check_alone("it", files, AutoTokenizer.from_pretrained(tiny_folder))
+
+
+def test_a_tokenizer_that_transformers_makes_anew_for_an_architecture(tmp_path: Path) -> None:
+    """For a Qwen2, transformers passes over the plain class, and cuts texts as Qwen2 does."""
+    tokenizer = tiny_tokenizer(TINY_WORDS.split())
+    tiny_model("qwen2", vocabulary=len(tokenizer)).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(CfgenError, match=r"not what its tokenizer.json says"):
+        load_lm(str(tmp_path))
 
 
 def test_a_class_that_does_not_fit(tiny_folder: Path) -> None:
