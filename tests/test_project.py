@@ -183,6 +183,16 @@ def test_every_documented_code_exists() -> None:
     assert sorted(set(sections()) - set(codes())) == []
 
 
+def test_a_code_is_on_the_page_of_a_package_that_finds_it() -> None:
+    """Codes that only modules without a package find are on the page of those who use these."""
+    elsewhere = {}
+    for code, (page, *_) in sections().items():
+        packages = {place.split("/")[1] for place in codes().get(code, ()) if place.count("/") > 1}
+        if packages and page.stem not in packages:
+            elsewhere[code] = (page.stem, packages)
+    assert set(elsewhere) <= {"cannot-write"}
+
+
 @pytest.mark.parametrize("path", ERROR_DOCS, ids=name_of)
 def test_every_section_gives_symptom_cause_and_fix(path: Path) -> None:
     for section in re.split(r"^## ", text_of(path), flags=re.MULTILINE)[1:]:
