@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import re
 import tomllib
 from pathlib import Path
@@ -71,3 +73,31 @@ def test_dependencies_lists_every_dependency() -> None:
         section = re.split(rf"^## {title}\n", page, flags=re.MULTILINE)[1].split("\n## ")[0]
         listed = re.findall(r"^- \*\*([\w.-]+)\*\*: \S", section, re.MULTILINE)
         assert listed == [re.split(r"[<>=!~\[; ]", requirement)[0] for requirement in requirements]
+
+
+ROOT = DOCS.parent
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+
+
+def exists(name: str) -> bool:
+    """Whether ``cfgen.a.b`` is a module or something in one."""
+    module, *rest = name.split(".")
+    found = importlib.import_module(module)
+    for part in rest:
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            module = f"{found.__name__}.{part}"
+            if importlib.util.find_spec(module) is None:
+                return False
+            found = importlib.import_module(module)
+    return True
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_modules_and_names_of_cfgen_are_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    paths = re.findall(r"`((?:cfgen|benchmarks|tools)/[\w./-]*)`", text)
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    names = set(re.findall(r"`(cfgen(?:\.\w+)+)", text))
+    assert sorted(name for name in names if not exists(name)) == []
