@@ -48,32 +48,27 @@ def build_program(
         parents[mechanism.__name__] = tuple(name for name in named if name in places)
         meant[mechanism.__name__] = _meant(mechanism.__name__, named, known)
     order, cycles = causal_order(parents)
-    problems += [
-        Problem(
-            "cycle",
-            f"variables depend on each other in a circle: {' -> '.join(cycle)}",
-            where=places[cycle[0]],
-            hint="drop one of these parents, or split a variable in two",
-        )
-        for cycle in cycles
-    ]
+    problems += [_circle(cycle, places[cycle[0]]) for cycle in cycles]
     graph = _graph(inputs, order, parents, output)
     if output in places:
         problems += _unreachable(_graph(inputs, order, meant, output), places)
     else:
-        problems.append(
-            Problem(
-                "missing-output",
-                f"causal model {name!r} has no variable {output!r}, its declared output",
-                where=where,
-                hint=did_you_mean(output, places),
-            )
-        )
+        message = f"causal model {name!r} has no variable {output!r}, its declared output"
+        problems.append(Problem("missing-output", message, where, did_you_mean(output, places)))
     if problems:
         raise CfgenError(problems)
     by_name = {mechanism.__name__: mechanism for mechanism in mechanisms}
     steps = tuple((v, by_name[v], parents[v]) for v in order if v in by_name)
     return Program(name, graph, steps)
+
+
+def _circle(cycle: Sequence[str], place: str) -> Problem:
+    return Problem(
+        "cycle",
+        f"variables depend on each other in a circle: {' -> '.join(cycle)}",
+        where=place,
+        hint="drop one of these parents, or split a variable in two",
+    )
 
 
 def _duplicates(inputs: Sequence[Input], mechanisms: Sequence[Mechanism]) -> list[Problem]:
@@ -134,47 +129,54 @@ def _annotation_problems(mechanism: Mechanism) -> list[Problem]:
 
 
 def _signature_problems(mechanism: Mechanism, known: Sequence[str]) -> list[Problem]:
-    name, place = mechanism.__name__, place_of(mechanism)
     problems = _annotation_problems(mechanism)
     for parameter in inspect.signature(mechanism).parameters.values():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            problems.append(
-                Problem(
-                    "variadic-parent",
-                    f"variable {name!r} takes {parameter}, which names no parent",
-                    where=place,
-                    hint="name each parent as a parameter of its own",
-                )
+        problems += _parameter_problems(mechanism, parameter, known)
+    return problems
+
+
+def _parameter_problems(
+    mechanism: Mechanism, parameter: inspect.Parameter, known: Sequence[str]
+) -> list[Problem]:
+    name, place = mechanism.__name__, place_of(mechanism)
+    problems = []
+    if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+        return [
+            Problem(
+                "variadic-parent",
+                f"variable {name!r} takes {parameter}, which names no parent",
+                where=place,
+                hint="name each parent as a parameter of its own",
             )
-            continue
-        if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_ONLY):
-            problems.append(
-                Problem(
-                    "special-parameter",
-                    f"variable {name!r} has a positional-only or keyword-only parameter "
-                    f"{parameter.name!r}",
-                    where=place,
-                    hint="drop the '/' or '*' from its signature",
-                )
+        ]
+    if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_ONLY):
+        problems.append(
+            Problem(
+                "special-parameter",
+                f"variable {name!r} has a positional-only or keyword-only parameter "
+                f"{parameter.name!r}",
+                where=place,
+                hint="drop the '/' or '*' from its signature",
             )
-        if parameter.default is not parameter.empty:
-            problems.append(
-                Problem(
-                    "default-argument",
-                    f"variable {name!r} gives its parent {parameter.name!r} a default value",
-                    where=place,
-                    hint="drop the default: a parent's value always comes from the model",
-                )
+        )
+    if parameter.default is not parameter.empty:
+        problems.append(
+            Problem(
+                "default-argument",
+                f"variable {name!r} gives its parent {parameter.name!r} a default value",
+                where=place,
+                hint="drop the default: a parent's value always comes from the model",
             )
-        if parameter.name not in known:
-            problems.append(
-                Problem(
-                    "unknown-parent",
-                    f"variable {name!r} depends on {parameter.name!r}, which is not declared",
-                    where=place,
-                    hint=did_you_mean(parameter.name, (k for k in known if k != name)),
-                )
+        )
+    if parameter.name not in known:
+        problems.append(
+            Problem(
+                "unknown-parent",
+                f"variable {name!r} depends on {parameter.name!r}, which is not declared",
+                where=place,
+                hint=did_you_mean(parameter.name, (k for k in known if k != name)),
             )
+        )
     return problems
 
 

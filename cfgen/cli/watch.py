@@ -37,10 +37,11 @@ def watch(
 ) -> None:
     """Lint and preview a task now, and again whenever one of its files is saved; until Ctrl-C."""
     from cfgen.documents import Divider, Document, faint
-    from cfgen.lint import lint_task, task_file
+    from cfgen.lint import lint_task
     from cfgen.report import report_records, reports_view
+    from cfgen.tasks import find_task
 
-    file = task_file(task)
+    file = find_task(task)
     try:
         for changed in changed_files(file, every=every, rounds=rounds):
             title = ", ".join(map(display, changed)) or display(file)

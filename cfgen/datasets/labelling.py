@@ -19,7 +19,7 @@ from cfgen.counterfactuals import (
     kind_of,
     output_text,
 )
-from cfgen.prompts import Prompt, Span, Spans, render_columns
+from cfgen.prompts import Prompt, Spans, render_columns
 from cfgen.tasks import TEMPLATE_INPUT, Task
 
 Inputs = Mapping[str, Any]
@@ -204,20 +204,12 @@ def _record(
             words[name] = value
     return Side(
         inputs={name: variables[name] for name in inputs},
-        prompt=_prompt(side, row),
+        prompt=Prompt(side.texts[row], side.spans.at(row)),
         answer=side.answers[row],
         answer_prefix=side.prefixes[row],
         variables=variables,
         slots=words,
     )
-
-
-def _prompt(side: SideColumns, row: int) -> Prompt:
-    spans = side.spans
-    here = slice(*spans.offsets[row : row + 2].tolist())
-    names = [spans.vocabulary[code] for code in spans.names[here].tolist()]
-    numbers = [column[here].tolist() for column in (spans.mentions, spans.starts, spans.ends)]
-    return Prompt(side.texts[row], tuple(map(Span, names, *numbers)))
 
 
 def columns_of(pairs: Sequence[Pair]) -> PairColumns:

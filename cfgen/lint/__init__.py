@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from cfgen.lint.findings import Finding as Finding
     from cfgen.lint.findings import Report as Report
     from cfgen.lint.run import lint_task as lint_task
-    from cfgen.lint.run import task_file as task_file
 
 _HOME = {
     "CODES": "findings",
@@ -25,7 +24,6 @@ _HOME = {
     "Finding": "findings",
     "Report": "findings",
     "lint_task": "run",
-    "task_file": "run",
 }
 
 __all__ = list(_HOME)

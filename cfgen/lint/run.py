@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
-from cfgen.errors import CfgenError, Problem, did_you_mean
+from cfgen.errors import CfgenError
 from cfgen.lint.determinism import check_determinism
 from cfgen.lint.findings import Finding, Report, from_error, split_allowed, tidied
 from cfgen.lint.pairs import (
@@ -35,7 +34,7 @@ from cfgen.lint.tokens import (
 )
 from cfgen.lint.wording import check_branches, check_partials, check_rendering, check_supports
 from cfgen.prompts import Encode
-from cfgen.tasks import Task, list_tasks, load_task
+from cfgen.tasks import Task, find_task, load_task
 
 ON_TASKS = (
     check_inputs,
@@ -79,7 +78,7 @@ def lint_task(
             raised.
     """
     named = tokenizers or {}
-    path = task_file(name)
+    path = find_task(name)
     try:
         task = load_task(path)
     except CfgenError as error:
@@ -88,20 +87,6 @@ def lint_task(
     found = tidied(_findings(task, named))
     left, allowed = split_allowed(found, task.allow, task.where)
     return Report(task.name, task.path, (*tidied(left),), (*allowed,), (*named,))
-
-
-def task_file(name: str | os.PathLike[str]) -> Path:
-    """The file of a task, which need not be sound.
-
-    Raises:
-        CfgenError: There is no such task.
-    """
-    text = os.fspath(name)
-    path = Path(text).resolve() if text.endswith(".py") else list_tasks().get(text)
-    if path is None or not path.is_file():
-        message = f"there is no task {text!r}"
-        raise CfgenError(Problem("no-such-task", message, hint=did_you_mean(text, list_tasks())))
-    return path
 
 
 def _findings(task: Task, tokenizers: Mapping[str, Encode]) -> Iterator[Finding]:

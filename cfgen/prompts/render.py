@@ -368,9 +368,9 @@ class Spans:
             starts[at], ends[at] = batch.starts, batch.ends
         return Spans(offsets, tuple(codes), names, mentions, starts, ends)
 
-    def by_row(self) -> list[tuple[Span, ...]]:
-        """The spans of every prompt as records."""
-        names = [self.vocabulary[code] for code in self.names.tolist()]
-        columns = (self.mentions.tolist(), self.starts.tolist(), self.ends.tolist())
-        spans = list(map(Span, names, *columns))
-        return [tuple(spans[a:b]) for a, b in itertools.pairwise(self.offsets.tolist())]
+    def at(self, row: int) -> tuple[Span, ...]:
+        """The spans of one prompt as records."""
+        here = slice(*self.offsets[row : row + 2].tolist())
+        names = [self.vocabulary[code] for code in self.names[here].tolist()]
+        columns = [column[here].tolist() for column in (self.mentions, self.starts, self.ends)]
+        return tuple(map(Span, names, *columns))

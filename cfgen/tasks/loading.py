@@ -53,7 +53,7 @@ def load_task(name: str | os.PathLike[str], *roots: Path) -> Task:
     Raises:
         CfgenError: If there is no such task, or for every problem found in it.
     """
-    path = _find(os.fspath(name), *roots)
+    path = find_task(name, *roots)
     with searching(*roots):
         module = _import_file(path)
         definition = getattr(module, "task", None)
@@ -69,9 +69,17 @@ def load_task(name: str | os.PathLike[str], *roots: Path) -> Task:
         return _assemble(definition, module, path)
 
 
-def _find(name: str, *roots: Path) -> Path:
-    """The file of a task."""
-    tasks = list_tasks(*roots)
+def find_task(task: str | os.PathLike[str], *roots: Path) -> Path:
+    """The file of a task, which need not be sound: it is not run.
+
+    Args:
+        task: ``my_task``, or a path that ends in ``.py``.
+        *roots: Project folders to search before the current one and the built-ins.
+
+    Raises:
+        CfgenError: There is no such task.
+    """
+    name, tasks = os.fspath(task), list_tasks(*roots)
     if name.endswith(".py"):
         path = Path(name).resolve()
         if path.is_file():

@@ -21,7 +21,7 @@ PEN = {"items": ("pen", "cup"), "word": "red", "asked": 0}
 
 def prompts(texts: Sequence[str], spans: Spans) -> list[Prompt]:
     """Columns as prompts."""
-    return [Prompt(text, row) for text, row in zip(texts, spans.by_row(), strict=True)]
+    return [Prompt(text, spans.at(row)) for row, text in enumerate(texts)]
 
 
 def rendered(template: Template, rows: Sequence[Mapping[str, Any]]) -> list[Prompt]:
