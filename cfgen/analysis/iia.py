@@ -7,7 +7,7 @@ the first token of the answer, after checking that it tells all answers apart.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cfgen.counterfactuals import COUNTERFACTUAL, ORIGINAL, THIRD
@@ -111,15 +111,6 @@ def score(
         return None
     found = rate_of(hits)
     return Cell(hypothesis, *place, found.n, found.value, found.low, found.high)
-
-
-def best_cells(cells: Iterable[Cell]) -> Mapping[str, Cell]:
-    """The cell with the highest IIA per hypothesis; the earliest layer among equals."""
-    best: dict[str, Cell] = {}
-    for cell in cells:
-        if cell.hypothesis not in best or cell.iia > best[cell.hypothesis].iia:
-            best[cell.hypothesis] = cell
-    return best
 
 
 def _token(pair: PairTokens, answer: str | None) -> int | None:

@@ -41,11 +41,8 @@ class Firing:
 
         return counted
 
-    def check(self) -> int:
+    def check(self) -> None:
         """Check that every hook ran exactly once.
-
-        Returns:
-            How many hooks there are.
 
         Raises:
             CfgenError: One did not (``edit-did-not-fire``).
@@ -58,7 +55,6 @@ class Firing:
             )
             hint = "this LM skips or repeats blocks, so nothing in it can be trusted: use another"
             raise CfgenError(Problem("edit-did-not-fire", message, hint=hint))
-        return len(self._times)
 
 
 def _shown(name: Hashable) -> str:
