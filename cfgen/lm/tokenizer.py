@@ -8,7 +8,6 @@ texts begin), transformers is asked. A run has both, and checks that they agree.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from cfgen.errors import CfgenError, Problem
 from cfgen.lm.tokens import tokenise, without_end
 from cfgen.paths import display
 from cfgen.prompts import Encode, Encoding
-from cfgen.weights import Files, Progress, find_tokenizer, linked, no_progress, quiet
+from cfgen.weights import Files, Progress, find_tokenizer, linked, no_progress, quiet, read_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,8 +127,8 @@ def read_alone(files: Files) -> Tokenizer | None:
         raise CfgenError(Problem("lm-tokenizer", message, hint=hint)) from error
     if len(there) == 1:
         return tokenizer
-    settings = _json(there[SETTINGS]) if SETTINGS in there else {}
-    named = _json(there[NAMED]) if NAMED in there else {}
+    settings = read_settings(there[SETTINGS], "lm-tokenizer") if SETTINGS in there else {}
+    named = read_settings(there[NAMED], "lm-tokenizer") if NAMED in there else {}
     known = {token.content: token for token in tokenizer.get_added_tokens_decoder().values()}
     declared = [*_tokens_declared(settings), *_tokens_declared(named)]
     is_all = (
@@ -210,12 +209,3 @@ def _is_as_declared(known: Any, token: Any) -> bool:
         return known is not None
     flags = ("lstrip", "rstrip", "single_word", "normalized", "special")
     return all(getattr(known, flag) == token.get(flag, getattr(known, flag)) for flag in flags)
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        read = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        message, hint = f"{display(file)} can't be read: {error}", "it must be JSON"
-        raise CfgenError(Problem("lm-tokenizer", message, hint=hint)) from error
-    return read if isinstance(read, dict) else {}

@@ -15,6 +15,7 @@ from cfgen.weights.names import (
     find_checkpoint,
     find_tokenizer,
     linked,
+    read_settings,
 )
 from cfgen.weights.registry import (
     AdapterEntry,
@@ -52,5 +53,6 @@ __all__ = [
     "plain_text",
     "quiet",
     "read_header",
+    "read_settings",
     "terms_text",
 ]

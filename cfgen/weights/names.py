@@ -39,6 +39,8 @@ TOKENIZER = "tokenizer.json"
 TEMPLATES = "additional_chat_templates"
 SUFFIXES = (".json", ".txt", ".model", ".jinja", ".tiktoken")
 """Of files beside the weights that loaders may read: configuration, tokenizer, chat template."""
+SETTINGS_BYTES = 1 << 27
+"""An index of shards names every tensor: some megabytes at most."""
 
 
 class UnknownModel(CfgenError):
@@ -155,6 +157,29 @@ def find_tokenizer(
     return folder, _beside(folder)
 
 
+def read_settings(file: Path, code: str = "lm-folder") -> dict[str, Any]:
+    """Read a JSON file of an LM: configuration, index of shards, settings of the tokenizer.
+
+    Args:
+        file: The file.
+        code: Of the error.
+
+    Returns:
+        What it holds; nothing if that is no object.
+
+    Raises:
+        CfgenError: It can't be read, is too large for what it should be, or is not JSON.
+    """
+    try:
+        if file.stat().st_size > SETTINGS_BYTES:
+            raise ValueError("it is too large")
+        read = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        message, hint = f"{display(file)} can't be read: {error}", "it must be JSON"
+        raise CfgenError(Problem(code, message, hint=hint)) from error
+    return read if isinstance(read, dict) else {}
+
+
 def _plain(name: str) -> str:
     """A name without what it says about an adapter beside the weights."""
     return name.removeprefix(WITH_ADAPTER).removeprefix(WITHOUT_ADAPTER)
@@ -259,7 +284,9 @@ def _weights(folder: Path) -> Files:
     """
     if not (folder / CONFIG).is_file():
         raise _no_lm(folder, CONFIG)
-    stated = _json(folder / CONFIG).get("transformers_weights")  # where transformers looks first
+    stated = read_settings(folder / CONFIG).get(
+        "transformers_weights"
+    )  # where transformers looks first
     name = _inside(stated, folder / CONFIG) if stated is not None else WEIGHTS
     if stated is None and not (folder / name).is_file() and (folder / INDEX).is_file():
         name = INDEX
@@ -267,7 +294,7 @@ def _weights(folder: Path) -> Files:
         raise _no_lm(folder, name if any(folder.glob("*.safetensors")) else "*.safetensors")
     if not name.endswith(".index.json"):
         return ((name, folder / name),)
-    shards = _json(folder / name).get("weight_map")
+    shards = read_settings(folder / name).get("weight_map")
     if not isinstance(shards, dict) or not shards:
         message = f"{display(folder / name)} names no shards"
         raise CfgenError(Problem("lm-folder", message, hint="get it again from where it came from"))
@@ -285,15 +312,6 @@ def _inside(name: object, file: Path) -> str:
     """A name of weights that a file states, of plain parts: it stays inside the folder."""
     parts = name.split("/") if isinstance(name, str) else [name]
     return "/".join(plain_name(part, "a file of weights", display(file)) for part in parts)
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        read = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        message, hint = f"{display(file)} can't be read: {error}", "it must be JSON"
-        raise CfgenError(Problem("lm-folder", message, hint=hint)) from error
-    return read if isinstance(read, dict) else {}
 
 
 def _no_lm(folder: Path, missing: str) -> CfgenError:
