@@ -9,7 +9,7 @@ from typing import TextIO
 from rich import box
 from rich import panel as rich_panel
 from rich import table as rich_table
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group, OverflowMethod, RenderableType
 from rich.padding import Padding
 from rich.rule import Rule
 from rich.text import Text
@@ -87,7 +87,9 @@ def _block(block: Block, wrap: bool) -> Sequence[RenderableType]:
         case Paragraph(text):
             return [_text(text)]
         case CodeBlock(text):
-            return [Text(visible(text.expandtabs()).rstrip("\n"), overflow="fold")]
+            # Rich cuts what it may fold but not wrap.
+            overflow: OverflowMethod | None = "fold" if wrap else None
+            return [Text(visible(text.expandtabs()).rstrip("\n"), overflow=overflow)]
         case Table():
             return [_table(block)]
         case Facts(rows):

@@ -90,6 +90,13 @@ def test_a_panel() -> None:
     assert lines[1] == "│ text                       │"
 
 
+def test_nothing_of_a_line_is_lost_whether_wrapped_or_not() -> None:
+    line = "x" * 50
+    for block in (CodeBlock(line), Paragraph(line)):
+        assert drawn(block) == ["x" * 30, "x" * 20]
+        assert drawn(block, wrap=False) == [line]
+
+
 def test_lines_that_are_not_wrapped_are_indented_whole() -> None:
     words = "word " * 20 + "end"
     assert drawn(
