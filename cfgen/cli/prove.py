@@ -47,6 +47,8 @@ def prove(
     from cfgen.tasks import load_task
 
     if check:
+        others = {"A": one, "B": other, "--design": design, "--template": template, "--out": out}
+        _no_more_with_check([name for name, value in others.items() if value is not None])
         _check(check, task, json)
         return
     if task is None or one is None or other is None:
@@ -63,6 +65,18 @@ def prove(
         present(proof_view(found), wrap=False)
     if found.answer == "undecided":
         raise typer.Exit(FINDINGS)
+
+
+def _no_more_with_check(given: list[str]) -> None:
+    """Refuse what a check would not heed: what was proved is said by the certificate.
+
+    Raises:
+        CfgenError: If anything is given.
+    """
+    if given:
+        message = f"--check does not go with {', '.join(given)}: the certificate says what it is of"
+        hint = "write cfgen prove --check FILE TASK"
+        raise CfgenError(Problem("not-for-check", message, hint=hint))
 
 
 def _check(path: Path, task: str | None, json: bool) -> None:

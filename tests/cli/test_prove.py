@@ -68,6 +68,16 @@ def test_mistakes(cli: Cli, tmp_path: Path) -> None:
     cli("prove", "--check", tmp_path / "wrong.json").failed("[not-a-certificate]")
 
 
+def test_a_check_takes_nothing_that_it_would_not_heed(cli: Cli, tmp_path: Path) -> None:
+    out = tmp_path / "proof.json"
+    cli("prove", "ioi", "output_token", "all", "--out", out)
+    more = {"--design": "fresh_names", "--template": "then_went", "--out": tmp_path / "other.json"}
+    for name, value in more.items():
+        cli("prove", "--check", out, "ioi", name, value).failed(name, "[not-for-check]")
+    cli("prove", "--check", out, "ioi", "all", "none").failed("A, B", "[not-for-check]")
+    assert not (tmp_path / "other.json").exists()
+
+
 def test_the_task_of_a_certificate_is_named_by_the_user(cli: Cli, tmp_path: Path) -> None:
     out = tmp_path / "proof.json"
     cli("prove", "ioi", "output_token", "all", "--out", out)
