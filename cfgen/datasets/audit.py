@@ -120,10 +120,10 @@ def audit_folder(folder: Path, recipe: DatasetRecipe, plan: AuditPlan) -> Audit:
     splits: dict[str, SplitSummary] = {}
     coverage: dict[str, Coverage] = {}
     samples: dict[str, pa.Table] = {}
-    for split in recipe.splits():
+    for candidates in recipe.candidates():
+        split = candidates.split
         file = parquet_file(folder, split.name)
-        domains = recipe.candidates(split).domains
-        counted = CoverageAudit(find_space(task, design, domains), plan.strength)
+        counted = CoverageAudit(find_space(task, design, candidates.domains), plan.strength)
         summary = SummaryAudit(split)
         for batch in _batches(file, _paths(task)):
             summary.add(batch)

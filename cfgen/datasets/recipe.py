@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from cfgen.causal import Domain, Pools
 from cfgen.counterfactuals import Design, restrict_domains
@@ -32,8 +32,8 @@ class Split:
     """
 
     name: str
-    rows: int
-    pools: Pools
+    rows: int = 0
+    pools: Pools = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Candidates:
         design: How pairs are made.
         domains: Input -> what it is drawn from.
         seed: Seed of the dataset.
-        split: Name of the split; other splits draw other pairs.
+        split: The split; others draw other pairs, and other words.
         balance: Whether every value is used equally often, see :mod:`cfgen.datasets.drawing`.
     """
 
@@ -56,14 +56,18 @@ class Candidates:
     design: Design
     domains: Mapping[str, Domain]
     seed: int = 0
-    split: str = ""
+    split: Split = Split("")
     balance: bool = False
 
     @property
     def key(self) -> str:
         """Everything that the seeds of the candidates have in common."""
-        task = self.task
-        return f"{task.name}\0{task.version}\0{self.design.name}\0{self.seed}\0{self.split}\0"
+        task, design = self.task, self.design
+        return f"{task.name}\0{task.version}\0{design.name}\0{self.seed}\0{self.split.name}\0"
+
+    def for_rows(self, n: int) -> Candidates:
+        """The same candidates, of which another number is to be chosen."""
+        return replace(self, split=replace(self.split, rows=n))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +92,29 @@ class DatasetRecipe:
     fractions: tuple[tuple[str, float], ...] = tuple(FRACTIONS.items())
     balance: bool = False
 
-    def splits(self, n: int | None = None) -> list[Split]:
-        """The splits that have rows; of another number of pairs, if one is given.
+    def candidates(self, n: int | None = None) -> list[Candidates]:
+        """What the pairs of each split that has rows are chosen from.
+
+        Args:
+            n: Another number of pairs over all splits.
 
         Raises:
             CfgenError: If the number of pairs or the shares make no sense, or a lexicon is too
                 small.
         """
-        return make_splits(self.task, self.n if n is None else n, dict(self.fractions))
-
-    def candidates(self, split: Split) -> Candidates:
-        """What the pairs of a split are chosen from."""
-        allowed = self.task.template_domain(self.templates)
-        domains = restrict_domains(self.task.causal_model.domains, split.pools, allowed)
-        return Candidates(self.task, self.design, domains, self.seed, split.name, self.balance)
+        task = self.task
+        domains, allowed = task.causal_model.domains, task.template_domain(self.templates)
+        return [
+            Candidates(
+                task=task,
+                design=self.design,
+                domains=restrict_domains(domains, split.pools, allowed),
+                seed=self.seed,
+                split=split,
+                balance=self.balance,
+            )
+            for split in make_splits(task, self.n if n is None else n, dict(self.fractions))
+        ]
 
 
 def recipe(

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cfgen.causal import Domain
 from cfgen.counterfactuals import Design
 from cfgen.datasets.labelling import PairColumns
+from cfgen.datasets.recipe import Candidates
 from cfgen.errors import CfgenError, Problem
 
 MOST = 2000
@@ -106,12 +106,13 @@ class DistinctPrompts:
         return chosen
 
 
-def check_possible(n: int, design: Design, domains: Mapping[str, Domain]) -> None:
+def check_possible(candidates: Candidates) -> None:
     """Check that there are as many different originals as pairs are asked for.
 
     Raises:
         CfgenError: If there are fewer, counting only the inputs that the design leaves open.
     """
+    n, design, domains = candidates.split.rows, candidates.design, candidates.domains
     settled = {edit.input for edit in design.original if edit.replaces}
     possible = math.prod(d.count() for name, d in domains.items() if name not in settled)
     if n > possible:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 
 import pyarrow as pa
 
@@ -49,18 +48,18 @@ def row_tables(recipe: DatasetRecipe, workers: int = 1) -> Iterator[tuple[Split,
     Raises:
         CfgenError: If so many pairs cannot be made.
     """
-    splits = recipe.splits()
-    _check(recipe, splits)
+    by_split = recipe.candidates()
+    _check(by_split)
     seen: set[int] = set()
-    with Workers(recipe, workers, table_chunks) if workers > 1 else nullcontext() as pool:
-        for split in splits:
-            distinct = DistinctPrompts(recipe.design, split.rows, seen)
+    with Workers(recipe.task, workers, table_chunks) if workers > 1 else nullcontext() as pool:
+        for candidates in by_split:
+            distinct = DistinctPrompts(recipe.design, candidates.split.rows, seen)
             if pool:
-                chunks = pool.chunks(split, distinct)
+                chunks = pool.chunks(candidates, distinct)
             else:
-                chunks = _in_order(table_chunks(recipe, split), distinct)
+                chunks = _in_order(table_chunks(candidates), distinct)
             for table, rows in _chosen(chunks, distinct):
-                yield split, table if len(rows) == len(table) else table.take(rows)
+                yield candidates.split, table if len(rows) == len(table) else table.take(rows)
 
 
 def label_pairs(recipe: DatasetRecipe) -> Iterator[tuple[Split, list[Pair]]]:
@@ -75,12 +74,12 @@ def label_pairs(recipe: DatasetRecipe) -> Iterator[tuple[Split, list[Pair]]]:
     Raises:
         CfgenError: If so many pairs cannot be made.
     """
-    splits = recipe.splits()
-    _check(recipe, splits)
+    by_split = recipe.candidates()
+    _check(by_split)
     seen: set[int] = set()
-    for split in splits:
-        for pairs in _distinct_pairs(recipe.candidates(split), split.rows, seen):
-            yield split, pairs
+    for candidates in by_split:
+        for pairs in _distinct_pairs(candidates, seen):
+            yield candidates.split, pairs
 
 
 def draw_pairs(recipe: DatasetRecipe, *, split: str = "test") -> list[Pair]:
@@ -101,10 +100,10 @@ def draw_pairs(recipe: DatasetRecipe, *, split: str = "test") -> list[Pair]:
         raise CfgenError(
             Problem("bad-splits", f"there is no split {split!r}", hint=did_you_mean(split, names))
         )
-    [chosen] = [each for each in recipe.splits(max(recipe.n, ENOUGH)) if each.name == split]
-    _check(recipe, [replace(chosen, rows=recipe.n)])
-    decisive = bool(recipe.design.contrast)
-    portions = _distinct_pairs(recipe.candidates(chosen), recipe.n, set(), decisive=decisive)
+    by_split = {each.split.name: each for each in recipe.candidates(max(recipe.n, ENOUGH))}
+    candidates = by_split[split].for_rows(recipe.n)
+    _check([candidates])
+    portions = _distinct_pairs(candidates, set(), decisive=bool(recipe.design.contrast))
     return [pair for pairs in portions for pair in pairs]
 
 
@@ -114,8 +113,8 @@ def first_pairs(recipe: DatasetRecipe) -> list[Pair]:
     Raises:
         CfgenError: If so many pairs cannot be made.
     """
-    split = recipe.splits(max(recipe.n, ENOUGH))[0]
-    portions = _distinct_pairs(recipe.candidates(split), recipe.n, set())
+    candidates = recipe.candidates(max(recipe.n, ENOUGH))[0].for_rows(recipe.n)
+    portions = _distinct_pairs(candidates, set())
     return [pair for pairs in portions for pair in pairs]
 
 
@@ -131,15 +130,15 @@ def candidate_pairs(candidates: Candidates, n: int, start: int = 0) -> list[Pair
     return pairs_of(candidates.task, chunk.content)
 
 
-def _check(recipe: DatasetRecipe, splits: Sequence[Split]) -> None:
+def _check(by_split: Sequence[Candidates]) -> None:
     """Find out before the long work what can be found out then.
 
     Raises:
         CfgenError: If the design never decides, or there cannot be so many pairs.
     """
-    _check_decisive(recipe.candidates(splits[0]))
-    for split in splits:
-        check_possible(split.rows, recipe.design, recipe.candidates(split).domains)
+    _check_decisive(by_split[0])
+    for candidates in by_split:
+        check_possible(candidates)
 
 
 def _check_decisive(candidates: Candidates) -> None:
@@ -162,14 +161,14 @@ def _check_decisive(candidates: Candidates) -> None:
 
 
 def _distinct_pairs(
-    candidates: Candidates, n: int, seen: set[int], *, decisive: bool = False
+    candidates: Candidates, seen: set[int], *, decisive: bool = False
 ) -> Iterator[list[Pair]]:
-    """The first ``n`` pairs that repeat no prompt, in portions; perhaps of decisive ones alone."""
+    """The first pairs that repeat no prompt, in portions; perhaps of decisive ones alone."""
 
     def eligible(columns: PairColumns) -> list[int]:
         return [row for row, decides in enumerate(columns.decisive) if decides]
 
-    distinct = DistinctPrompts(candidates.design, n, seen)
+    distinct = DistinctPrompts(candidates.design, candidates.split.rows, seen)
     chunks = _in_order(column_chunks(candidates), distinct)
     for columns, rows in _chosen(chunks, distinct, eligible if decisive else None):
         yield pairs_of(candidates.task, columns, rows)
@@ -200,11 +199,9 @@ def _in_order(
         start = stop
 
 
-def table_chunks(
-    recipe: DatasetRecipe, split: Split
-) -> Callable[[int, int], CandidateChunk[pa.Table]]:
-    """Prepare the making of the candidates of a split as tables."""
-    make, make_table = column_chunks(recipe.candidates(split)), table_maker(recipe.task)
+def table_chunks(candidates: Candidates) -> Callable[[int, int], CandidateChunk[pa.Table]]:
+    """Prepare the making of candidates as tables."""
+    make, make_table = column_chunks(candidates), table_maker(candidates.task)
 
     def make_chunk(start: int, stop: int) -> CandidateChunk[pa.Table]:
         chunk = make(start, stop)

@@ -18,17 +18,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from cfgen.causal import Pools
-from cfgen.datasets.recipe import DatasetRecipe, Split
+from cfgen.datasets.recipe import Candidates
 from cfgen.datasets.repetition import MOST, CandidateChunk, DistinctPrompts
 from cfgen.errors import CfgenError, Problem
 from cfgen.processes import safe_start
-from cfgen.tasks import load_task
+from cfgen.tasks import Task, load_task
 
 MakeChunk = Callable[[int, int], CandidateChunk[pa.Table]]
 """From the number of the first candidate, and of the one after the last, to these."""
-Prepare = Callable[[DatasetRecipe, Split], MakeChunk]
-"""A function of some module that prepares the making of the candidates of a split."""
+Prepare = Callable[[Candidates], MakeChunk]
+"""A function of some module that prepares the making of candidates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,31 +38,21 @@ class WorkOrder:
         folder: Where to work; tasks, templates and lexicons are looked for there as well.
         path: The task file.
         content_hash: Hash that the task must have.
-        pools: Lexicon -> its words; perhaps fewer than in the task's files.
-        recipe: What to make, without the task.
-        prepare: How it is made.
+        prepare: How candidates are made.
     """
 
     folder: Path
     path: Path
     content_hash: str
-    pools: Pools
-    recipe: DatasetRecipe
     prepare: Prepare
 
 
 class Workers:
     """Processes that make the candidates of one dataset. Use it in a ``with`` statement."""
 
-    def __init__(self, recipe: DatasetRecipe, count: int, prepare: Prepare) -> None:
+    def __init__(self, task: Task, count: int, prepare: Prepare) -> None:
         """Start no process yet; that happens when there is something to do."""
-        nothing: Any = None  # a task holds functions, which cannot be sent
-        task = recipe.task
-        pools: dict[str, tuple[str, ...]] = {}
-        for domain in task.causal_model.domains.values():
-            pools.update(domain.pools)
-        told = replace(recipe, task=nothing)
-        order = WorkOrder(Path.cwd(), task.path, task.content_hash, pools, told, prepare)
+        order = WorkOrder(Path.cwd(), task.path, task.content_hash, prepare)
         self._count = count
         with safe_start():  # a process of Python's own, which changes the mask below
             resource_tracker.ensure_running()
@@ -82,16 +71,20 @@ class Workers:
     ) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def chunks(self, split: Split, distinct: DistinctPrompts) -> Iterator[CandidateChunk[pa.Table]]:
-        """The candidates of a split in order; some are made ahead, but few that are not needed.
+    def chunks(
+        self, candidates: Candidates, distinct: DistinctPrompts
+    ) -> Iterator[CandidateChunk[pa.Table]]:
+        """Candidates in order; some are made ahead, but few that are not needed.
 
         Args:
-            split: The split.
+            candidates: What to make.
             distinct: Chooses from them, and says how many are missing.
 
         Raises:
             CfgenError: If a worker does, or dies (``worker-lost``).
         """
+        nothing: Any = None  # a task holds functions, which cannot be sent
+        told = replace(candidates, task=nothing)
         waiting: deque[Future[CandidateChunk[pa.Table]]] = deque()
         start = 0
         while distinct.missing:
@@ -100,7 +93,7 @@ class Workers:
                 while len(waiting) < min(2 * self._count, needed):
                     stop = start + distinct.next_size
                     with safe_start(), _uninterrupted():
-                        waiting.append(self._pool.submit(_make, split, start, stop))
+                        waiting.append(self._pool.submit(_make, told, start, stop))
                     start = stop
                 chunk = waiting.popleft().result()
             except BrokenProcessPool as error:
@@ -140,7 +133,7 @@ def _lost() -> Problem:
 
 
 _order: WorkOrder | None = None
-_recipe: DatasetRecipe | None = None
+_task: Task | None = None
 _makers: dict[str, MakeChunk] = {}
 
 
@@ -152,30 +145,29 @@ def _begin(order: WorkOrder) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _make(split: Split, start: int, stop: int) -> CandidateChunk[pa.Table]:
-    """Make candidates, in a worker."""
-    if split.name not in _makers:
-        assert _order is not None
-        _makers[split.name] = _order.prepare(_loaded(), split)
-    return _makers[split.name](start, stop)
-
-
-def _loaded() -> DatasetRecipe:
-    """The recipe with the task, loaded at first use."""
-    global _recipe
+def _make(told: Candidates, start: int, stop: int) -> CandidateChunk[pa.Table]:
+    """Make candidates, in a worker; of several splits, of one dataset."""
     assert _order is not None
-    if _recipe is None:
-        task = load_task(_order.path)
-        if task.content_hash != _order.content_hash:
+    name = told.split.name
+    if name not in _makers:
+        _makers[name] = _order.prepare(replace(told, task=_loaded(_order)))
+    return _makers[name](start, stop)
+
+
+def _loaded(order: WorkOrder) -> Task:
+    """The task, loaded at first use. Which words are drawn is said by the candidates."""
+    global _task
+    if _task is None:
+        task = load_task(order.path)
+        if task.content_hash != order.content_hash:
             raise CfgenError(
                 Problem(
                     "task-changed",
                     f"a worker process found another version of task {task.name!r}",
-                    where=str(_order.path),
+                    where=str(order.path),
                     hint="let its files alone meanwhile; if it takes templates or lexicons from a "
                     "folder given by hand, use --workers 1",
                 )
             )
-        task = replace(task, causal_model=task.causal_model.restrict(_order.pools))
-        _recipe = replace(_order.recipe, task=task)
-    return _recipe
+        _task = task
+    return _task

@@ -153,10 +153,10 @@ def _write_split(
 
 def _first_pair(folder: Path, recipe: DatasetRecipe) -> Pair:
     """The first pair that was written."""
-    split = recipe.splits()[0]
-    with pq.ParquetFile(parquet_file(folder, split.name)) as file:
+    candidates = recipe.candidates()[0]
+    with pq.ParquetFile(parquet_file(folder, candidates.split.name)) as file:
         index = file.read_row_group(0, columns=["index"])["index"][0].as_py()
-    [pair] = candidate_pairs(recipe.candidates(split), 1, start=index)
+    [pair] = candidate_pairs(candidates, 1, start=index)
     return pair
 
 

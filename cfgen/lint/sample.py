@@ -13,7 +13,7 @@ from typing import Any
 
 from cfgen.causal import CausalModel, Choice
 from cfgen.counterfactuals import Pair
-from cfgen.datasets import Candidates, candidate_pairs
+from cfgen.datasets import Candidates, Split, candidate_pairs
 from cfgen.errors import CfgenError
 from cfgen.lint.findings import Finding, from_error
 from cfgen.prompts import Template
@@ -49,7 +49,7 @@ def draw_sample(task: Task, n: int = PAIRS) -> Sample:
     pairs: dict[str, tuple[Pair, ...]] = {}
     findings: list[Finding] = []
     for name, design in task.designs.items():
-        candidates = Candidates(task, design, task.causal_model.domains, split="lint")
+        candidates = Candidates(task, design, task.causal_model.domains, split=Split("lint"))
         try:
             pairs[name] = tuple(candidate_pairs(candidates, n))
         except CfgenError as error:

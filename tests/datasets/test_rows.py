@@ -53,9 +53,8 @@ GOLDEN = {
 
 
 def assert_same(made: DatasetRecipe, start: int, stop: int) -> None:
-    for split in made.splits():
-        candidates = made.candidates(split)
-        chunk = table_chunks(made, split)(start, stop)
+    for candidates in made.candidates():
+        chunk = table_chunks(candidates)(start, stop)
         plain = [plain_row(candidates, index) for index in range(start, stop)]
         assert chunk.content.schema == schema_of(made.task)
         assert chunk.content.to_pylist() == plain
@@ -66,7 +65,7 @@ def assert_same(made: DatasetRecipe, start: int, stop: int) -> None:
             assert_pair(made, pair, row)
         texts = [(row["original"]["prompt"], row["counterfactual"]["prompt"]) for row in plain]
         assert len(set(zip(*chunk.hashes.tolist(), strict=True))) == len(set(texts))
-        again = table_chunks(made, split)(start + 1, stop)
+        again = table_chunks(candidates)(start + 1, stop)
         assert again.hashes.tolist() == chunk.hashes[:, 1:].tolist()
 
 
@@ -132,17 +131,16 @@ def first_failure(candidates: Candidates, start: int) -> tuple[int, CfgenError]:
 def test_what_fails_is_said_and_only_when_it_is_needed(project) -> None:
     failing(project, "not this one")
     made = recipe(project.load(), 500, fractions={"train": 1.0})
-    [split] = made.splits()
-    candidates = made.candidates(split)
+    [candidates] = made.candidates()
     good, alone = first_failure(candidates, 0)
     assert 0 < good < 500
-    chunk = table_chunks(made, split)(0, 500)
+    chunk = table_chunks(candidates)(0, 500)
     assert len(chunk.content) == good
     assert str(chunk.error) == str(alone)
     assert chunk.error.__cause__ is not None
     assert "not this one" in str(chunk.error)
     with pytest.raises(CfgenError) as first:
-        table_chunks(made, split)(good, 500)
+        table_chunks(candidates)(good, 500)
     assert str(first.value) == str(alone)
     assert len(candidate_pairs(candidates, good)) == good
     with pytest.raises(CfgenError, match="not this one"):
@@ -161,13 +159,13 @@ def test_the_first_candidate_that_fails_is_found_whatever_fails_later(project) -
     broken = "    if things[1] == 'thing9':\n        raise ValueError('late')\n    return asked"
     path.write_text(text.replace("    return asked", broken))
     made = recipe(project.load(), 500, fractions={"train": 1.0})
-    [split] = made.splits()
-    candidates, seen = made.candidates(split), set()
+    [candidates] = made.candidates()
+    seen = set()
     for start in range(0, 400, 25):
         good, alone = first_failure(candidates, start)
         seen.add(alone.problems[0].message.split(": ")[-1])
         if good > start:
-            assert str(table_chunks(made, split)(start, 500).error) == str(alone)
+            assert str(table_chunks(candidates)(start, 500).error) == str(alone)
     assert seen == {"early", "late"}
 
 
