@@ -87,6 +87,14 @@ def test_naming_no_task_of_a_folder_runs_none(folder: Path, command: str) -> Non
     assert ended.exit_code == 0, ended.output
 
 
+def test_the_demo_is_that_of_the_package(folder: Path) -> None:
+    """Nobody names a task there, so one of the same name in the folder is not meant."""
+    (folder / "causal_models/belief_tracking.py").write_text(LEAVE_A_MARK, encoding="utf-8")
+    ended = CliRunner().invoke(app, ["demo", "--model", "./nowhere"])
+    assert marks(folder) == []
+    assert "nowhere" in ended.stderr
+
+
 @pytest.mark.parametrize("command", ["lint", "show own", "lint ."])
 def test_naming_a_task_runs_it(folder: Path, command: str) -> None:
     CliRunner().invoke(app, command.split())

@@ -179,12 +179,14 @@ def demo(
     json: Json = False,
 ) -> None:
     """Run the main job once: a causal model's hypotheses, tested on a real LM, and explained."""
+    from cfgen.paths import builtin_root
     from cfgen.report import closing, introduction, load_story, run_view
 
     story = load_story()
     plan = plan_run(
         RunRequest(
-            task=story.task,
+            # by its file: who runs the demo names no task, so none of the folder's is meant
+            task=str(builtin_root() / "causal_models" / f"{story.task}.py"),
             n=n or story.pairs,
             design=story.design,
             seed=seed,
