@@ -250,9 +250,12 @@ def _hash(files: Files, progress: Progress) -> str:
     try:
         return content_hash(files, progress)
     except OSError as error:
-        named = display(error.filename or files[0][1])
-        message = f"{named} can't be read: {error.strerror or error}"
-        raise CfgenError(Problem("lm-folder", message, hint="check its permissions")) from error
+        raise _unreadable(files[0][1], error) from error
+
+
+def _unreadable(file: Path, error: OSError) -> CfgenError:
+    message = f"{display(error.filename or file)} can't be read: {error.strerror or error}"
+    return CfgenError(Problem("lm-folder", message, hint="check its permissions"))
 
 
 def _whole(folder: Path) -> Files:
@@ -262,7 +265,10 @@ def _whole(folder: Path) -> Files:
 
 def _beside(folder: Path) -> Files:
     """The files of a folder that loaders may read, but weights and adapters."""
-    files = [*folder.iterdir(), *(folder / TEMPLATES).glob("*.jinja")]
+    try:
+        files = [*folder.iterdir(), *(folder / TEMPLATES).glob("*.jinja")]
+    except OSError as error:
+        raise _unreadable(folder, error) from error
     found = {
         file.relative_to(folder).as_posix(): file
         for file in files
@@ -284,9 +290,8 @@ def _weights(folder: Path) -> Files:
     """
     if not (folder / CONFIG).is_file():
         raise _no_lm(folder, CONFIG)
-    stated = read_settings(folder / CONFIG).get(
-        "transformers_weights"
-    )  # where transformers looks first
+    # where transformers looks first
+    stated = read_settings(folder / CONFIG).get("transformers_weights")
     name = _inside(stated, folder / CONFIG) if stated is not None else WEIGHTS
     if stated is None and not (folder / name).is_file() and (folder / INDEX).is_file():
         name = INDEX

@@ -384,6 +384,18 @@ def test_folders_that_hold_no_model(tmp_path):
     assert "data/models/<name>.yaml" in problem(str(tmp_path)).hint
 
 
+def test_files_that_nobody_may_read(tiny_folder, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(tiny_folder / "config.json"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cfgen.weights.names.content_hash", refuse)
+        found = problem(str(tiny_folder))
+        assert found.message.endswith("config.json can't be read: Permission denied")
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert problem(str(tiny_folder)).code == "lm-folder"
+
+
 # The Hub.
 
 
