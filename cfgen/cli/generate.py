@@ -17,7 +17,7 @@ from cfgen.cli.options import (
     Templates,
     load_tokenizers,
 )
-from cfgen.cli.output import progress_shown, results, write_json
+from cfgen.cli.output import present, progress_shown, write_json
 from cfgen.cli.power import Against, Cells, Iia
 from cfgen.errors import CfgenError, Problem
 
@@ -100,12 +100,12 @@ def generate(
         AuditPlan,
         WordExclusion,
         check_repo,
+        dataset_summary,
         recipe,
         solve_words,
         write_dataset,
     )
     from cfgen.datasets import push_to_hub as upload
-    from cfgen.report import dataset_view
     from cfgen.tasks import load_task
 
     if push_to_hub:
@@ -147,7 +147,7 @@ def generate(
     if json:
         write_json({**manifest.model_dump(mode="json"), "folder": str(out.absolute()), "url": url})
         return
-    results().print(dataset_view(manifest, out, url))
+    present(dataset_summary(manifest, out, url))
 
 
 def planned(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cfgen.cli.options import Json
-from cfgen.cli.output import results, write_json
+from cfgen.cli.output import present, write_json
 
 Iia = Annotated[
     float, typer.Option("--iia", help="Share of pairs as predicted, if the hypothesis holds.")
@@ -47,8 +47,7 @@ def power(
 
     For the exact one-sided binomial test in every cell; nothing is approximated.
     """
-    from cfgen.datasets import plan_power
-    from cfgen.report import power_text
+    from cfgen.datasets import plan_power, power_text
 
     plan = plan_power(
         iia, against, cells=cells, power=power, alpha=alpha, correction=correction, keep=keep
@@ -56,4 +55,4 @@ def power(
     if json:
         write_json(asdict(plan))
         return
-    results().print(power_text(plan), soft_wrap=True)
+    present(power_text(plan), wrap=False)

@@ -2,13 +2,14 @@
 
 from cfgen.datasets.alignment import answer_tokens
 from cfgen.datasets.audit import Audit, AuditPlan, SplitSummary
+from cfgen.datasets.card import dataset_card, dataset_summary
 from cfgen.datasets.coverage import Coverage
 from cfgen.datasets.exports import NEED_TOKENS, TOOLS, check_repo, export, push_to_hub
 from cfgen.datasets.features import pairs_table, schema_of
 from cfgen.datasets.labelling import PairLabeller
 from cfgen.datasets.leakage import Leak
 from cfgen.datasets.manifest import Manifest
-from cfgen.datasets.power import PowerPlan, plan_power
+from cfgen.datasets.power import PowerPlan, plan_power, power_text
 from cfgen.datasets.recipe import FRACTIONS, Candidates, DatasetRecipe, Split, make_splits, recipe
 from cfgen.datasets.rows import (
     candidate_pairs,
@@ -42,6 +43,8 @@ __all__ = [
     "audit_shortcuts",
     "candidate_pairs",
     "check_repo",
+    "dataset_card",
+    "dataset_summary",
     "draw_pairs",
     "export",
     "first_pairs",
@@ -50,6 +53,7 @@ __all__ = [
     "make_splits",
     "pairs_table",
     "plan_power",
+    "power_text",
     "push_to_hub",
     "recipe",
     "row_tables",

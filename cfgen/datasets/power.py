@@ -12,6 +12,12 @@ from cfgen.errors import CfgenError, Problem, did_you_mean
 
 CORRECTIONS = ("holm", "bonferroni", "sidak", "none")
 """How the level of a test is corrected for the number of cells that are tested."""
+_HOW = {
+    "holm": "Holm's correction, planned for its first step",
+    "bonferroni": "Bonferroni's correction",
+    "sidak": "Sidak's correction",
+    "none": "no correction",
+}
 Counts = NDArray[np.int64]
 MOST = 1_000_000
 """Pairs beyond which nobody plans."""
@@ -104,6 +110,34 @@ def plan_power(
         keep=keep,
         draw=math.ceil(round(pairs / keep, 9)),
     )
+
+
+def power_sentence(plan: PowerPlan) -> str:
+    """What a plan comes to, in a sentence."""
+    return (
+        f"{plan.pairs:,} pairs tell an IIA of {plan.iia:g} from {plan.against:g} in {plan.cells} "
+        f"cells with power {plan.achieved:.3f}: exact one-sided binomial test at "
+        f"{plan.level:.2g} per cell ({plan.correction}, {plan.alpha:g} over all)."
+    )
+
+
+def power_text(plan: PowerPlan) -> str:
+    """What a plan comes to: pairs, the test, and what it can find."""
+    cells = f"{plan.cells} cells" if plan.cells > 1 else "one cell"
+    least = "at least" if plan.iia > plan.against else "at most"
+    lines = [
+        f"{plan.pairs:,} pairs tell an IIA of {plan.iia:g} from {plan.against:g} in {cells}.",
+        f"Test: exact one-sided binomial, level {plan.level:.2g} in each cell "
+        f"({plan.alpha:g} over all, {_HOW[plan.correction]}).",
+        f"Significant: {least} {plan.hits:,} of {plan.pairs:,} pairs as predicted. "
+        f"Power: {plan.achieved:.3f} (wanted: {plan.power:g}).",
+    ]
+    if plan.keep < 1:
+        lines.append(
+            f"Draw {plan.draw:,} pairs: {plan.keep:g} of them are expected to be answered "
+            "correctly, and kept."
+        )
+    return "\n".join(lines)
 
 
 def corrected(alpha: float, cells: int, correction: str) -> float:

@@ -29,7 +29,7 @@ from cfgen.documents.document import (
 
 ACTIVE = re.compile(r"[\\`*\[\]<~|$#]|&(?=[#A-Za-z])|(?<![^\W_])_|_(?![^\W_])")
 """What means something anywhere in a line. An underscore within a word does not."""
-OPENING = re.compile(r"([-+>=:]|\d+(?=[.)]))")
+OPENING = re.compile(r"([-+>=:]|\d+(?=[.)](?: |$)))")
 """What means something only at the beginning of a line: it opens a list, a quotation, ..."""
 MARKS: dict[Look, tuple[str, str]] = {
     "strong": ("**", "strong"),

@@ -10,7 +10,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cfgen.report.dataset import dataset_view as dataset_view
     from cfgen.report.demo import closing as closing
     from cfgen.report.demo import introduction as introduction
     from cfgen.report.demo import load_story as load_story
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from cfgen.report.models import model_list as model_list
     from cfgen.report.pairs import pair_record as pair_record
     from cfgen.report.pairs import pair_view as pair_view
-    from cfgen.report.power import power_text as power_text
     from cfgen.report.proof import proof_view as proof_view
     from cfgen.report.run import best_cell as best_cell
     from cfgen.report.run import layer_tables as layer_tables
@@ -39,7 +37,6 @@ if TYPE_CHECKING:
 _HOME = {
     "best_cell": "run",
     "closing": "demo",
-    "dataset_view": "dataset",
     "design_record": "design",
     "design_view": "design",
     "domain_text": "task",
@@ -49,7 +46,6 @@ _HOME = {
     "model_list": "models",
     "pair_record": "pairs",
     "pair_view": "pairs",
-    "power_text": "power",
     "problem_text": "findings",
     "proof_view": "proof",
     "report_records": "findings",

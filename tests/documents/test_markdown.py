@@ -182,7 +182,7 @@ def test_a_document() -> None:
         ("answer_pointer is _one_", "answer_pointer is \\_one\\_"),
         ("- no list", "\\- no list"),
         ("3. of 4", "3\\. of 4"),
-        ("0.5 of A & B, a<b>", "0\\.5 of A & B, a\\<b>"),
+        ("0.5 of A & B, a<b>", "0.5 of A & B, a\\<b>"),
         ("  two blanks", "&nbsp;&nbsp;two blanks"),
         ((strong("a"), "b"), "<strong>a</strong>b"),
         ((strong("a "), "b"), "**a** b"),

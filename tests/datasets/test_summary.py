@@ -1,24 +1,29 @@
 from __future__ import annotations
 
+import io
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
+from rich.console import Console
 
-from cfgen.datasets import recipe, write_dataset
-from cfgen.report import dataset_view
+from cfgen.datasets import dataset_summary, recipe, write_dataset
+from cfgen.documents import Document
+from cfgen.documents.terminal import rendered
 
-if TYPE_CHECKING:
-    from tests.report.conftest import Draw
+
+def draw(document: Document, width: int = 80) -> str:
+    file = io.StringIO()
+    Console(file=file, width=width, color_system=None).print(rendered(document))
+    return file.getvalue()
 
 
 @pytest.mark.parametrize("design", ["restate", "unmatched"])
-def test_the_numbers_are_those_of_the_rows(draw: Draw, tmp_path: Path, design: str) -> None:
+def test_the_numbers_are_those_of_the_rows(tmp_path: Path, design: str) -> None:
     from datasets import load_dataset
 
     folder = tmp_path / "made"
     manifest = write_dataset(recipe("belief_tracking", 60, design=design, seed=1), folder)
-    shown = draw(dataset_view(manifest, folder), width=120)
+    shown = draw(dataset_summary(manifest, folder), width=120)
     lines = {line.split()[0]: line.split() for line in shown.splitlines() if line.strip()}
     rows = [row for split in load_dataset(str(folder)).values() for row in split]
     for name in rows[0]["kinds"]:
@@ -34,4 +39,4 @@ def test_the_numbers_are_those_of_the_rows(draw: Draw, tmp_path: Path, design: s
     assert different == 1 or design == "restate"
     assert f"right for {top / 60:.3f} of the pairs" in " ".join(shown.split())
     assert lines["train"][1:3] == ["48", str(sum(r["decisive"] for r in rows[:48]))]
-    assert max(map(len, draw(dataset_view(manifest, folder)).splitlines())) <= 80
+    assert max(map(len, draw(dataset_summary(manifest, folder)).splitlines())) <= 80
