@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from cfgen.datasets import PowerPlan
 
 DEFAULT_N = 1000
-SPLITS = ("train", "validation", "test")
 
 
 def generate(
@@ -174,13 +173,15 @@ def shares(text: str) -> dict[str, float]:
     Raises:
         CfgenError: If these are not three numbers (``bad-shares``).
     """
+    from cfgen.datasets import FRACTIONS
+
     try:
         numbers = [float(part) for part in text.split("/")]
     except ValueError:
         numbers = []
-    usable = len(numbers) == len(SPLITS) and all(0 <= number < 1e9 for number in numbers)
+    usable = len(numbers) == len(FRACTIONS) and all(0 <= number < 1e9 for number in numbers)
     if not usable or not sum(numbers):
         message = f"--splits {text} are not the shares of train, validation and test"
         hint = "give three numbers, as in --splits 80/10/10 or --splits 1/0/0"
         raise CfgenError(Problem("bad-shares", message, hint=hint))
-    return dict(zip(SPLITS, numbers, strict=True))
+    return dict(zip(FRACTIONS, numbers, strict=True))

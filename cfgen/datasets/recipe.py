@@ -14,9 +14,8 @@ from cfgen.counterfactuals import Design, restrict_domains
 from cfgen.errors import CfgenError, Problem
 from cfgen.tasks import Task, load_task
 
-SPLITS = ("train", "validation", "test")
 FRACTIONS: Mapping[str, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
-"""Share of the rows of each split, unless told otherwise."""
+"""Share of the rows of each split, unless told otherwise; in the order of the splits."""
 WORDS = 8
 """Words of a lexicon that a small split gets at least, where the lexicon has enough."""
 
@@ -158,7 +157,7 @@ def make_splits(task: Task, n: int, fractions: Mapping[str, float] = FRACTIONS) 
         CfgenError: If ``n`` or the shares make no sense, or a lexicon is too small.
     """
     _check(n, fractions)
-    active = [name for name in SPLITS if fractions.get(name, 0) > 0]
+    active = [name for name in FRACTIONS if fractions.get(name, 0) > 0]
     total = sum(fractions[name] for name in active)
     shares = {name: fractions[name] / total for name in active}
     rows = _apportion(n, shares)
@@ -172,7 +171,7 @@ def _check(n: int, fractions: Mapping[str, float]) -> None:
         problems.append(
             Problem("bad-count", f"{n} pairs were asked for", hint="ask for at least one")
         )
-    unknown = [name for name in fractions if name not in SPLITS]
+    unknown = [name for name in fractions if name not in FRACTIONS]
     if unknown or any(share < 0 for share in fractions.values()) or not sum(fractions.values()):
         problems.append(
             Problem(

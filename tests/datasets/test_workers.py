@@ -7,12 +7,11 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from cfgen import CfgenError, load_task
+from cfgen import CfgenError
 from cfgen.datasets import recipe, row_tables, write_dataset
 from cfgen.datasets.repetition import DistinctPrompts
 from cfgen.datasets.rows import table_chunks
@@ -69,15 +68,6 @@ def test_a_project_in_the_current_folder(project, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(project.root)
     alone, together = (list(row_tables(recipe("toy", 100), workers)) for workers in (1, 2))
     assert [table for _, table in together] == [table for _, table in alone]
-
-
-def test_a_task_that_was_left_fewer_words_than_its_files_have() -> None:
-    task = load_task("ioi")
-    [(pool, words)] = task.causal_model.domains["names"].pools.items()
-    smaller = replace(task, causal_model=task.causal_model.restrict({pool: words[:60]}))
-    alone, together = (list(row_tables(recipe(smaller, 100), workers)) for workers in (1, 2))
-    assert [table for _, table in together] == [table for _, table in alone]
-    assert [table for _, table in alone] != [table for _, table in row_tables(recipe(task, 100))]
 
 
 def test_a_worker_that_dies(monkeypatch: pytest.MonkeyPatch) -> None:
