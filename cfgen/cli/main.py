@@ -15,7 +15,6 @@ import typer
 from typer.core import TyperGroup
 
 from cfgen import __version__
-from cfgen.cli.design import design
 from cfgen.cli.export import export
 from cfgen.cli.generate import generate
 from cfgen.cli.lint import lint
@@ -25,8 +24,8 @@ from cfgen.cli.options import example
 from cfgen.cli.output import BROKEN_PIPE, BUG, INTERRUPTED, USAGE, show_problems
 from cfgen.cli.pairs import predict, preview
 from cfgen.cli.power import power
-from cfgen.cli.prove import prove
 from cfgen.cli.run import demo, run
+from cfgen.cli.search import design, prove
 from cfgen.cli.tasks import show, tasks
 from cfgen.cli.watch import watch
 from cfgen.errors import CfgenError, Problem

@@ -13,22 +13,22 @@ if TYPE_CHECKING:
     from cfgen.report.demo import closing as closing
     from cfgen.report.demo import introduction as introduction
     from cfgen.report.demo import load_story as load_story
-    from cfgen.report.design import design_record as design_record
-    from cfgen.report.design import design_view as design_view
-    from cfgen.report.design import sampled_record as sampled_record
-    from cfgen.report.design import sampled_view as sampled_view
     from cfgen.report.findings import problem_text as problem_text
     from cfgen.report.findings import report_records as report_records
     from cfgen.report.findings import reports_view as reports_view
     from cfgen.report.models import model_list as model_list
     from cfgen.report.pairs import pair_record as pair_record
     from cfgen.report.pairs import pair_view as pair_view
-    from cfgen.report.proof import proof_view as proof_view
     from cfgen.report.run import best_cell as best_cell
     from cfgen.report.run import layer_tables as layer_tables
     from cfgen.report.run import run_introduction as run_introduction
     from cfgen.report.run import run_view as run_view
     from cfgen.report.run import sentences as sentences
+    from cfgen.report.search import design_record as design_record
+    from cfgen.report.search import design_view as design_view
+    from cfgen.report.search import proof_view as proof_view
+    from cfgen.report.search import sampled_record as sampled_record
+    from cfgen.report.search import sampled_view as sampled_view
     from cfgen.report.task import domain_text as domain_text
     from cfgen.report.task import task_list as task_list
     from cfgen.report.task import task_record as task_record
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 _HOME = {
     "best_cell": "run",
     "closing": "demo",
-    "design_record": "design",
-    "design_view": "design",
+    "design_record": "search",
+    "design_view": "search",
     "domain_text": "task",
     "introduction": "demo",
     "layer_tables": "run",
@@ -47,13 +47,13 @@ _HOME = {
     "pair_record": "pairs",
     "pair_view": "pairs",
     "problem_text": "findings",
-    "proof_view": "proof",
+    "proof_view": "search",
     "report_records": "findings",
     "reports_view": "findings",
     "run_introduction": "run",
     "run_view": "run",
-    "sampled_record": "design",
-    "sampled_view": "design",
+    "sampled_record": "search",
+    "sampled_view": "search",
     "sentences": "run",
     "task_list": "task",
     "task_record": "task",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cfgen import load_task
-from cfgen.cli.design import requirements
+from cfgen.cli.search import requirements
 from cfgen.errors import CfgenError
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Design search: what was found, as people read it and as a record."""
+"""What holds for all pairs: designs that a search found, and certificates."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from fractions import Fraction
 from typing import Any
 
 from cfgen.counterfactuals import ALL, NONE, Design
-from cfgen.documents import Block, CodeBlock, Document, Heading, Item, Paragraph, Phrase
-from cfgen.search import Assessment, SampledResult, SearchResult, example_of
+from cfgen.documents import Block, CodeBlock, Document, Heading, Item, Listing, Paragraph, Phrase
+from cfgen.search import Assessment, Certificate, SampledResult, SearchResult, example_of
 
 SHORT = 6
 """Couples of hypotheses up to which all are named."""
@@ -26,7 +26,9 @@ def design_view(result: SearchResult, plan: Plan, share: float) -> Document:
     blocks.append(Heading("Best designs"))
     if not result.best:
         blocks.append(Paragraph("  none does what is required"))
-    blocks += [_best(result, found, number) for number, found in enumerate(result.best, start=1)]
+    else:
+        best = tuple(_best(result, found) for found in result.best)
+        blocks.append(Listing(best, numbered=True))
     if result.declared:
         blocks.append(Heading("The task's own designs, by the same measure"))
         blocks += _declared(result)
@@ -53,20 +55,20 @@ def _summary(result: SearchResult) -> str:
     return text
 
 
-def _best(result: SearchResult, found: Assessment, number: int) -> Item:
+def _best(result: SearchResult, found: Assessment) -> Item:
     changed = found.changed
     decisive = share_text(found.decisive)
     if not found.decisive:
         decisive += f" (at most {_answers(result, found)} different answers at once)"
     title = (
-        f"{number}. decisive: {decisive}; separates "
+        f"decisive: {decisive}; separates "
         f"{len(result.asked(found))} of {len(result.goal.required)}; "
         f"changes {len(changed)} input{'s' * (len(changed) != 1)}"
         + (f"; {found.alike:,} others do the same" if found.alike else "")
     )
     example = example_of(result.goal, found)
     words = example_words(example) if example else []
-    return Item(title, (*_code(found.design), *map(Paragraph, words)), indent=3)
+    return Item(title, (*_code(found.design), *map(Paragraph, words)))
 
 
 def _declared(result: SearchResult) -> Iterable[Paragraph]:
@@ -117,18 +119,63 @@ def sampled_view(result: SampledResult) -> Document:
     if groups:
         blocks.append(Paragraph("Never told apart by the pairs drawn, which proves nothing:"))
         blocks += [Paragraph("  " + " = ".join(group)) for group in groups]
-    if not result.best:
-        blocks.append(Paragraph("No design found does what is required."))
-    for number, found in enumerate(result.best, start=1):
+    items: list[Item] = []
+    for found in result.best:
         share = found.decisive / found.pairs
         separated = sum(couple in goal.required for couple in found.separates)
         title = (
-            f"{number}. decisive: {share:.3f} of {found.pairs:,} pairs "
+            f"decisive: {share:.3f} of {found.pairs:,} pairs "
             f"(95 % {found.low:.3f} to {found.high:.3f}); separates {separated} of "
             f"{len(goal.required)}; changes {', '.join(found.changed) or 'nothing'}"
         )
-        blocks.append(Item(title, _code(found.design), indent=3))
-    return Document(tuple(blocks))
+        items.append(Item(title, _code(found.design)))
+    nothing = Paragraph("No design found does what is required.")
+    return Document((*blocks, Listing(tuple(items), numbered=True) if items else nothing))
+
+
+def proof_view(certificate: Certificate) -> Document:
+    """What a certificate says, what it rests on, and the pair if there is one."""
+    one, other = certificate.hypotheses
+    under = f"under design {certificate.design}" if certificate.design else "for any pair of inputs"
+    lines = {
+        "differ": f"{one} and {other} can be told apart {under.replace('for any', 'by a')}:",
+        "same": f"{one} and {other} never differ {under}: proved by looking at "
+        f"{_cases(certificate)}.",
+        "undecided": f"Undecided after {certificate.cases:,} pairs drawn at random: {one} and "
+        f"{other} never differed, but there are too many pairs to look at all of them.",
+    }
+    text = [lines[certificate.answer]]
+    witness = certificate.witness
+    if witness:
+        for title, side in (
+            ("original", witness.original),
+            ("counterfactual", witness.counterfactual),
+        ):
+            text.append(f"  {title}: " + "; ".join(f"{n} {_joined(v)}" for n, v in side.items()))
+        text += [f"  {name} predicts {said}" for name, said in witness.predictions.items()]
+    for pool, reason in certificate.told_apart.items():
+        text.append(f"Words of {pool} are told apart: {reason}.")
+    if certificate.interchangeable:
+        words = ", ".join(f"{name} ({n})" for name, n in certificate.interchangeable.items())
+        text.append(f"Interchangeable words: {words}.")
+    if certificate.wording:
+        text.append(
+            f"Left out, since they only change the wording: {_joined(certificate.wording)}."
+        )
+    text.append(f"Checked: {'; '.join(certificate.checked)}.")
+    text.append(f"Assumed: {'; '.join(certificate.assumed)}.")
+    return Document(tuple(map(Paragraph, text)))
+
+
+def _cases(certificate: Certificate) -> str:
+    cases = _counted(certificate.cases, "case")
+    if certificate.pairs == certificate.cases:
+        return cases
+    return f"{cases}, which stand for {certificate.pairs:,} pairs"
+
+
+def _joined(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 # In words.
@@ -205,10 +252,7 @@ def example_words(example: Mapping[str, Any]) -> list[str]:
 
 
 def _values(inputs: Mapping[str, Any]) -> str:
-    return "; ".join(
-        f"{name} {', '.join(map(str, value)) if isinstance(value, tuple) else value}"
-        for name, value in inputs.items()
-    )
+    return "; ".join(f"{name} {_joined(value)}" for name, value in inputs.items())
 
 
 def _answer(text: str | None) -> str:
