@@ -128,7 +128,7 @@ def test_the_examples_of_the_engines_run(tmp_path: Path) -> None:
 
 
 GUIDES = [README, *sorted((ROOT / "docs").glob("*.md"))]
-PAGES = [*GUIDES, *sorted((ROOT / "docs/errors").glob("*.md"))]
+PAGES = [*GUIDES, *sorted((ROOT / "docs").glob("*/*.md"))]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
