@@ -81,11 +81,12 @@ def side(task: Task, inputs: Inputs) -> dict[str, Any]:
     setting = task.causal_model.run(inputs)
     template = task.templates[inputs.get("template", next(iter(task.templates)))]
     prompt, text = render(template, inputs), answer(setting[task.causal_model.output])
+    types = task.causal_model.types  # worked out anew at every look
     return {
         "prompt": prompt.text,
         "answer": text,
         "completion": None if text is None else template.answer_prefix + text,
-        "variables": {name: stored(task, name, value) for name, value in setting.items()},
+        "variables": {name: stored(types[name], value) for name, value in setting.items()},
         "spans": [span._asdict() for span in prompt.spans],
     }
 
@@ -94,8 +95,8 @@ def answer(output: Any) -> str | None:
     return None if output is None else str(output)
 
 
-def stored(task: Task, name: str, value: Any) -> Any:
+def stored(kind: object, value: Any) -> Any:
     """A value as Arrow gives it back: as JSON where no type is declared, tuples as lists."""
-    if task.causal_model.types[name] is object:
+    if kind is object:
         return json.dumps(value)
     return json.loads(json.dumps(value))
