@@ -15,15 +15,13 @@ import typer
 from typer.core import TyperGroup
 
 from cfgen import __version__
-from cfgen.cli.export import export
-from cfgen.cli.generate import generate
+from cfgen.cli.datasets import export, generate, power
 from cfgen.cli.lint import lint
 from cfgen.cli.models import models
 from cfgen.cli.new import new
 from cfgen.cli.options import example
 from cfgen.cli.output import BROKEN_PIPE, BUG, INTERRUPTED, USAGE, show_problems
 from cfgen.cli.pairs import predict, preview
-from cfgen.cli.power import power
 from cfgen.cli.run import demo, run
 from cfgen.cli.search import design, prove
 from cfgen.cli.tasks import show, tasks

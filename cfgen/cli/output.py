@@ -26,20 +26,6 @@ Progress: TypeAlias = Callable[[str, int, int | None], None]
 """Called as ``progress(step, done, total)``; ``total`` is None where it is not known."""
 
 
-def results() -> Console:
-    """The console for what a verb was asked for. Without a terminal it has no colours."""
-    from rich.console import Console
-
-    return Console(file=sys.stdout, highlight=False)
-
-
-def messages() -> Console:
-    """The console for progress, remarks and errors."""
-    from rich.console import Console
-
-    return Console(file=sys.stderr, highlight=False)
-
-
 def present(what: Document | Inline, *, wrap: bool = True, aside: bool = False) -> None:
     """Print what a verb was asked for.
 
@@ -96,7 +82,9 @@ def progress_shown(*, quiet: bool = False) -> Iterator[Progress]:
     Yields:
         The function to call, with as many different steps as there are, one after the other.
     """
-    console = messages()
+    from rich.console import Console
+
+    console = Console(file=sys.stderr, highlight=False)
     if console.is_terminal:
         with _bars(console) as report:
             yield report
@@ -112,7 +100,9 @@ def _bars(console: Console) -> Iterator[Progress]:
     from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
     from rich.table import Column
 
-    title = TextColumn("{task.description}", table_column=Column(no_wrap=True))
+    from cfgen.documents import visible
+
+    title = TextColumn("{task.description}", table_column=Column(no_wrap=True), markup=False)
     percent = TextColumn("{task.percentage:>3.0f}%")
     bars = Progress(title, BarColumn(24), percent, TimeElapsedColumn(), console=console)
     begun: dict[str, TaskID] = {}
@@ -126,7 +116,7 @@ def _bars(console: Console) -> Iterator[Progress]:
     def report(step: str, done: int, total: int | None) -> None:
         if step not in begun:
             end()
-            begun[step] = bars.add_task(step, total=total)
+            begun[step] = bars.add_task(visible(step), total=total)
         bars.update(begun[step], completed=done, total=total)
 
     with bars:
@@ -137,6 +127,8 @@ def _bars(console: Console) -> Iterator[Progress]:
 @contextmanager
 def _lines(console: Console) -> Iterator[Progress]:
     """A line when a step begins, completed with how long it took when the next one does."""
+    from cfgen.documents import visible
+
     running: list[tuple[str, float]] = []
 
     def end() -> None:
@@ -147,7 +139,7 @@ def _lines(console: Console) -> Iterator[Progress]:
     def report(step: str, done: int, total: int | None) -> None:
         if not running or running[0][0] != step:
             end()
-            console.print(f"{step} ...", end="", soft_wrap=True, markup=False)
+            console.print(f"{visible(step)} ...", end="", soft_wrap=True, markup=False)
             running.append((step, time.monotonic()))
 
     try:

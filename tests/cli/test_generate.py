@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from datasets import load_dataset
 
-from cfgen.cli.generate import shares
+from cfgen.cli.datasets import shares
 from cfgen.errors import CfgenError
 
 if TYPE_CHECKING:

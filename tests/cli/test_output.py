@@ -17,11 +17,11 @@ def test_lines_when_nobody_watches(capsys: pytest.CaptureFixture[str]) -> None:
     with progress_shown() as report:
         report("one", 0, 2)
         report("one", 2, 2)
-        report("two [x]", 0, None)
+        report("two [x]\x1b", 0, None)
     out, err = capsys.readouterr()
     assert out == ""
     steps = [line.rpartition(" ... ")[0] for line in err.splitlines()]
-    assert steps == ["one", "two [x]"]
+    assert steps == ["one", "two [x]\\x1b"]
     assert all(line.endswith(" s") for line in err.splitlines())
 
 
@@ -97,6 +97,7 @@ def test_problems_are_shown_with_escapes(capsys: pytest.CaptureFixture[str]) -> 
         ["watch", "toy", "--rounds", "1"],
         ["design", "toy"],
         ["prove", "toy", "none", "whole"],
+        ["generate", "toy", "-n", "2", "--splits", "1/0/0", "--out", "made"],
     ],
     ids=lambda command: " ".join(command),
 )

@@ -1,8 +1,10 @@
-"""``cfgen generate``: a dataset of pairs, as a folder and on the Hub."""
+"""``cfgen generate``, ``power``, ``export``: datasets, how many pairs they need, other layouts."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,13 +20,32 @@ from cfgen.cli.options import (
     load_tokenizers,
 )
 from cfgen.cli.output import present, progress_shown, write_json
-from cfgen.cli.power import Against, Cells, Iia
 from cfgen.errors import CfgenError, Problem
 
 if TYPE_CHECKING:
     from cfgen.datasets import PowerPlan
 
 DEFAULT_N = 1000
+
+Iia = Annotated[
+    float, typer.Option("--iia", help="Share of pairs as predicted, if the hypothesis holds.")
+]
+Against = Annotated[
+    float, typer.Option("--against", help="Share to tell it from: chance, or a rival's.")
+]
+Cells = Annotated[
+    int, typer.Option("--cells", help="Cells to be tested: layers times positions.", min=1)
+]
+Alpha = Annotated[
+    float, typer.Option("--alpha", help="Accepted chance of a false finding in any cell.")
+]
+Correction = Annotated[
+    str, typer.Option("--correction", help="For the number of cells: holm, bonferroni, sidak, none")
+]
+Keep = Annotated[
+    float,
+    typer.Option("--keep", help="Share of pairs expected to be answered correctly, and so kept."),
+]
 
 
 def generate(
@@ -185,3 +206,82 @@ def shares(text: str) -> dict[str, float]:
         hint = "give three numbers, as in --splits 80/10/10 or --splits 1/0/0"
         raise CfgenError(Problem("bad-shares", message, hint=hint))
     return dict(zip(FRACTIONS, numbers, strict=True))
+
+
+def power(
+    iia: Iia = 0.8,
+    against: Against = 0.5,
+    cells: Cells = 1,
+    power: Annotated[
+        float, typer.Option("--power", help="Wanted chance of finding what is there.")
+    ] = 0.9,
+    alpha: Alpha = 0.05,
+    correction: Correction = "holm",
+    keep: Keep = 1.0,
+    json: Json = False,
+) -> None:
+    """Say how many pairs tell one IIA from another, corrected for the number of cells tested.
+
+    For the exact one-sided binomial test in every cell; nothing is approximated.
+    """
+    from cfgen.datasets import plan_power, power_text
+
+    plan = plan_power(
+        iia, against, cells=cells, power=power, alpha=alpha, correction=correction, keep=keep
+    )
+    if json:
+        write_json(asdict(plan))
+        return
+    present(power_text(plan), wrap=False)
+
+
+def export(
+    dataset: Annotated[
+        Path, typer.Argument(metavar="DATASET", help="A folder that cfgen generate has written.")
+    ],
+    to: Annotated[
+        str,
+        typer.Option("--to", help="pyvene, nnsight, transformer_lens, causalab, mib or jsonl."),
+    ],
+    out: Out,
+    label: Annotated[
+        str | None,
+        typer.Option(
+            "--label",
+            help="Hypothesis whose predictions are the labels; the first of the design's contrast "
+            "if not given.",
+        ),
+    ] = None,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(
+            "--tokenizer",
+            metavar="MODEL",
+            help="LM whose tokens positions are counted in; for pyvene, nnsight and "
+            "transformer_lens.",
+        ),
+    ] = None,
+    accept_license: AcceptLicense = False,
+    json: Json = False,
+) -> None:
+    """Write a dataset for another tool: one JSON lines file per split."""
+    from cfgen.datasets import export as write
+    from cfgen.lm import load_tokenizer
+    from cfgen.paths import display
+
+    with progress_shown(quiet=json) as report:
+        encode = (
+            (tokenizer, load_tokenizer(tokenizer, accept_license=accept_license, progress=report))
+            if tokenizer
+            else None
+        )
+        made = write(dataset, to, out, label=label, tokenizer=encode)
+    if json:
+        write_json({**asdict(made), "folder": str(out.absolute())})
+        return
+    rows = ", ".join(f"{split} {count:,}" for split, count in made.rows.items())
+    present(
+        f"{display(out)} has the pairs for {made.tool} ({rows}); "
+        f"labels: what {made.label} predicts",
+        wrap=False,
+    )
