@@ -5,8 +5,9 @@ The names below are all there is to write a task and to run it; each is loaded w
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from cfgen.faces import lazy_face
 
 if TYPE_CHECKING:
     from cfgen.analysis import run_experiment as run_experiment
@@ -56,13 +57,4 @@ _HOME = {
 }
 
 __all__ = list(_HOME)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'cfgen' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"cfgen.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOME])
+__getattr__, __dir__ = lazy_face(__name__, _HOME)

@@ -6,8 +6,9 @@ import this package, and need none of them.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from cfgen.faces import lazy_face
 
 if TYPE_CHECKING:
     from cfgen.lint.findings import CODES as CODES
@@ -27,9 +28,4 @@ _HOME = {
 }
 
 __all__ = list(_HOME)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'cfgen.lint' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"cfgen.lint.{_HOME[name]}"), name)
+__getattr__, __dir__ = lazy_face(__name__, _HOME)

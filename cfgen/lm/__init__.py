@@ -7,8 +7,9 @@ import ``cfgen.lm.tokens`` or ``cfgen.lm.components`` itself.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from cfgen.faces import lazy_face
 
 if TYPE_CHECKING:
     from cfgen.lm.attention import MASKED_KERNELS as MASKED_KERNELS
@@ -78,9 +79,4 @@ _HOME = {
 }
 
 __all__ = list(_HOME)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'cfgen.lm' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"cfgen.lm.{_HOME[name]}"), name)
+__getattr__, __dir__ = lazy_face(__name__, _HOME)

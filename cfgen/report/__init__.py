@@ -6,8 +6,9 @@ what a dataset is written with. Nothing here imports torch.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from cfgen.faces import lazy_face
 
 if TYPE_CHECKING:
     from cfgen.report.demo import closing as closing
@@ -61,9 +62,4 @@ _HOME = {
 }
 
 __all__ = list(_HOME)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'cfgen.report' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"cfgen.report.{_HOME[name]}"), name)
+__getattr__, __dir__ = lazy_face(__name__, _HOME)
