@@ -127,8 +127,8 @@ def read_alone(files: Files) -> Tokenizer | None:
         raise CfgenError(Problem("lm-tokenizer", message, hint=hint)) from error
     if len(there) == 1:
         return tokenizer
-    settings = read_settings(there[SETTINGS], "lm-tokenizer") if SETTINGS in there else {}
-    named = read_settings(there[NAMED], "lm-tokenizer") if NAMED in there else {}
+    settings = read_settings(there[SETTINGS]) if SETTINGS in there else {}
+    named = read_settings(there[NAMED]) if NAMED in there else {}
     known = {token.content: token for token in tokenizer.get_added_tokens_decoder().values()}
     declared = [*_tokens_declared(settings), *_tokens_declared(named)]
     is_all = (

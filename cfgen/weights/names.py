@@ -157,18 +157,18 @@ def find_tokenizer(
     return folder, _beside(folder)
 
 
-def read_settings(file: Path, code: str = "lm-folder") -> dict[str, Any]:
+def read_settings(file: Path) -> dict[str, Any]:
     """Read a JSON file of an LM: configuration, index of shards, settings of the tokenizer.
 
     Args:
         file: The file.
-        code: Of the error.
 
     Returns:
         What it holds; nothing if that is no object.
 
     Raises:
-        CfgenError: It can't be read, is too large for what it should be, or is not JSON.
+        CfgenError: It can't be read, is too large for what it should be, or is not JSON
+            (``lm-folder``).
     """
     try:
         if file.stat().st_size > SETTINGS_BYTES:
@@ -176,7 +176,7 @@ def read_settings(file: Path, code: str = "lm-folder") -> dict[str, Any]:
         read = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         message, hint = f"{display(file)} can't be read: {error}", "it must be JSON"
-        raise CfgenError(Problem(code, message, hint=hint)) from error
+        raise CfgenError(Problem("lm-folder", message, hint=hint)) from error
     return read if isinstance(read, dict) else {}
 
 
