@@ -57,8 +57,6 @@ IRREGULAR = re.compile(
     "Proven|Said|Seen|Shown|Sought|Spent|Taken|Thrown|Told|Written"
 )
 REGULAR = re.compile("[A-Z][a-z]+[^e]ed")
-UNFINISHED = {"Measured", "Shown", "Exported", "Dropped", "Tried", "Wanted"}
-"""To be renamed."""
 
 
 def is_participle(name: str) -> bool:
@@ -70,7 +68,7 @@ def is_participle(name: str) -> bool:
 def test_types_are_named_by_nouns() -> None:
     aliases = [(n, module) for module, path in MODULES.items() for n in names_assigned(path)]
     named = {name: module for name, module in [*classes(), *aliases] if is_participle(name)}
-    assert named.keys() <= UNFINISHED, named
+    assert named == {}
 
 
 def names_assigned(path: Path) -> Iterator[str]:
@@ -128,3 +126,58 @@ def test_what_is_said_to_need_no_torch_loads_none() -> None:
     forbidden = set(contract()["forbidden_modules"].split())
     assert forbidden == {"torch", "transformers", "peft"}
     assert forbidden & set(done.stdout.split()) == set()
+
+
+# What tests may import
+
+INSIDE = {
+    "cli": "generate new options output run search watch",  # helpers of verbs, without the verb
+    "datasets": "alignment audit coverage drawing leakage power repetition rows shortcuts "
+    "tokenizers workers",  # each against a plain version of itself, or with limits of its own
+    "documents": "markdown terminal",  # the face has what documents are, not how they are shown
+    "interventions": "batches checks clean jobs masks original packed packed_forward packing "
+    "reach reference stepping values writes",  # faults are planted in them, which must be found
+    "lint": "determinism run",  # their steps are replaced, and must be told to have failed
+    "lm": "attention families hooks tokenizer",  # replaced, or compared with transformers' own
+    "prompts": "environment run text",  # a template's values and its single run, by themselves
+    "report": "pairs",  # parts of a report, by themselves
+    "search": "atoms cases exact opaque",  # symmetry and cover, against enumeration
+    "weights": "cache conversion copies",  # steps of a download, by themselves
+}
+"""Package -> its modules that its own tests look into, because they are the point there."""
+
+ELSEWHERE = {
+    "cfgen.cli.main": "the program",
+    "cfgen.counterfactuals.edits": "the operations that a search is compared with",
+    "cfgen.documents.terminal": "rich, which the face does not load",
+    "cfgen.interventions.writes": "a fault is planted there",
+    "cfgen.lint.determinism": "asked once for all tests",
+    "cfgen.lm.tokens": "a fault is planted there",
+}
+"""What tests of other packages import besides faces."""
+
+
+def inner_imports(path: Path) -> Iterator[str]:
+    """Modules inside packages that a test imports, or names from."""
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("cfgen."):
+            assert node.module
+            if node.module not in FACES and node.module.count(".") > 1:
+                yield node.module
+            elif node.module in FACES:
+                listed = getattr(importlib.import_module(node.module), "__all__", [])
+                inner = {alias.name for alias in node.names} - set(listed)
+                yield from (f"{node.module}.{name}" for name in inner)
+
+
+def test_tests_use_packages_by_their_faces() -> None:
+    allowed = {f"cfgen.{package}.{name}" for package in INSIDE for name in INSIDE[package].split()}
+    assert sorted(name for name in {*allowed, *ELSEWHERE} if name not in MODULES) == []
+    found = []
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        package = path.relative_to(ROOT / "tests").parts[0]
+        for module in inner_imports(path):
+            own = module.split(".")[1] == package and module in allowed
+            if not own and module not in ELSEWHERE:
+                found.append(f"{path.relative_to(ROOT)}: {module}")
+    assert found == []

@@ -21,12 +21,12 @@ from cfgen.counterfactuals.operation import (
     CERTAIN,
     AbstractInputs,
     Domains,
+    EditSteps,
     InputEdit,
     Names,
     Outcomes,
     Palette,
     Steps,
-    Tried,
     Values,
 )
 from cfgen.errors import caller_place
@@ -68,7 +68,7 @@ class Reverse(InputEdit):
         yield inputs.now(self.input)[::-1], CERTAIN
 
     @classmethod
-    def tried(cls, name: str, domain: Domain, sources: Names, palette: Palette) -> Tried:
+    def tried(cls, name: str, domain: Domain, sources: Names, palette: Palette) -> EditSteps:
         if isinstance(domain, Distinct) and domain.size > 1:
             yield (cls(name),)
 
@@ -107,7 +107,7 @@ class Permute(InputEdit):
         yield tuple([old[index] for index in self.order]), CERTAIN
 
     @classmethod
-    def tried(cls, name: str, domain: Domain, sources: Names, palette: Palette) -> Tried:
+    def tried(cls, name: str, domain: Domain, sources: Names, palette: Palette) -> EditSteps:
         """All other orders of up to three elements; of more, the rotations (and the reverse)."""
         if not isinstance(domain, Distinct):
             return
@@ -139,7 +139,7 @@ class Flip(InputEdit):
         yield (second if inputs.now(name) == first else first), CERTAIN
 
     @classmethod
-    def tried(cls, name: str, domain: Domain, sources: Names, palette: Palette) -> Tried:
+    def tried(cls, name: str, domain: Domain, sources: Names, palette: Palette) -> EditSteps:
         if _has_two_values(domain):
             yield (cls(name),)
 
@@ -197,7 +197,7 @@ class Resample(InputEdit):
             yield (*before, *new, *after), chance
 
     @classmethod
-    def tried(cls, name: str, domain: Domain, sources: Names, palette: Palette) -> Tried:
+    def tried(cls, name: str, domain: Domain, sources: Names, palette: Palette) -> EditSteps:
         several = isinstance(domain, Distinct)
         if several or (domain.count() > 1 and not _has_two_values(domain)):  # or else it is a flip
             yield (cls(name, disjoint=True),)
@@ -243,7 +243,7 @@ class SetValue(InputEdit):
         yield inputs.given(self.input, self.value), CERTAIN
 
     @classmethod
-    def tried(cls, name: str, domain: Domain, sources: Names, palette: Palette) -> Tried:
+    def tried(cls, name: str, domain: Domain, sources: Names, palette: Palette) -> EditSteps:
         if isinstance(domain, Choice) and 1 < domain.count() <= MOST_SET:
             yield from ((cls(name, value),) for value in domain)
 
@@ -280,7 +280,7 @@ class CopyValue(InputEdit):
         yield inputs.now(self.source), CERTAIN
 
     @classmethod
-    def tried(cls, name: str, domain: Domain, sources: Names, palette: Palette) -> Tried:
+    def tried(cls, name: str, domain: Domain, sources: Names, palette: Palette) -> EditSteps:
         for source in sources:
             copied = cls(name, source)
             yield (copied,)

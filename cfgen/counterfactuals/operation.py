@@ -27,7 +27,8 @@ Outcomes = Iterator[tuple[Elements, Fraction]]
 """Every value that can come out, with its probability."""
 Steps = tuple["InputEdit", ...]
 """Edits that are applied one after the other."""
-Tried = Iterator[Steps]
+EditSteps = Iterator[Steps]
+"""What a search tries with an operation, the simplest first."""
 CERTAIN = Fraction(1)
 
 
@@ -153,7 +154,7 @@ class InputEdit(ABC):
         """The same for a search: every new value of its input, with its probability."""
 
     @classmethod
-    def tried(cls, name: str, domain: Domain, sources: Names, palette: Palette) -> Tried:
+    def tried(cls, name: str, domain: Domain, sources: Names, palette: Palette) -> EditSteps:
         """What a search tries on an input, alone or together with other edits of it.
 
         Args:

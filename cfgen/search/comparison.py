@@ -11,7 +11,7 @@ from cfgen.counterfactuals import ALL, NONE, Design, Hypothesis, InputEdit
 from cfgen.tasks import TEMPLATE_INPUT, Task
 
 Inputs = Mapping[str, Any]
-Shown = Callable[[Inputs, Inputs], bool]
+SupportTest = Callable[[Inputs, Inputs], bool]
 """Whether some template can show a pair of inputs."""
 
 
@@ -30,7 +30,7 @@ class Comparison:
     program: Program
     hypotheses: tuple[Hypothesis, ...]
     domains: Mapping[str, Domain]
-    shown: Shown | None = None
+    shown: SupportTest | None = None
     shown_by: tuple[str, ...] = ()
 
     @property

@@ -7,17 +7,17 @@ from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 
-from tests.datasets.plain_audits import Example, Mention, Shown
+from tests.datasets.plain_audits import Example, Mention, ShownPrompt
 
 WORDS = [f"word{number}" for number in range(12)]
 
 
-def shown(words: list[str], answer: str | None, rest: str = "") -> Shown:
+def shown(words: list[str], answer: str | None, rest: str = "") -> ShownPrompt:
     text, mentions = "", []
     for word in words:
         mentions.append(Mention("thing", word, len(text)))
         text += f"{word} and "
-    return Shown(f"{text}{rest} which?", answer, tuple(mentions))
+    return ShownPrompt(f"{text}{rest} which?", answer, tuple(mentions))
 
 
 def examples(
@@ -61,7 +61,7 @@ def table_of(rows: Sequence[Example]) -> pa.Table:
     )
 
 
-def _side(side: Shown, template: str) -> dict:
+def _side(side: ShownPrompt, template: str) -> dict:
     spans = [
         {"name": f"{m.slot}_{number}", "start": m.start, "end": m.start + len(m.word)}
         for number, m in enumerate(side.mentions, start=1)

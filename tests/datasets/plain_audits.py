@@ -42,7 +42,7 @@ class Mention:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownPrompt:
     """One prompt of an example.
 
     Attributes:
@@ -67,8 +67,8 @@ class Example:
         predictions: Hypothesis -> the answer it predicts.
     """
 
-    original: Shown
-    counterfactual: Shown
+    original: ShownPrompt
+    counterfactual: ShownPrompt
     template: str
     predictions: Mapping[str, str | None]
 
@@ -76,7 +76,7 @@ class Example:
 def example_of(pair: Pair) -> Example:
     """What audits see of a pair."""
     first, second = (
-        Shown(side.prompt.text, side.answer, _mentions(side.prompt))
+        ShownPrompt(side.prompt.text, side.answer, _mentions(side.prompt))
         for side in (pair.original, pair.counterfactual)
     )
     template = str(pair.original.inputs.get(TEMPLATE_INPUT, ""))
@@ -93,7 +93,7 @@ def example_of_row(row: Mapping[str, Any]) -> Example:
             for span in side["spans"]
         )
         prompt = Prompt(side["prompt"], spans)
-        sides.append(Shown(prompt.text, side["answer"], _mentions(prompt)))
+        sides.append(ShownPrompt(prompt.text, side["answer"], _mentions(prompt)))
     template = str(row["original"]["variables"].get(TEMPLATE_INPUT, ""))
     return Example(sides[0], sides[1], template, row["predictions"])
 
@@ -271,7 +271,9 @@ def _most_frequent(cases: Sequence[Case]) -> Guesses:
 
 
 def _linear(cases: Sequence[Case]) -> Guesses:
-    shown: list[tuple[Shown, tuple[str, ...]]] = [(c.example.original, c.named) for c in cases]
+    shown: list[tuple[ShownPrompt, tuple[str, ...]]] = [
+        (c.example.original, c.named) for c in cases
+    ]
     codes = linear_guesses(
         shown, [c.example.template for c in cases], [c.code for c in cases], [c.fold for c in cases]
     )
@@ -291,7 +293,7 @@ def _top(counts: Counter[str | None] | Counter[str]) -> str | None:
 
 
 def linear_guesses(
-    prompts: Sequence[tuple[Shown, tuple[str, ...]]],
+    prompts: Sequence[tuple[ShownPrompt, tuple[str, ...]]],
     templates: Sequence[str],
     codes: Sequence[str],
     folds: Sequence[int],
@@ -320,7 +322,9 @@ def _fitted(known: Matrix, wanted: Matrix, new: Matrix) -> Matrix:
     return np.asarray((new - centre) / scale @ weights + wanted.mean(axis=0))
 
 
-def _features(prompts: Sequence[tuple[Shown, tuple[str, ...]]], templates: Sequence[str]) -> Matrix:
+def _features(
+    prompts: Sequence[tuple[ShownPrompt, tuple[str, ...]]], templates: Sequence[str]
+) -> Matrix:
     known = sorted(set(templates))
     rows = []
     for (shown, named), template in zip(prompts, templates, strict=True):

@@ -14,7 +14,7 @@ from tests.datasets.examples import examples, table_of
 from tests.datasets.plain_audits import (
     Example,
     Mention,
-    Shown,
+    ShownPrompt,
     example_of,
     example_of_row,
     plain_shortcuts,
@@ -122,7 +122,7 @@ def test_splits_are_tried_one_by_one() -> None:
 def test_rules_that_learn_are_not_tried_on_what_they_have_seen() -> None:
     """Every answer once: a rule that looked its rows up would always be right."""
     rows = [
-        dataclasses.replace(row, original=Shown(f"{n}?", f"w{n}", ()), template=f"t{n}")
+        dataclasses.replace(row, original=ShownPrompt(f"{n}?", f"w{n}", ()), template=f"t{n}")
         for n, row in enumerate(examples(80))
     ]
     found = audited({"train": rows})
@@ -146,13 +146,13 @@ def rows_of_any_kind(draw) -> list[Example]:
     """Few words, so that everything occurs: answers that are named twice, late, or never."""
     words = st.sampled_from(["a", "b", "#2", "cc", "B"])
 
-    def side() -> Shown:
+    def side() -> ShownPrompt:
         text, mentions = "", []
         for word in draw(st.lists(words, max_size=8)):
             mentions.append(Mention(draw(st.sampled_from(["x", "y"])), word, len(text)))
             text += f"{word} "
         answer = draw(st.none() | words.filter(lambda word: word != "#2"))
-        return Shown(
+        return ShownPrompt(
             text + draw(st.sampled_from(["?", "??", "\U0001f600?"])), answer, tuple(mentions)
         )
 
