@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cfgen.analysis.behaviour import Behaviour, behave
 from cfgen.analysis.iia import Cell, Output, kind_of_token, score
-from cfgen.analysis.swapping import FirstTokens, Progress, run_swaps
+from cfgen.analysis.swapping import FirstTokens, run_swaps
 from cfgen.counterfactuals import NONE, Pair, Site
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.interventions import (
@@ -38,6 +38,7 @@ from cfgen.lm import (
     check_sums,
     encode_pairs,
 )
+from cfgen.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cfgen.analysis.behaviour import wrong_sides
@@ -21,9 +21,7 @@ from cfgen.interventions import (
     verify,
 )
 from cfgen.lm import PairTokens
-
-Progress = Callable[[str, int, int], None]
-"""Called as ``progress(step, done, total)``."""
+from cfgen.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)

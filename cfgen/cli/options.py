@@ -10,9 +10,9 @@ import typer
 
 from cfgen.errors import CfgenError, Problem
 from cfgen.paths import find_all
+from cfgen.progress import Progress
 
 if TYPE_CHECKING:
-    from cfgen.cli.output import Progress
     from cfgen.prompts import Encode
 
 TaskName = Annotated[

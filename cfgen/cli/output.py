@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
+
+from cfgen.progress import Progress
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,9 +23,6 @@ if TYPE_CHECKING:
 
 OK, FINDINGS, USAGE, BUG, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 130, 141
 """Exit codes: all well, findings, a user's mistake, a bug of ours, Ctrl-C, nobody reads on."""
-
-Progress: TypeAlias = Callable[[str, int, int | None], None]
-"""Called as ``progress(step, done, total)``; ``total`` is None where it is not known."""
 
 
 def present(what: Document | Inline, *, wrap: bool = True, aside: bool = False) -> None:

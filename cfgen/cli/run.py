@@ -24,10 +24,11 @@ from cfgen.cli.options import (
     Templates,
     parse_layers,
 )
-from cfgen.cli.output import Progress, present, progress_shown, write_json
+from cfgen.cli.output import present, progress_shown, write_json
 from cfgen.errors import CfgenError, Problem
 from cfgen.folders import check_replaceable
 from cfgen.paths import display, plain_name
+from cfgen.progress import Progress
 
 if TYPE_CHECKING:
     from cfgen import counterfactuals

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,13 +20,11 @@ from cfgen.datasets.manifest import Manifest, make_manifest
 from cfgen.datasets.recipe import FRACTIONS, DatasetRecipe, Split, recipe
 from cfgen.datasets.rows import candidate_pairs, row_tables
 from cfgen.folders import new_folder, write_record
+from cfgen.progress import Progress
 from cfgen.tasks import Task
 
 ROW_GROUP = 2000
 """Rows of a Parquet row group."""
-
-Progress = Callable[[str, int, int], None]
-"""Called with a step's name, how much of it is done, and how much there is."""
 
 
 def generate(

@@ -24,7 +24,8 @@ from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.lm.tokenizer import check_alone, own_tokenizer
 from cfgen.lm.tokens import SHOWN
 from cfgen.paths import display
-from cfgen.weights import Checkpoint, Progress, find_checkpoint, linked, no_progress, quiet
+from cfgen.progress import Progress, no_progress
+from cfgen.weights import Checkpoint, find_checkpoint, linked, quiet
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DEVICES = ("auto", "cpu", "cuda", "mps")

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from cfgen.errors import CfgenError, Problem
 from cfgen.lm.tokens import tokenise, without_end
 from cfgen.paths import display
+from cfgen.progress import Progress, no_progress
 from cfgen.prompts import Encode, Encoding
-from cfgen.weights import Files, Progress, find_tokenizer, linked, no_progress, quiet, read_settings
+from cfgen.weights import Files, find_tokenizer, linked, quiet, read_settings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,7 +3,6 @@
 Importing this package imports no torch; only converting a GGUF file does, once.
 """
 
-from cfgen.weights.cache import Progress, no_progress
 from cfgen.weights.copies import convert_own, fetch
 from cfgen.weights.gguf import read_header
 from cfgen.weights.hub import quiet
@@ -36,7 +35,6 @@ __all__ = [
     "Files",
     "ModelListing",
     "Part",
-    "Progress",
     "Terms",
     "UnknownModel",
     "convert_own",
@@ -49,7 +47,6 @@ __all__ = [
     "linked",
     "list_models",
     "load_entries",
-    "no_progress",
     "plain_text",
     "quiet",
     "read_header",

@@ -10,15 +10,14 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import platformdirs
 
-Progress: TypeAlias = Callable[[str, int, int | None], None]
-"""Called as ``progress(step, done, total)``; units are bytes for steps that move bytes."""
+from cfgen.progress import Progress, no_progress
 
 PROVENANCE = "cfgen.json"
 CONVERSION = 1
@@ -38,10 +37,6 @@ def cache_root() -> Path:
 def converted_folder(name: str, sha256: str) -> Path:
     """Folder of the converted copy of a file; another file or way of converting has another."""
     return cache_root() / "models" / f"{name}-{sha256[:12]}-{CONVERSION}"
-
-
-def no_progress(step: str, done: int, total: int | None) -> None:
-    """Show nothing."""
 
 
 def sha256_of(file: Path, progress: Progress = no_progress) -> str:

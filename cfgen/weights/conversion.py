@@ -18,7 +18,7 @@ from transformers import (
     modeling_gguf_pytorch_utils,
 )
 
-from cfgen.weights.cache import Progress, no_progress
+from cfgen.progress import Progress, no_progress
 from cfgen.weights.gguf import GgufHeader, read_header
 from cfgen.weights.hub import quiet
 

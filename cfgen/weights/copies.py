@@ -18,12 +18,11 @@ from filelock import FileLock, Timeout
 
 from cfgen.errors import CfgenError, Problem
 from cfgen.paths import display
+from cfgen.progress import Progress, no_progress
 from cfgen.weights.cache import (
-    Progress,
     cache_root,
     converted_folder,
     is_complete,
-    no_progress,
     sha256_of,
     write_provenance,
 )

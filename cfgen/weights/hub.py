@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cfgen.errors import CfgenError, Problem
-from cfgen.weights.cache import Progress
+from cfgen.progress import Progress
 
 WANTED = ("*.json", "*.model", "*.txt", "*.jinja", "*.tiktoken")
 WEIGHTS = "*.safetensors"

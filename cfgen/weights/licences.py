@@ -16,7 +16,8 @@ from pathlib import Path
 
 from cfgen.errors import CfgenError, Problem
 from cfgen.paths import display
-from cfgen.weights.cache import Progress, cache_root, no_progress
+from cfgen.progress import Progress, no_progress
+from cfgen.weights.cache import cache_root
 from cfgen.weights.registry import BaseEntry
 from cfgen.weights.wheels import download_wheels, read_part
 

@@ -17,7 +17,8 @@ from typing import Any, TypeAlias
 
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.paths import display, plain_name
-from cfgen.weights.cache import PROVENANCE, Progress, content_hash, no_progress
+from cfgen.progress import Progress, no_progress
+from cfgen.weights.cache import PROVENANCE, content_hash
 from cfgen.weights.copies import convert_own, fetch
 from cfgen.weights.hub import hub_folder
 from cfgen.weights.registry import (

@@ -17,7 +17,8 @@ from typing import NoReturn
 from cfgen.errors import CfgenError, Problem
 from cfgen.paths import display
 from cfgen.processes import python_command, python_environment
-from cfgen.weights.cache import Progress, sha256_of
+from cfgen.progress import Progress
+from cfgen.weights.cache import sha256_of
 from cfgen.weights.registry import BaseEntry, Part
 from cfgen.weights.signals import held
 
