@@ -22,7 +22,7 @@ from cfgen.datasets.coverage import Coverage, CoverageAudit, find_space
 from cfgen.datasets.leakage import Leak, LeakageAudit
 from cfgen.datasets.power import PowerPlan
 from cfgen.datasets.recipe import DatasetRecipe, Split
-from cfgen.datasets.shortcuts import Shortcut, audit_shortcuts
+from cfgen.datasets.shortcuts import Shortcut, audit_shortcuts, shortcut_columns
 from cfgen.datasets.tokenizers import WordExclusion
 from cfgen.prompts import Encode
 from cfgen.tasks import TEMPLATE_INPUT, Task
@@ -92,12 +92,6 @@ class Audit(BaseModel):
     shortcuts: tuple[Shortcut, ...]
     leakage: tuple[Leak, ...]
 
-    @property
-    def flagged(self) -> tuple[Shortcut | Leak, ...]:
-        """Everything that a reviewer would ask about."""
-        shortcuts = tuple(found for found in self.shortcuts if found.flagged)
-        return (*shortcuts, *(leak for leak in self.leakage if leak.flagged))
-
 
 def parquet_file(folder: Path, split: str) -> Path:
     """The file of a split's rows."""
@@ -132,7 +126,8 @@ def audit_folder(folder: Path, recipe: DatasetRecipe, plan: AuditPlan) -> Audit:
                 leakage.add_prompts(split.name, batch[side].field("prompt"))
                 _add_words(leakage, split.name, _inputs(batch, side, task), task)
         splits[split.name], coverage[split.name] = summary.result(), counted.result()
-        samples[split.name] = pa.Table.from_batches([next(_batches(file, None, SAMPLE))])
+        seen = shortcut_columns(task, design.contrast)
+        samples[split.name] = pa.Table.from_batches([next(_batches(file, seen, SAMPLE))])
         if plan.tokenizers:
             for batch in _batches(file, None, SAMPLE):
                 alignment.add(batch.to_pylist())

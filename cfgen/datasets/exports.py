@@ -116,7 +116,7 @@ def _read(dataset: Path) -> tuple[dict[str, Any], dict[str, Path]]:
             name: parquet_file(dataset, plain_name(name, "a split of the dataset", display(file)))
             for name in manifest["splits"]
         }
-        _ = manifest["contrast"], manifest["task"], manifest["design"]
+        _ = manifest["contrast"], manifest["task"], manifest["design"], manifest["files"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         message = f"{display(dataset)} is no dataset that cfgen generate has written"
         hint = "name the folder that was given as --out"
@@ -262,7 +262,7 @@ def check_repo(repo: str) -> None:
 
 
 def push_to_hub(folder: Path, repo: str, *, private: bool = False) -> str:
-    """Upload a folder that :func:`cfgen.datasets.write_dataset` wrote.
+    """Upload what :func:`cfgen.datasets.write_dataset` wrote into a folder, and nothing else in it.
 
     The login is the one of ``hf auth login``, or the environment variable ``HF_TOKEN``.
 
@@ -275,8 +275,8 @@ def push_to_hub(folder: Path, repo: str, *, private: bool = False) -> str:
         Address of the dataset.
 
     Raises:
-        CfgenError: If the Hub does not take it (``hub-upload``), or the name is wrong
-            (``bad-repo``).
+        CfgenError: If the Hub does not take it (``hub-upload``), the name is wrong
+            (``bad-repo``), or the folder holds no dataset (``not-a-dataset``).
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
@@ -284,6 +284,7 @@ def push_to_hub(folder: Path, repo: str, *, private: bool = False) -> str:
     check_repo(repo)
     # what the connection itself raises is among the bases of the Hub's own error
     failures: tuple[type[Exception], ...] = (*HfHubHTTPError.__bases__, OSError, HFValidationError)
+    files = _read(folder)[0]["files"]
     hub = HfApi(library_name="cfgen")
     try:
         url = hub.create_repo(repo, repo_type="dataset", exist_ok=True, private=private)
@@ -291,6 +292,7 @@ def push_to_hub(folder: Path, repo: str, *, private: bool = False) -> str:
             repo_id=repo,
             repo_type="dataset",
             folder_path=folder,
+            allow_patterns=files,
             commit_message="Upload dataset",
         )
     except failures as error:

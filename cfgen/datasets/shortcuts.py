@@ -18,8 +18,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from cfgen.counterfactuals import NONE
 from cfgen.stats import at_least, rate
-from cfgen.tasks import TEMPLATE_INPUT
+from cfgen.tasks import TEMPLATE_INPUT, Task
 
 ANSWER = "answer"
 """The label that is the original's answer; other labels are named after hypotheses."""
@@ -107,6 +108,14 @@ def audit_shortcuts(
     )
 
 
+def shortcut_columns(task: Task, labels: Sequence[str]) -> list[str]:
+    """The columns of a dataset that rules look at."""
+    named = [f"{side}.{name}" for side in SIDES for name in ("prompt", "answer", "spans")]
+    if TEMPLATE_INPUT in task.causal_model.domains:
+        named.append(f"original.variables.{TEMPLATE_INPUT}")
+    return [*named, *(f"predictions.{label}" for label in labels or (NONE,))]
+
+
 def _judged(
     label: str, split: str, rule: str, hits: int, n: int, chance: float, trials: int
 ) -> Shortcut:
@@ -180,9 +189,11 @@ def _surface(table: pa.Table, labels: Sequence[str]) -> Surface:
     texts, numbers = _numbered(pa.concat_arrays(columns))
     cuts = np.cumsum(list(map(len, columns)))
     words, others, answers, copied, *predicted = np.split(numbers, cuts[:-1])
-    variables = original.field("variables")
-    with_template = variables.type.get_field_index(TEMPLATE_INPUT) >= 0
-    template = variables.field(TEMPLATE_INPUT) if with_template else pa.nulls(len(table))
+    template: pa.Array = pa.nulls(len(table))
+    if original.type.get_field_index("variables") >= 0:
+        variables = original.field("variables")
+        if variables.type.get_field_index(TEMPLATE_INPUT) >= 0:
+            template = variables.field(TEMPLATE_INPUT)
     return Surface(
         texts=texts,
         mentions=(Mentions(words=words, **shown[0][0]), Mentions(words=others, **shown[1][0])),

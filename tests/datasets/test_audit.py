@@ -78,7 +78,7 @@ def test_a_leak_planted_in_the_files_is_found(folder: Path, tmp_path: Path) -> N
         source = name if split != "test" else "validation-00000-of-00001.parquet"
         (tmp_path / "data" / name).write_bytes((folder / "data" / source).read_bytes())
     found = audit_folder(tmp_path, made, AuditPlan())
-    leaks = {(leak.what, leak.one, leak.other) for leak in found.flagged if hasattr(leak, "what")}
+    leaks = {(leak.what, leak.one, leak.other) for leak in found.leakage if leak.flagged}
     assert leaks == {
         (what, "validation", "test") for what in ("words", "prompts", "near_duplicates")
     }

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from huggingface_hub.errors import LocalTokenNotFoundError
 
-from cfgen.datasets import check_repo, push_to_hub
+from cfgen.datasets import check_repo, push_to_hub, recipe, write_dataset
 from cfgen.errors import CfgenError
 
 
@@ -31,6 +31,13 @@ class FakeHub:
         return SimpleNamespace()
 
 
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made") / "dataset"
+    write_dataset(recipe("ioi", 20), folder)
+    return folder
+
+
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> type[FakeHub]:
     fake = type("Hub", (FakeHub,), {"calls": [], "failure": None})
@@ -38,8 +45,9 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> type[FakeHub]:
     return fake
 
 
-def test_makes_the_repository_and_uploads_the_folder(hub: type[FakeHub], tmp_path: Path) -> None:
-    assert push_to_hub(tmp_path, "me/pairs", private=True).endswith("/datasets/me/pairs")
+def test_makes_the_repository_and_uploads_the_dataset(hub: type[FakeHub], dataset: Path) -> None:
+    (dataset / "notes.txt").write_text("private")
+    assert push_to_hub(dataset, "me/pairs", private=True).endswith("/datasets/me/pairs")
     (_, made), (_, sent) = hub.calls
     assert made == {
         "repo_id": "me/pairs",
@@ -49,13 +57,23 @@ def test_makes_the_repository_and_uploads_the_folder(hub: type[FakeHub], tmp_pat
     }
     assert sent["repo_id"] == "me/pairs"
     assert sent["repo_type"] == "dataset"
-    assert sent["folder_path"] == tmp_path
+    assert sent["folder_path"] == dataset
+    assert {"README.md", "manifest.json", "data/test-00000-of-00001.parquet"} < {
+        *sent["allow_patterns"]
+    }
+    assert "notes.txt" not in sent["allow_patterns"]
 
 
-def test_what_the_hub_says_is_passed_on(hub: type[FakeHub], tmp_path: Path) -> None:
+def test_what_is_no_dataset_is_not_uploaded(hub: type[FakeHub], tmp_path: Path) -> None:
+    with pytest.raises(CfgenError, match="not-a-dataset"):
+        push_to_hub(tmp_path, "me/pairs")
+    assert hub.calls == []
+
+
+def test_what_the_hub_says_is_passed_on(hub: type[FakeHub], dataset: Path) -> None:
     hub.failure = LocalTokenNotFoundError("no token\nat all")
     with pytest.raises(CfgenError) as caught:
-        push_to_hub(tmp_path, "me/pairs")
+        push_to_hub(dataset, "me/pairs")
     (problem,) = caught.value.problems
     assert problem.code == "hub-upload"
     assert problem.detail == "no token"
