@@ -101,3 +101,14 @@ def test_modules_and_names_of_cfgen_are_there(page: Path) -> None:
     assert [path for path in paths if not (ROOT / path).exists()] == []
     names = set(re.findall(r"`(cfgen(?:\.\w+)+)", text))
     assert sorted(name for name in names if not exists(name)) == []
+
+
+def test_names_of_cfgen_in_docstrings_and_comments_are_there() -> None:
+    named = {
+        (str(path.relative_to(ROOT)), name)
+        for folder in ("cfgen", "benchmarks", "tools", "causal_models")
+        for path in (ROOT / folder).rglob("*.py")
+        for name in re.findall(r"`~?(cfgen(?:\.\w+)+)[`(]", path.read_text(encoding="utf-8"))
+    }
+    assert named
+    assert sorted((path, name) for path, name in named if not exists(name)) == []
