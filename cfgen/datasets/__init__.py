@@ -15,7 +15,6 @@ from cfgen.datasets.rows import (
     candidate_pairs,
     draw_pairs,
     first_pairs,
-    label_pairs,
     row_tables,
 )
 from cfgen.datasets.shortcuts import Shortcut, audit_shortcuts
@@ -49,7 +48,6 @@ __all__ = [
     "export",
     "first_pairs",
     "generate",
-    "label_pairs",
     "make_splits",
     "pairs_table",
     "plan_power",

@@ -62,26 +62,6 @@ def row_tables(recipe: DatasetRecipe, workers: int = 1) -> Iterator[tuple[Split,
                 yield candidates.split, table if len(rows) == len(table) else table.take(rows)
 
 
-def label_pairs(recipe: DatasetRecipe) -> Iterator[tuple[Split, list[Pair]]]:
-    """Yield all pairs of a dataset as records in small portions, split by split.
-
-    Args:
-        recipe: What to make.
-
-    Yields:
-        A split and some of its pairs.
-
-    Raises:
-        CfgenError: If so many pairs cannot be made.
-    """
-    by_split = recipe.candidates()
-    _check(by_split)
-    seen: set[int] = set()
-    for candidates in by_split:
-        for pairs in _distinct_pairs(candidates, seen):
-            yield candidates.split, pairs
-
-
 def draw_pairs(recipe: DatasetRecipe, *, split: str = "test") -> list[Pair]:
     """Draw ``recipe.n`` pairs for a run on an LM: only decisive ones, where that has a meaning.
 
@@ -101,6 +81,9 @@ def draw_pairs(recipe: DatasetRecipe, *, split: str = "test") -> list[Pair]:
             Problem("bad-splits", f"there is no split {split!r}", hint=did_you_mean(split, names))
         )
     by_split = {each.split.name: each for each in recipe.candidates(max(recipe.n, ENOUGH))}
+    if split not in by_split:
+        message = f"the share of split {split!r} is so small that it has no rows"
+        raise CfgenError(Problem("bad-splits", message, hint="give it a larger share"))
     candidates = by_split[split].for_rows(recipe.n)
     _check([candidates])
     portions = _distinct_pairs(candidates, set(), decisive=bool(recipe.design.contrast))

@@ -1,24 +1,43 @@
 """Rows of a dataset in the plainest way: one candidate after the other, each by itself.
 
-Uses nothing of :mod:`cfgen.datasets` but the balanced draw; every prediction is an interchange on
-the causal model, every prompt a rendered template.
+A row uses nothing of :mod:`cfgen.datasets` but the balanced draw; every prediction is an
+interchange on the causal model, every prompt a rendered template. Only :func:`all_pairs` chooses
+among candidates that were made in the package's own way.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import random
+from collections.abc import Iterator
 from typing import Any
 
 from cfgen.causal import CausalModel
-from cfgen.counterfactuals import Hypothesis, draw_inputs
-from cfgen.datasets import Candidates
+from cfgen.counterfactuals import Hypothesis, Pair, draw_inputs
+from cfgen.datasets import Candidates, DatasetRecipe, Split, candidate_pairs
 from cfgen.datasets.drawing import balanced_draw
 from cfgen.prompts import render
 from cfgen.tasks import Task
 
 Inputs = dict[str, Any]
+
+
+def all_pairs(recipe: DatasetRecipe) -> Iterator[tuple[Split, list[Pair]]]:
+    """All pairs of a dataset as records: of each split the first that repeat no prompt."""
+    seen: set[str] = set()
+    for candidates in recipe.candidates():
+        chosen: list[Pair] = []
+        for start in itertools.count(0, 100):
+            for pair in candidate_pairs(candidates, 100, start):
+                texts = {pair.original.prompt.text, pair.counterfactual.prompt.text}
+                if len(texts) == 2 and not texts & seen and len(chosen) < candidates.split.rows:
+                    seen |= texts
+                    chosen.append(pair)
+            if len(chosen) == candidates.split.rows:
+                break
+        yield candidates.split, chosen
 
 
 def plain_row(candidates: Candidates, index: int) -> dict[str, Any]:

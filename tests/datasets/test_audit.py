@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from datasets import load_dataset
 
-from cfgen.datasets import label_pairs, plan_power, recipe, write_dataset
+from cfgen.datasets import plan_power, recipe, write_dataset
 from cfgen.datasets.audit import AuditPlan, audit_folder
+from tests.datasets.plain import all_pairs
 from tests.datasets.plain_audits import example_of, plain_leakage, plain_shortcuts, word_slots
 from tests.datasets.test_tokenizers import tokenizer
 
@@ -58,7 +59,7 @@ def test_coverage_and_spread_are_those_of_the_rows(folder: Path, manifest: dict)
 def test_audits_of_files_are_those_of_pairs(manifest: dict) -> None:
     made = recipe("ioi", 300, templates=["all"], balance=True)
     rows: dict[str, list] = {}
-    for split, pairs in label_pairs(made):
+    for split, pairs in all_pairs(made):
         rows.setdefault(split.name, []).extend(map(example_of, pairs))
     shortcuts = plain_shortcuts(rows, made.design.contrast)
     assert manifest["shortcuts"] == [shortcut.model_dump() for shortcut in shortcuts]

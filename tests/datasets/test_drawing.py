@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from cfgen import Design, edits
 from cfgen.causal import Words, boolean, choice, distinct, integers
-from cfgen.datasets import label_pairs, recipe
+from cfgen.datasets import recipe
 from cfgen.datasets.drawing import balanced_draw, shuffled
+from tests.datasets.plain import all_pairs
 
 NOTHING = Design("nothing", counterfactual=())
 WORDS = Words("words", tuple(f"w{k}" for k in range(11)))
@@ -102,7 +103,7 @@ def test_shuffled_is_the_same_everywhere() -> None:
 def test_datasets_are_balanced(task: str) -> None:
     def counts(balance: bool) -> tuple[Counter, Counter]:
         made = recipe(task, 240, templates=["all"], balance=balance, fractions={"train": 1})
-        pairs = [pair for _, some in label_pairs(made) for pair in some]
+        pairs = [pair for _, some in all_pairs(made) for pair in some]
         ids = [pair.id for pair in pairs]
         assert len(set(ids)) == 240
         inputs = [pair.original.inputs for pair in pairs]
@@ -124,5 +125,5 @@ def test_unsupported_cells_are_drawn_anew(project) -> None:
     )
     project.design('Design("fresh", counterfactual=[edits.resample("things", disjoint=True)])')
     made = recipe(project.load(), 40, balance=True)
-    pairs = [pair for _, some in label_pairs(made) for pair in some]
+    pairs = [pair for _, some in all_pairs(made) for pair in some]
     assert {pair.original.inputs["asked"] for pair in pairs} == {0}

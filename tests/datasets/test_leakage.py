@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cfgen.datasets import label_pairs, recipe
+from cfgen.datasets import recipe
 from cfgen.datasets.leakage import Leak, LeakageAudit, normalised
 from tests.datasets.examples import WORDS, examples, shown
+from tests.datasets.plain import all_pairs
 from tests.datasets.plain_audits import Example, example_of, plain_leakage, plain_text, word_slots
 
 SPLITS = {"train": WORDS[:6], "test": WORDS[6:]}
@@ -128,7 +129,7 @@ def test_near_duplicates_are_those_of_the_plain_way(texts: list[str]) -> None:
 def test_generated_datasets_do_not_leak(task: str) -> None:
     made = recipe(task, 300, templates=["all"])
     splits: dict[str, list[Example]] = {}
-    for split, pairs in label_pairs(made):
+    for split, pairs in all_pairs(made):
         splits.setdefault(split.name, []).extend(map(example_of, pairs))
     leaks = audit_leakage(splits, word_slots(made.task))
     assert {leak.what for leak in leaks} == {"words", "templates", "prompts", "near_duplicates"}

@@ -16,14 +16,13 @@ from cfgen.datasets import (
     DatasetRecipe,
     candidate_pairs,
     draw_pairs,
-    label_pairs,
     pairs_table,
     recipe,
     schema_of,
 )
 from cfgen.datasets.rows import table_chunks
 from cfgen.tasks import list_tasks
-from tests.datasets.plain import plain_row
+from tests.datasets.plain import all_pairs, plain_row
 
 DESIGNS = [(task, design) for task in sorted(list_tasks()) for design in load_task(task).designs]
 GOLDEN = {
@@ -103,7 +102,7 @@ def test_a_dataset_has_the_pairs_that_are_labelled_one_by_one(project) -> None:
         for name, split in generate(made.task, 50, fractions=dict(made.fractions)).items()
     }
     pairs: dict[str, list] = {}
-    for split, some in label_pairs(made):
+    for split, some in all_pairs(made):
         pairs.setdefault(split.name, []).extend((pair.id, pair.index) for pair in some)
     assert rows == pairs
     assert rows["train"][-1][1] > len(rows["train"])  # some were passed over
@@ -195,3 +194,9 @@ def test_an_answer_that_is_none_or_a_number(project) -> None:
     made = recipe(project.load(), 40)
     assert_same(made, 0, 40)
     assert {pair.original.answer for pair in draw_pairs(made)} == {None, "7"}
+
+
+def test_a_split_without_rows_has_no_pairs_to_draw(project) -> None:
+    made = recipe(project.load(), 4, fractions={"train": 0.9999, "test": 0.0001})
+    with pytest.raises(CfgenError, match="so small that it has no rows"):
+        draw_pairs(made, split="test")

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cfgen.datasets import Shortcut, audit_shortcuts, label_pairs, pairs_table, recipe
+from cfgen.datasets import Shortcut, audit_shortcuts, pairs_table, recipe
 from tests.datasets.examples import examples, table_of
+from tests.datasets.plain import all_pairs
 from tests.datasets.plain_audits import (
     Example,
     Mention,
@@ -171,7 +172,7 @@ def test_columns_say_what_rows_say(rows: list[Example], more: list[Example]) -> 
 
 def test_spans_within_spans_are_looked_at_innermost() -> None:
     made = recipe("mcqa", 40, templates=["all"])
-    for _, pairs in label_pairs(made):
+    for _, pairs in all_pairs(made):
         table = pairs_table(made.task, pairs)
         plain = plain_shortcuts({"train": list(map(example_of, pairs))}, ["answer_pointer"])
         assert audit_shortcuts({"train": table}, ["answer_pointer"]) == plain
@@ -179,7 +180,7 @@ def test_spans_within_spans_are_looked_at_innermost() -> None:
 
 def test_pairs_and_rows_of_a_dataset_look_the_same() -> None:
     made = recipe("belief_tracking", 30, templates=["all"])
-    for _, pairs in label_pairs(made):
+    for _, pairs in all_pairs(made):
         rows = pairs_table(made.task, pairs).to_pylist()
         for pair, row in zip(pairs, rows, strict=True):
             assert example_of(pair) == example_of_row(row)
