@@ -352,7 +352,7 @@ def test_a_definition_of_the_wrong_form(project: Path) -> None:
         "causal_model: expected CausalModel, not 'fruit'",
         "version: expected str, not 1",
         "hypotheses: expected Hypothesis, not 'pointer'",
-        "design 'fresh': expected InputEdit, not 'index'",
+        "design 'fresh': expected an edit, not 'index'",
     ]
     assert {problem.code for problem in found} == {"bad-definition"}
     assert {problem.where for problem in found} == {f"{path}:{line_of(path, 'task = Task')}"}

@@ -42,15 +42,24 @@ def form_problems(definition: TaskDefinition) -> list[Problem]:
     return [
         Problem(
             "bad-definition",
-            f"{name}: expected {kind.__name__}, not {_short(value)}",
+            f"{name}: expected {_named(kind)}, not {_short(value)}",
             where=definition.where,
-            hint=f"write {name}=[...]"
-            if kind is list
-            else f"put something of type {kind.__name__} here",
+            hint=f"write {name}=[...]" if kind is list else f"put {_made(kind)} here",
         )
         for name, value, kind in expected
         if not isinstance(value, kind)
     ]
+
+
+def _named(kind: type) -> str:
+    """A type as who writes a task knows it: edits are only ever made by functions."""
+    return "an edit" if kind is InputEdit else kind.__name__
+
+
+def _made(kind: type) -> str:
+    """What to write where something of a type is expected."""
+    made = f"something of type {kind.__name__}"
+    return "what a function of edits makes, such as edits.flip(...)," if kind is InputEdit else made
 
 
 def _short(value: Any) -> str:
