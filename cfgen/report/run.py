@@ -150,7 +150,9 @@ def layer_tables(cells: Iterable[Cell]) -> list[Block]:
         sites.setdefault((cell.component, cell.position), []).append(cell)
     blocks: list[Block] = []
     for (component, position), here in sites.items():
-        blocks += [Heading(f"at {position}: {COMPONENTS[component].meaning}", 3), Gap()]
+        # What nobody named is called by what it is; what was named also by its name.
+        name = "" if component == Site().component else f"{component}, "
+        blocks += [Heading(f"at {position}: {name}{COMPONENTS[component].meaning}", 3), Gap()]
         names = [name for name in dict.fromkeys(c.hypothesis for c in here) if name != NONE]
         for first in range(0, len(names), ABREAST):
             blocks += [_table(here, [*names[first : first + ABREAST], NONE]), Gap()]

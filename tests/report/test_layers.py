@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cfgen.analysis import Cell
@@ -33,6 +34,13 @@ def test_a_table_for_every_site(draw: Draw) -> None:
     assert "one" in first
     assert "two" not in first
     assert "two" in second
+
+
+def test_a_component_that_was_named_is_called_by_its_name_too(draw: Draw) -> None:
+    named = replace(cell("one", 0, 0.1), component="mlp_out")
+    assert "at last: mlp_out, what the MLP adds to the residual stream" in draw(
+        layer_tables([named])
+    )
 
 
 def test_many_long_names_fit_into_80_columns(draw: Draw) -> None:
