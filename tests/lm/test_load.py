@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from cfgen.errors import CfgenError
 from cfgen.lm import load_lm
+from cfgen.paths import display
 
 
 def problem(name: str, **options: str):
@@ -321,7 +322,7 @@ def test_weights_that_transformers_cannot_convert_are_named(build_tiny_lm, tmp_p
     found = problem(str(tmp_path))
     assert found.code == "lm-unreadable"
     assert "experts" in found.detail
-    assert str(tmp_path) in found.detail
+    assert display(tmp_path) in found.detail
 
 
 def test_truncated_weights(tiny_folder):
