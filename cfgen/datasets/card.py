@@ -280,8 +280,9 @@ def _decisive(manifest: Manifest) -> Paragraph:
     share = f"{count:,} of {manifest.rows:,} pairs ({count / manifest.rows:.3f}) are decisive: "
     if not manifest.contrast:
         return Paragraph((share, "the design names no hypotheses to tell apart."))
-    compared = ", ".join((NONE, *manifest.contrast))
-    return Paragraph((share, f"on them {compared} all predict different answers (*)."))
+    # Not "they all predict different answers": ``all`` is the name of a hypothesis, too.
+    compared = _codes((NONE, *manifest.contrast))
+    return Paragraph((share, "on them no two of ", compared, " predict the same answer (*)."))
 
 
 def _counted(manifest: Manifest) -> list[tuple[str, int]]:
