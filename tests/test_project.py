@@ -102,7 +102,8 @@ def test_module_is_short_and_says_what_it_is(path: Path) -> None:
     tree = ast.parse(text_of(path))
     docstring = ast.get_docstring(tree) or ""
     assert docstring.partition("\n")[0].endswith((".", ":", "?")), docstring
-    assert len(text_of(path).splitlines()) <= 450
+    # As long as its concept takes; much more than 450 lines are rarely one.
+    assert len(text_of(path).splitlines()) <= 600
 
 
 def test_every_public_name_resolves() -> None:
