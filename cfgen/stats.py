@@ -36,7 +36,12 @@ class Rate:
         return self.k / self.n
 
     def __str__(self) -> str:
-        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}] (n={self.n})"
+        return f"{with_interval(self.value, self.low, self.high)} (n={self.n})"
+
+
+def with_interval(share: float, low: float, high: float, digits: int = 2) -> str:
+    """A share and its interval as text, the same way in every report."""
+    return f"{share:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def rate(k: int, n: int) -> Rate:

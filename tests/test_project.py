@@ -102,8 +102,7 @@ def test_module_is_short_and_says_what_it_is(path: Path) -> None:
     tree = ast.parse(text_of(path))
     docstring = ast.get_docstring(tree) or ""
     assert docstring.partition("\n")[0].endswith((".", ":", "?")), docstring
-    # As long as its concept takes; much more than 450 lines are rarely one.
-    assert len(text_of(path).splitlines()) <= 600
+    assert len(text_of(path).splitlines()) <= 450
 
 
 def test_every_public_name_resolves() -> None:

@@ -37,6 +37,7 @@ from cfgen.documents import (
     strong,
 )
 from cfgen.paths import display
+from cfgen.stats import with_interval
 from cfgen.tasks import Task
 
 COMMONEST, ANSWERS = 5, 20
@@ -280,8 +281,7 @@ def _decisive(manifest: Manifest) -> Paragraph:
     share = f"{count:,} of {manifest.rows:,} pairs ({count / manifest.rows:.3f}) are decisive: "
     if not manifest.contrast:
         return Paragraph((share, "the design names no hypotheses to tell apart."))
-    # Not "they all predict different answers": ``all`` is the name of a hypothesis, too.
-    compared = _codes((NONE, *manifest.contrast))
+    compared = _codes((NONE, *manifest.contrast))  # "all" would be read as the hypothesis
     return Paragraph((share, "on them no two of ", compared, " predict the same answer (*)."))
 
 
@@ -398,16 +398,12 @@ def _shortcuts(shortcuts: Sequence[Shortcut]) -> list[Block]:
         "most 2,000 pairs of each split. "
     )
     rows = [
-        [s.rule, s.split, _interval(s), f"{s.chance:.3f}", f"{s.n}"]
+        [s.rule, s.split, with_interval(s.accuracy, s.low, s.high, 3), f"{s.chance:.3f}", f"{s.n}"]
         for s in shortcuts
         if s.label == ANSWER
     ]
     header = ["rule", "split", "right (95 % interval)", "chance", "n"]
     return [Paragraph((note, found if beyond else "None beats chance.")), _table(header, rows, 2)]
-
-
-def _interval(s: Shortcut) -> str:
-    return f"{s.accuracy:.3f} [{s.low:.3f}, {s.high:.3f}]"
 
 
 def _leakage(leaks: Sequence[Leak]) -> list[Block]:

@@ -28,6 +28,7 @@ from cfgen.documents import (
 from cfgen.lm import COMPONENTS
 from cfgen.paths import display
 from cfgen.report.pairs import pair_view
+from cfgen.stats import with_interval
 from cfgen.tasks import Task
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def _behaviour(results: Results) -> Inline:
 
 
 def _rate(share: Share) -> str:
-    return f"{share.rate:.2f} [{share.low:.2f}, {share.high:.2f}]"
+    return with_interval(share.rate, share.low, share.high)
 
 
 def _how_to_read(results: Results) -> Inline:
@@ -253,7 +254,7 @@ def _coincidence(pairs: Sequence[Pair], name: str, tested: Iterable[str]) -> str
 
 
 def _cell(cell: Cell) -> str:
-    return f"{cell.iia:.2f} [{cell.low:.2f}, {cell.high:.2f}]"
+    return with_interval(cell.iia, cell.low, cell.high)
 
 
 def _engine(results: Results) -> Inline:

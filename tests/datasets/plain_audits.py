@@ -7,7 +7,7 @@ import itertools
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -390,41 +390,28 @@ def plain_coverage(space: FactorSpace, rows: Iterable[Row], strength: int = 2) -
     )
 
 
-def _open(space: FactorSpace) -> list[bool]:
-    """Per factor, whether it is open; the answer is where it ever is one of several words."""
-    answers = any(len(answers) > 1 for _, answers in space.cases)
-    return [factor.values is not None for factor in space.factors[:-1]] + [answers]
-
-
-def _subsets(space: FactorSpace, strength: int) -> Iterator[tuple[int, ...]]:
-    """Numbers of factors that are combined: at most one of them is open."""
-    is_open = _open(space)
-    for subset in itertools.combinations(range(len(space.factors)), strength):
-        if sum(is_open[index] for index in subset) <= 1:
-            yield subset
+def _subsets(space: FactorSpace, strength: int) -> list[tuple[int, ...]]:
+    """Factors that are combined; at most one has words, or many numbers, or answers of words."""
+    answer = len(space.factors) - 1
+    is_open = {k for k, factor in enumerate(space.factors[:answer]) if factor.values is not None}
+    if max((len(answers) for _, answers in space.cases), default=0) > 1:
+        is_open.add(answer)
+    every = itertools.combinations(range(answer + 1), strength)
+    return [subset for subset in every if len(is_open.intersection(subset)) <= 1]
 
 
 def _possible(space: FactorSpace, subsets: Sequence[tuple[int, ...]]) -> set[Combination]:
-    last = len(space.factors) - 1
-    places = {
-        index: place
-        for place, index in enumerate(
-            index for index, factor in enumerate(space.factors[:-1]) if factor.values is None
-        )
-    }
+    """Case by case: what every factor can be in it, and all of that for every subset."""
     found: set[Combination] = set()
-    for subset in subsets:
-        for values, answers in space.cases:
-            choices: list[Sequence[str]] = []
-            for index in subset:
-                known = space.factors[index].values
-                if index == last:
-                    choices.append(answers)
-                elif known is None:
-                    choices.append((values[places[index]],))
-                else:
-                    choices.append(known)
-            found.update(tuple(zip(subset, c, strict=True)) for c in itertools.product(*choices))
+    for values, answers in space.cases:
+        closed = iter(values)
+        can_be: list[list[str]] = []
+        for factor in space.factors[:-1]:
+            can_be.append([next(closed)] if factor.values is None else list(factor.values))
+        can_be.append(list(answers))
+        for subset in subsets:
+            for chosen in itertools.product(*(can_be[index] for index in subset)):
+                found.add(tuple(zip(subset, chosen, strict=True)))
     return found
 
 
