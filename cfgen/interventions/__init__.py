@@ -1,11 +1,10 @@
-"""Interventions on an LM: edits as data, and the engines that run them.
+"""Interventions on an LM: runs, edits and values as data, and the engine that executes them.
 
 What other packages may use. Importing it imports torch.
 """
 
 from __future__ import annotations
 
-from cfgen.interventions.answers import TOLERANCE, Answers, Cost, agree, most_likely
 from cfgen.interventions.batches import LEAST, TOKEN_BUDGETS, Batch, Budget, within_memory
 from cfgen.interventions.checks import (
     Check,
@@ -15,64 +14,87 @@ from cfgen.interventions.checks import (
     check_words,
     swaps_to_try,
 )
-from cfgen.interventions.chunks import open_chunk, run_chunk
-from cfgen.interventions.edits import Branch, Constant, Edit, FromPrompt, check_branches
-from cfgen.interventions.engine import (
-    BATCH_SIZE,
-    Engine,
-    EngineTally,
-    choose_engine,
-    why_not_packed,
+from cfgen.interventions.choice import choose_engine, why_not_packed
+from cfgen.interventions.engine import BATCH_SIZE, Engine
+from cfgen.interventions.language import (
+    HERE,
+    Add,
+    Affine,
+    Block,
+    Constant,
+    Copy,
+    Edit,
+    Mix,
+    Read,
+    Rotate,
+    Run,
+    Value,
 )
-from cfgen.interventions.jobs import VERIFIED, Reservoir, run_branches, verify
-from cfgen.interventions.packing import Row, lay_out, pack
-from cfgen.interventions.reach import OUT_OF_REACH, SAME_VALUES, NoReach, Reach, find_reach
-from cfgen.interventions.swaps import SiteSwaps, align, branch_of, layers_of, place_of
+from cfgen.interventions.outcomes import (
+    TOLERANCE,
+    Cost,
+    Outcomes,
+    Question,
+    Work,
+    agree,
+    most_likely,
+)
+from cfgen.interventions.packing import Branch, Row, lay_out, pack
+from cfgen.interventions.reach import OUT_OF_REACH, SAME_VALUES, Reach
+from cfgen.interventions.schedule import Schedule, Step, make_schedule
+from cfgen.interventions.swaps import SiteSwaps, align, layers_of, place_of, run_of
+from cfgen.interventions.validity import check_runs, in_order
 
 __all__ = [
     "BATCH_SIZE",
+    "HERE",
     "LEAST",
     "OUT_OF_REACH",
     "SAME_VALUES",
     "TOKEN_BUDGETS",
     "TOLERANCE",
-    "VERIFIED",
-    "Answers",
+    "Add",
+    "Affine",
     "Batch",
+    "Block",
     "Branch",
     "Budget",
     "Check",
     "Constant",
+    "Copy",
     "Cost",
     "Edit",
     "Engine",
-    "EngineTally",
-    "FromPrompt",
-    "NoReach",
+    "Mix",
+    "Outcomes",
+    "Question",
     "Reach",
-    "Reservoir",
+    "Read",
+    "Rotate",
     "Row",
+    "Run",
+    "Schedule",
     "SiteSwaps",
+    "Step",
+    "Value",
+    "Work",
     "agree",
     "align",
-    "branch_of",
-    "check_branches",
     "check_padding",
+    "check_runs",
     "check_self_swap",
     "check_tokens",
     "check_words",
     "choose_engine",
-    "find_reach",
+    "in_order",
     "lay_out",
     "layers_of",
+    "make_schedule",
     "most_likely",
-    "open_chunk",
     "pack",
     "place_of",
-    "run_branches",
-    "run_chunk",
+    "run_of",
     "swaps_to_try",
-    "verify",
     "why_not_packed",
     "within_memory",
 ]

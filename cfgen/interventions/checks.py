@@ -2,7 +2,7 @@
 
 Four mistakes give wrong numbers without any error: values written to the wrong place, edits that
 don't happen, padding that shifts positions, and positions that are not the word one meant. The
-second is checked in every forward (:mod:`cfgen.interventions.writes`), the others here.
+second is checked in every forward (:mod:`cfgen.interventions.forward`), the others here.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from torch import Tensor
 
 from cfgen.counterfactuals import Site
 from cfgen.errors import CfgenError, Problem
-from cfgen.interventions.answers import agree, distance
-from cfgen.interventions.chunks import open_chunk, run_chunk
-from cfgen.interventions.engine import Engine, EngineTally
-from cfgen.interventions.swaps import Swap, branch_of
+from cfgen.interventions.engine import Engine
+from cfgen.interventions.language import Run
+from cfgen.interventions.outcomes import Question, agree, distance
+from cfgen.interventions.swaps import Swap, run_of
 from cfgen.lm import LAST, SHOWN, PairTokens, TokenSpan
 from cfgen.prompts import parse_position
 
@@ -118,13 +118,13 @@ def check_self_swap(
     """Swap prompts with themselves, at the first, middle and last layer: nothing may change.
 
     Args:
-        engine: How interventions are run.
+        engine: How runs are executed.
         swaps: A sample of swaps.
         site: Where they are made.
         layers: The layers of the sweep.
 
     Returns:
-        How many interventions were compared with the unchanged run.
+        How many runs were compared with the clean one.
 
     Raises:
         CfgenError: Something changed (``self-swap-changes-output``).
@@ -145,10 +145,10 @@ def check_self_swap(
 
 
 def check_padding(engine: Engine, swaps: Sequence[Swap], site: Site, layer: int) -> int:
-    """Run prompts in a padded batch and one by one, unchanged and swapped: the same must come out.
+    """Run prompts in a padded batch and one by one, clean and swapped: the same must come out.
 
     Args:
-        engine: How interventions are run.
+        engine: How runs are executed.
         swaps: A sample of swaps.
         site: Where they are made.
         layer: The layer to swap at.
@@ -159,7 +159,7 @@ def check_padding(engine: Engine, swaps: Sequence[Swap], site: Site, layer: int)
     Raises:
         CfgenError: The outcomes differ (``padding-changes-output``).
     """
-    clean, swapped = _run(engine, swaps, site, [layer], padding=3)
+    clean, swapped = _run(replace(engine, padding=3), swaps, site, [layer])
     for row, swap in enumerate(swaps):
         alone, alone_swapped = _run(engine, [swap], site, [layer])
         for what, one, many in (
@@ -177,26 +177,16 @@ def check_padding(engine: Engine, swaps: Sequence[Swap], site: Site, layer: int)
 
 
 def _run(
-    engine: Engine, swaps: Sequence[Swap], site: Site, layers: Sequence[int], padding: int = 0
+    engine: Engine, swaps: Sequence[Swap], site: Site, layers: Sequence[int]
 ) -> tuple[Tensor, dict[int, Tensor]]:
-    """Logits (swaps, vocabulary) unchanged, and per layer; every edit is made, none left out."""
-    tally = EngineTally(engine.name, "", engine.tally.budget)  # what checks run is not counted
-    apart = replace(engine, answer_tokens=1, tally=tally)
-    prompts = [side.ids for swap in swaps for side in (swap.original, swap.source)]
+    """Logits (swaps, vocabulary) of clean runs, and per layer; no edit is left out."""
     count = engine.layout.layers
-    branches = {
-        index: branch_of(swap, site, layer, count, 2 * row, 2 * row + 1)
-        for index, (layer, (row, swap)) in enumerate(
-            (layer, item) for layer in layers for item in enumerate(swaps)
-        )
-    }
-    chunk = open_chunk(apart, prompts, branches, fill=False, padding=padding)
-    rows: dict[int, Tensor] = {}
-    for answered in run_chunk(apart, chunk):
-        rows |= dict(zip(answered.indices, answered.logits, strict=True))
-    stacked = torch.stack([rows[index] for index in sorted(rows)])
-    clean = torch.stack([chunk.clean.after(2 * row) for row in range(len(swaps))])
-    return clean, dict(zip(layers, torch.split(stacked, len(swaps)), strict=True))
+    runs = [Run(swap.original.ids) for swap in swaps]
+    runs += [run_of(swap, site, layer, count) for layer in layers for swap in swaps]
+    found = replace(engine, fill=False).outcomes(runs, question=Question(vocabulary=True))
+    assert found.vocabulary is not None
+    clean, *rest = torch.split(found.vocabulary, len(swaps))
+    return clean, dict(zip(layers, rest, strict=True))
 
 
 _DISTRUST = "no number of such a run could be trusted: try --dtype float32, or another LM"

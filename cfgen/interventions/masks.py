@@ -1,14 +1,15 @@
-"""Which keys every token of a packed forward sees: the original's prefix and its own branch.
+"""Which keys every token of a packed forward sees: its base's prefix and its own run.
 
-A row of a packed forward has the original's columns first, as keys and values in a cache, then
-those of the branches, one after the other. A token of a branch must see exactly what it would see
-if its branch were run alone: of every position before it one column, its own branch's where the
-branch has that position, the original's where not. Nothing tells one branch from another but this
-mask, since their positions overlap.
+A row of a packed forward has the base's columns first, as keys and values in a cache, then those
+of the branches, in the order in which they enter. A token of a branch must see exactly what it
+would see if its run were executed alone: of every position before it one column, its own branch's
+where that is computed in this block, the base's where not, and none that its run blocks. Nothing
+tells one branch from another but this mask, since their positions overlap.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,150 +18,145 @@ from torch import Tensor
 from cfgen.interventions.batches import Batch
 from cfgen.interventions.packing import Placement
 
+Blocked = tuple[int, tuple[int, ...], tuple[int, ...], int | None]
+"""Branch of a forward, positions that look, keys that they do not see, head (None for all)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Owners:
     """Whose every column of a packed forward is. Branches are counted through the forward.
 
     Attributes:
-        base: Row of the original's batch per row (rows,).
+        base: Row of the foundation per row (rows,).
         owner: Branch of each column (rows, width); one past the last branch for padding.
         positions: Position of each column's token in its prompt (rows, width).
-        replaced: Per branch the original's columns that it has its own tokens for
-            (branches + 1, original's columns); padding sees none.
-        levels: Per branch the block it enters at (branches + 1,).
-        last: Per branch the row and column of its last token, each (branches,).
+        levels: Block at which each column enters (rows, width); padding enters behind the last.
+        replaces: Per branch and column of the foundation, the block from which on the branch has
+            its own token for it (branches + 1, foundation's columns); for padding, from the first.
+        never: A block that is behind the last: what is replaced from there on never is.
     """
 
     base: Tensor
     owner: Tensor
     positions: Tensor
-    replaced: Tensor
     levels: Tensor
-    last: tuple[Tensor, Tensor]
+    replaces: Tensor
+    never: int
 
 
-def find_owners(columns: Placement, batch: Batch, row_of: dict[int, int]) -> Owners:
+def find_owners(placement: Placement, batch: Batch, row_of: Mapping[int, int]) -> Owners:
     """Note down whose every column is.
 
     Args:
-        columns: Where the branches lie.
-        batch: The originals' batch.
-        row_of: Prompt -> its row in that batch.
+        placement: Where the branches lie.
+        batch: The foundation's batch.
+        row_of: Number of a base's step -> its row in that batch.
 
     Returns:
         The owners, on the batch's device.
     """
-    count = sum(len(row.branches) for row in columns.rows)
-    owner = [[count] * columns.width for _ in columns.rows]
-    positions = [[0] * columns.width for _ in columns.rows]
-    replaced = torch.zeros(count + 1, batch.width, dtype=torch.bool)
-    replaced[count] = True  # the owner of padding: it is to see nothing of the original
-    levels, last = [], ([], [])  # type: tuple[list[int], tuple[list[int], list[int]]]
-    for index, row in enumerate(columns.rows):
-        pad = batch.column(row_of[row.prompt], 0)
-        for branch, start in zip(row.branches, columns.starts[index], strict=True):
-            end = start + len(branch.tokens)
-            owner[index][start:end] = [len(levels)] * len(branch.tokens)
-            positions[index][start:end] = branch.tokens
-            replaced[len(levels), [pad + token for token in branch.tokens]] = True
-            levels.append(branch.level)
-            last[0].append(index)
-            last[1].append(end - 1)
+    rows, width, count = len(placement.rows), placement.width, len(placement.branches)
+    never = len(placement.present)
+    owner = torch.full((rows, width), count)
+    positions, levels = torch.zeros(rows, width, dtype=torch.long), torch.full((rows, width), never)
+    replaces = torch.full((count + 1, batch.width), never)
+    replaces[count] = 0  # the owner of padding: it is to see nothing of the base
+    for index, branch in enumerate(placement.branches):
+        row, columns = placement.row_of[index], placement.columns[index]
+        at = [columns[position] for position, _ in branch.enters]
+        tokens = torch.tensor(branch.enters)  # (tokens, 2): position, block
+        owner[row, at] = index
+        positions[row, at] = tokens[:, 0]
+        levels[row, at] = tokens[:, 1]
+        pad = batch.column(row_of[branch.base], 0)
+        replaces[index, pad + tokens[:, 0]] = tokens[:, 1]
     device = batch.input_ids.device
-    base = [row_of[row.prompt] for row in columns.rows]
+    base = torch.tensor([row_of[row.base] for row in placement.rows], device=device)
     return Owners(
-        base=torch.tensor(base, device=device),
-        owner=torch.tensor(owner, device=device),
-        positions=torch.tensor(positions, device=device),
-        replaced=replaced.to(device),
-        levels=torch.tensor([*levels, 0], device=device),
-        last=(torch.tensor(last[0], device=device), torch.tensor(last[1], device=device)),
+        base=base,
+        owner=owner.to(device),
+        positions=positions.to(device),
+        levels=levels.to(device),
+        replaces=replaces.to(device),
+        never=never,
     )
 
 
-def prompt_mask(owners: Owners, batch: Batch, window: int | None, dtype: torch.dtype) -> Tensor:
-    """The mask of a packed forward.
+def block_mask(
+    owners: Owners, batch: Batch, layer: int, present: int, window: int | None
+) -> Tensor:
+    """What the columns of a packed forward see in one block.
 
     Args:
         owners: Whose the columns are.
-        batch: The originals' batch.
+        batch: The foundation's batch.
+        layer: The block.
+        present: How many columns have entered there.
         window: How far back attention reaches, None for all the way.
-        dtype: Of the LM.
 
     Returns:
-        (rows, 1, width, original's columns + width), 0 where a token sees a key and the lowest
-        number of the dtype where not. Padding sees itself.
+        (rows, present, foundation's columns + present), true where a token sees a key. Padding
+        sees itself.
     """
-    queries = owners.positions[:, :, None]  # (rows, width, 1)
-    before = batch.position_ids[owners.base][:, None, :]  # (rows, 1, original's columns)
+    owner = owners.owner[:, :present]
+    positions = owners.positions[:, :present]
+    queries = positions[:, :, None]  # (rows, present, 1)
+    before = batch.position_ids[owners.base][:, None, :]  # (rows, 1, foundation's columns)
     real = batch.attention_mask[owners.base].bool()[:, None, :]
-    # The original at every position before, but for those that the branch has for itself.
-    prefix = real & (before <= queries) & ~owners.replaced[owners.owner]
-    # The branch itself, up to the position that asks.
-    own = owners.owner[:, :, None] == owners.owner[:, None, :]  # (rows, width, width)
-    own &= owners.positions[:, None, :] <= queries
-    own &= owners.owner[:, :, None] < len(owners.last[0])
+    # The base at every position before, but for those that the branch has for itself by now.
+    replaced = owners.replaces[owner] <= layer  # (rows, present, foundation's columns)
+    prefix = real & (before <= queries) & ~replaced
+    # The branch itself, up to the position that asks. In a row that is shorter than others, columns
+    # may be there that have not entered: nobody is to see what is in them.
+    own = owner[:, :, None] == owner[:, None, :]  # (rows, present, present)
+    own &= positions[:, None, :] <= queries
+    own &= (owners.levels[:, :present] <= layer)[:, None, :]
     if window is not None:
         prefix &= queries - before < window
-        own &= queries - owners.positions[:, None, :] < window
+        own &= queries - positions[:, None, :] < window
     # A row of the mask that lets nothing through would be a softmax over nothing: nan, which
     # spreads through values of zero weight. So padding sees itself, and nobody sees padding.
-    own |= torch.eye(own.shape[-1], dtype=torch.bool, device=own.device)
-    return additive(torch.cat([prefix, own], dim=-1), dtype)
+    own |= torch.eye(present, dtype=torch.bool, device=own.device)
+    return torch.cat([prefix, own], dim=-1)
 
 
-def answer_mask(
-    owners: Owners,
-    batch: Batch,
-    asking: tuple[Tensor, Tensor],
-    steps: int,
-    layer: int,
-    present: int,
-    window: int | None,
-    dtype: torch.dtype,
+def without_blocked(
+    seen: Tensor,
+    blocked: Iterable[Blocked],
+    placement: Placement,
+    pads: Sequence[int],
+    heads: int,
 ) -> Tensor:
-    """The mask of one token per branch, behind the prompt, at one block.
-
-    Below the block at which a branch enters, all of the original is the branch's own past.
+    """Take out of a mask what runs block in this block of the LM.
 
     Args:
-        owners: Whose the columns of the prompt are.
-        batch: The originals' batch.
-        asking: Branch and position of each column, each (rows, columns).
-        steps: How many tokens each branch has behind the prompt, this one included.
-        layer: The block.
-        present: How many of the prompt's columns have entered there.
-        window: How far back attention reaches, None for all the way.
-        dtype: Of the LM.
+        seen: What is seen (rows, present, keys).
+        blocked: What is not to be.
+        placement: Where the branches lie.
+        pads: Per branch, the foundation's column of its prompt's first token.
+        heads: Query heads of the LM.
 
     Returns:
-        (rows, 1, columns, original's columns + present + steps x columns), as in
-        :func:`prompt_mask`.
+        (rows, heads, present, keys); heads may be 1, if all see the same.
     """
-    owner, positions = asking[0], asking[1][:, :, None]
-    entered = (owners.levels[owner] <= layer)[:, :, None]  # (rows, columns, 1)
-    before = batch.position_ids[owners.base][:, None, :]
-    real = batch.attention_mask[owners.base].bool()[:, None, :]
-    # A branch has keys of its own from the block on at which it has entered. Below that there are
-    # only the original's, which are the branch's too: nothing differs there.
-    prefix = real & ~(owners.replaced[owner] & entered)
-    own = (owner[:, :, None] == owners.owner[:, None, :present]) & entered
-    own &= (owner < len(owners.last[0]))[:, :, None]
-    own_positions = owners.positions[:, None, :present]
-    if window is not None:
-        prefix &= positions - before < window
-        own &= positions - own_positions < window
-    # Of the answer, each step has added one column per branch, in the same order every time.
-    count = owner.shape[1]
-    itself = torch.eye(count, dtype=torch.bool, device=owner.device)
-    said = itself.expand(len(owner), -1, -1).repeat(1, 1, steps)
-    if window is not None and steps > window:
-        said[..., : (steps - window) * count] = False
-    return additive(torch.cat([prefix, own, said], dim=-1), dtype)
+    blocked = list(blocked)
+    by_head = any(head is not None for *_, head in blocked)
+    seen = seen[:, None].repeat(1, heads if by_head else 1, 1, 1)
+    own_start = seen.shape[-1] - seen.shape[-2]
+    for index, looking, keys, head in blocked:
+        row, columns = placement.row_of[index], placement.columns[index]
+        # a key is the base's column or the branch's: the mask lets through one of them at most
+        hidden = [pads[index] + key for key in keys]
+        hidden += [own_start + columns[key] for key in keys if key in columns]
+        hidden = [column for column in hidden if column < seen.shape[-1]]
+        for position in looking:
+            column = columns.get(position, seen.shape[-2])
+            if column < seen.shape[-2]:  # it has entered
+                seen[row, slice(None) if head is None else head, column, hidden] = False
+    return seen
 
 
 def additive(seen: Tensor, dtype: torch.dtype) -> Tensor:
-    """What is seen (rows, queries, keys), as numbers to add (rows, 1, queries, keys)."""
+    """What is seen (rows, heads, queries, keys), as numbers to add, of the same shape."""
     mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
-    return mask.masked_fill_(~seen, torch.finfo(dtype).min)[:, None]
+    return mask.masked_fill_(~seen, torch.finfo(dtype).min)

@@ -1,182 +1,321 @@
-"""The packed engine: every intervention of a sweep as a branch of the original's run.
+"""One forward of the packed engine: many runs, each as far as it can differ from its base.
 
-The original runs once, and its keys, values and block inputs are kept. What a branch can change is
-worked out first (:mod:`cfgen.interventions.reach`), branches are packed into few forwards
-(:mod:`cfgen.interventions.packing`), and those are run on top of the original
-(:mod:`cfgen.interventions.packed_forward`).
+From top to bottom: rows of runs are laid out in columns; every token enters at the block from which
+on it can differ, with the state that its base has there; edits to that state are made in it, all
+others by hooks, as in whole runs; a mask lets each token see its base and its own run, without what
+that blocks; the head is given the columns that answer, and nothing else.
+
+Sizes: ``rows`` are bases, ``columns`` tokens of runs, ``seen`` the columns of the foundation, whose
+keys and values lie before those of the forward.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
-from cfgen.errors import CfgenError, Problem
-from cfgen.interventions.answers import Answers, Cost, disagreement, most_likely
-from cfgen.interventions.batches import within_memory
-from cfgen.interventions.clean import CleanRuns, batches_of, gather, run_part
-from cfgen.interventions.edits import Branch
-from cfgen.interventions.engine import Engine
-from cfgen.interventions.original import Original, join, run_originals
-from cfgen.interventions.packed_forward import run_forward
-from cfgen.interventions.packing import pack
-from cfgen.interventions.reach import NoReach, Reach, find_reach
-from cfgen.interventions.values import needed
-from cfgen.lm import Layout
+import torch
+from torch import Tensor
+from transformers import DynamicCache
 
-SELF_TESTS = 2
-"""Per chunk and reason, how many of the branches that need no run are run nevertheless."""
-
-
-@dataclass(frozen=True, slots=True)
-class PackedChunk:
-    """Prompts that were run unchanged, and what that leaves for branches of them.
-
-    Attributes:
-        prompts: Token ids; those that are not part of the chunk are not touched.
-        clean: What the prompts give unchanged.
-        to_run: Branches that have to be run.
-        known: Branches that need no run.
-        tests: Some of those, with all their edits made, to be run all the same.
-        original: What forwards build upon; None if there is no branch.
-    """
-
-    prompts: Sequence[Sequence[int]]
-    clean: CleanRuns
-    to_run: tuple[Reach, ...]
-    known: tuple[NoReach, ...]
-    tests: tuple[Reach, ...]
-    original: Original | None
+from cfgen.interventions.forward import Passage, check_expected, passing
+from cfgen.interventions.language import Block, Edit
+from cfgen.interventions.masks import (
+    Blocked,
+    Owners,
+    additive,
+    block_mask,
+    find_owners,
+    without_blocked,
+)
+from cfgen.interventions.outcomes import Cost
+from cfgen.interventions.packing import Branch, Placement, Row, lay_out
+from cfgen.interventions.reach import entered_by
+from cfgen.interventions.schedule import Schedule, Step
+from cfgen.interventions.stepping import Entry, Stepping, stepping
+from cfgen.interventions.store import Store
+from cfgen.interventions.traffic import Lane, Traffic, Write, plan_traffic
+from cfgen.interventions.validity import Where, where_of
+from cfgen.interventions.whole import Foundation, Machine, Part
 
 
-def open_packed(
-    engine: Engine,
-    prompts: Sequence[Sequence[int]],
-    branches: Mapping[int, Branch],
-    others: Sequence[int],
-    *,
-    fill: bool,
-    padding: int,
-) -> PackedChunk:
-    """Run prompts unchanged, keeping what branches of them need.
+def branch_of(schedule: Schedule, number: int) -> Branch:
+    """What packing has to know of a step that is computed upon a base."""
+    step = schedule.steps[number]
+    assert step.reach is not None
+    assert step.base is not None
+    enters = tuple(sorted(step.reach.enters.items(), key=lambda item: (item[1], item[0])))
+    return Branch(number, step.base, len(step.run.prompt), enters)
+
+
+def run_rows(
+    machine: Machine,
+    schedule: Schedule,
+    foundation: Foundation,
+    store: Store,
+    rows: tuple[Row, ...],
+    windows: Sequence[int | None],
+) -> Part:
+    """Run the branches of one forward.
 
     Args:
-        engine: The LM, and how much of it may be run at once.
-        prompts: Token ids of all prompts.
-        branches: Index -> intervention.
-        others: Prompts to run that no branch edits.
-        fill: Whether to leave out branches that can't change anything.
-        padding: How much to pad the longest prompt of each batch.
+        machine: What they are run on.
+        schedule: Where their steps are.
+        foundation: What is kept of their bases.
+        store: What was read of runs; what is read here is added to it.
+        rows: The branches.
+        windows: Per block how many tokens a token sees; None for all.
 
     Returns:
-        What the prompts give, and what was kept.
+        The answers of those that have one.
     """
-    lm, layout = engine.lm, engine.layout
-    run, known = find_reach(prompts, branches, layout.layers, fill=fill)
-    tested = {one.index: branches[one.index] for one in _some(known)}
-    tests, _ = find_reach(prompts, tested, layout.layers, fill=False)
-    reads = needed(edit for branch in (*run, *tests) for edit in branch.edits)
-    bases = list(dict.fromkeys(branch.prompt for branch in branches.values()))
-    unrun = [_unedited(one, prompts, layout) for one in known]
-    longest = max(len(prompts[index]) for index in (*bases, *others)) + padding
+    layers = machine.layout.layers
+    placement = lay_out(rows, layers)
+    lanes = _lanes(schedule, placement, foundation)
+    traffic = plan_traffic(schedule, lanes, store, masked=_made_by_mask)
+    input_ids = _ids(schedule, placement).to(machine.lm.device)  # (rows, columns)
+    check_expected(input_ids, traffic)
+    owners = find_owners(placement, foundation.batch, foundation.row_of)
+    masks = _Masks(machine, schedule, foundation, placement, owners, windows)
+    inside, entering = _split(traffic, owners)
+    answering = [i for i, b in enumerate(placement.branches) if _answers(schedule, b)]
+    passage = Passage()
+    plan = Stepping(
+        mask=masks.whole,
+        mask_of=masks.of,
+        width=placement.width,
+        present=placement.present,
+        entries=_entries(placement, foundation, entering, store, passage),
+        answers=_answers_at(placement, answering),
+    )
+    # Tokens enter before anything is read or written, so that all that hooks see has entered.
+    with stepping(machine.layout, plan), passing(machine.layout, inside, store, passage):
+        logits = _forward(machine, input_ids, masks.whole, owners, _cache(foundation, owners))
+        passage.edits += masks.edits
+    passes = len(rows) * sum(placement.present[:-1])
+    needed = sum(layers - level for b in placement.branches for _, level in b.enters)
+    return Part(
+        numbers=tuple(placement.branches[i].number for i in answering),
+        logits=logits,
+        changed=passage.changed | masks.changed,
+        cost=Cost(1, passes, needed, passage.edits),
+    )
 
-    def attempt(tokens: int) -> tuple[CleanRuns, Original | None]:
-        size = max(1, min(engine.batch_size, tokens // longest))
-        originals = [
-            run_originals(lm, layout, *each, (*run, *tests, *unrun), reads)
-            for each in batches_of(lm, prompts, bases, size, padding)
+
+def _lanes(schedule: Schedule, placement: Placement, foundation: Foundation) -> list[Lane]:
+    lanes = []
+    for index, branch in enumerate(placement.branches):
+        keys = _keys_at(placement, index, foundation)
+        columns = placement.columns[index]
+        lanes.append(Lane(branch.number, placement.row_of[index], columns, keys))
+    return lanes
+
+
+def _keys_at(
+    placement: Placement, index: int, foundation: Foundation
+) -> Callable[[int], list[int]]:
+    """Says for each block which column stands for each token of a branch among the keys."""
+    branch, columns = placement.branches[index], placement.columns[index]
+    pad, seen = _pad(branch, foundation), foundation.batch.width
+    enters = dict(branch.enters)
+
+    def keys_at(layer: int) -> list[int]:
+        return [
+            seen + columns[key] if enters.get(key, layer + 1) <= layer else pad + key
+            for key in range(branch.length)
         ]
-        rest = [
-            run_part(lm, layout, *each, reads)
-            for each in batches_of(lm, prompts, others, size, padding)
-        ]
-        clean = gather([*(part for part, _ in originals), *rest])
-        return clean, join([original for _, original in originals]) if originals else None
 
-    clean, original = within_memory(engine.tally.budget, attempt)
-    return PackedChunk(prompts, clean, tuple(run), tuple(known), tuple(tests), original)
+    return keys_at
 
 
-def run_packed(engine: Engine, chunk: PackedChunk, wanted: Collection[int]) -> Iterator[Answers]:
-    """Run branches.
+def _pad(branch: Branch, foundation: Foundation) -> int:
+    """Column of the foundation in which the prompt of a branch begins."""
+    return foundation.batch.column(foundation.row_of[branch.base], 0)
 
-    Args:
-        engine: The LM, how much of it may be run at once, and how many tokens it says.
-        chunk: Where the branches are.
-        wanted: Which of them.
 
-    Yields:
-        What the LM says, each branch once, in no particular order.
+def _ids(schedule: Schedule, placement: Placement) -> Tensor:
+    ids = torch.zeros(len(placement.rows), placement.width, dtype=torch.long)  # (rows, columns)
+    for index, branch in enumerate(placement.branches):
+        prompt = schedule.steps[branch.number].run.prompt
+        for position, column in placement.columns[index].items():
+            ids[placement.row_of[index], column] = prompt[position]
+    return ids
+
+
+def _answers(schedule: Schedule, branch: Branch) -> bool:
+    reach = schedule.steps[branch.number].reach
+    return reach is not None and reach.answers
+
+
+def _answers_at(placement: Placement, answering: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Row and column of the last token of each branch that answers, each (answers,)."""
+    rows = [placement.row_of[i] for i in answering]
+    columns = [placement.columns[i][placement.branches[i].length - 1] for i in answering]
+    return torch.tensor(rows, dtype=torch.long), torch.tensor(columns, dtype=torch.long)
+
+
+def _split(traffic: Traffic, owners: Owners) -> tuple[Traffic, dict[Where, tuple[Write, ...]]]:
+    """Part what hooks write from what is written into the states with which tokens enter."""
+    inside: dict[Where, tuple[Write, ...]] = {}
+    entering: dict[Where, tuple[Write, ...]] = {}
+    for where, writes in traffic.writes.items():
+        level = entered_by(where)
+        for write in writes:
+            enters = torch.zeros(len(write.runs), dtype=torch.bool)
+            if level > where[1]:  # a state between blocks
+                enters = owners.levels.cpu()[write.rows, write.columns] == level
+            for into, chosen in ((inside, ~enters), (entering, enters)):
+                if bool(chosen.any()):
+                    into[where] = (*into.get(where, ()), write.of(chosen))
+    return replace(traffic, writes=inside), entering
+
+
+def _entries(
+    placement: Placement,
+    foundation: Foundation,
+    writes: Mapping[Where, tuple[Write, ...]],
+    store: Store,
+    passage: Passage,
+) -> dict[int, Entry]:
+    """Block -> the bases' states of the tokens that enter there, with the edits made to them."""
+    tokens: dict[int, list[tuple[int, int, int, int]]] = {}
+    for index, branch in enumerate(placement.branches):
+        row, columns = placement.row_of[index], placement.columns[index]
+        base, pad = foundation.row_of[branch.base], _pad(branch, foundation)
+        for position, level in branch.enters:
+            if level:
+                token = row, columns[position], base, pad + position
+                tokens.setdefault(level, []).append(token)
+    return {
+        level: _entry(
+            found,
+            foundation.states[level],
+            writes.get(("resid_post", level - 1), ()),
+            lambda write, view: passage.make(write, view, store),
+        )
+        for level, found in tokens.items()
+    }
+
+
+def _entry(
+    tokens: Sequence[tuple[int, int, int, int]],
+    stored: Tensor,
+    writes: Sequence[Write],
+    make: Callable[[Write, Tensor], None],
+) -> Entry:
+    rows, columns, base, taken = torch.tensor(tokens).T
+    number = {(token[0], token[1]): i for i, token in enumerate(tokens)}
+
+    def states() -> Tensor:
+        found = stored[base.to(stored.device), taken.to(stored.device)]  # (tokens, width), a copy
+        for write in writes:
+            where = zip(write.rows.tolist(), write.columns.tolist(), strict=True)
+            own = torch.tensor([number[place] for place in where])
+            make(replace(write, rows=own, columns=torch.zeros_like(own)), found[:, None])
+        return found
+
+    return Entry(rows, columns, states)
+
+
+def _cache(foundation: Foundation, owners: Owners) -> DynamicCache:
+    """A cache with the bases' keys and values, a row for each row of the forward."""
+    cache = DynamicCache()
+    for layer, (keys, values) in enumerate(zip(foundation.keys, foundation.values, strict=True)):
+        base = owners.base.to(keys.device)
+        cache.update(keys[base], values[base], layer)
+    return cache
+
+
+def _forward(
+    machine: Machine, input_ids: Tensor, mask: Tensor, owners: Owners, cache: DynamicCache
+) -> Tensor:
+    """Logits of the token after each branch that answers, float32 (answers, projected tokens)."""
+    model: Any = machine.lm.model
+    with torch.set_grad_enabled(machine.gradients), machine.head.projecting(model):
+        output = model(
+            input_ids=input_ids,
+            attention_mask=mask,
+            position_ids=owners.positions,
+            past_key_values=cache,
+            use_cache=True,
+        )
+        logits: Tensor = output.logits[0].float()
+    return logits
+
+
+def _made_by_mask(step: Step, edit: Edit) -> bool:
+    """Whether an edit takes keys out of the mask: it blocks them, and nothing is written before."""
+    where = where_of(edit.place)
+    before = step.run.edits[: step.run.edits.index(edit) + 1]
+    return all(isinstance(one.value, Block) for one in before if where_of(one.place) == where)
+
+
+class _Masks:
+    """The masks of one forward, block by block.
+
+    What is seen changes from block to block only where a run has tokens that enter later than its
+    first, or blocks keys; between such blocks one mask is cut to the columns that have entered.
     """
-    here = [branch for branch in chunk.to_run if branch.index in wanted]
-    known = [one for one in chunk.known if one.index in wanted]
-    if engine.answer_tokens > 1:  # the answer goes on behind the first token: it has to be said
-        here += [_unedited(one, chunk.prompts, engine.layout) for one in known]
-    elif known:
-        yield _filled(chunk.clean, known)
-    yield from _run(engine, chunk, here, engine.answer_tokens)
 
+    def __init__(
+        self,
+        machine: Machine,
+        schedule: Schedule,
+        foundation: Foundation,
+        placement: Placement,
+        owners: Owners,
+        windows: Sequence[int | None],
+    ) -> None:
+        self._machine, self._placement, self._owners = machine, placement, owners
+        self._batch, self._windows = foundation.batch, windows
+        self._pads = [_pad(branch, foundation) for branch in placement.branches]
+        self._blocked: dict[int, list[Blocked]] = {}
+        self.edits = 0
+        self.changed: set[int] = set()
+        for index, branch in enumerate(placement.branches):
+            self._note(schedule.steps[branch.number], index, branch)
+        late = {level for b in placement.branches for _, level in b.enters if level > b.level}
+        self._turns = sorted(late)
+        self._seen: dict[tuple[int | None, int], Tensor] = {}
+        self._added: dict[tuple[int | None, int], Tensor] = {}
+        self.whole = self._unblocked(0)
 
-def run_self_tests(engine: Engine, chunk: PackedChunk) -> tuple[int, Cost]:
-    """Run some of the branches that need no run, with all their edits made: nothing may change.
+    def of(self, layer: int) -> Tensor:
+        """What is added to the scores in a block (rows, 1 or heads, present, seen + present)."""
+        count, width = self._placement.present[layer], self._batch.width
+        unblocked = self._unblocked(layer)
+        if layer not in self._blocked:
+            return unblocked[:, :, :count, : width + count]
+        seen = self._seen[self._version(layer)][:, :count, : width + count]
+        heads = self._machine.layout.heads
+        found = without_blocked(seen, self._blocked[layer], self._placement, self._pads, heads)
+        return additive(found, self._machine.lm.dtype)
 
-    Returns:
-        How many, and what it cost.
+    def _note(self, step: Step, index: int, branch: Branch) -> None:
+        for edit in step.run.edits:
+            if not isinstance(edit.value, Block) or not _made_by_mask(step, edit):
+                continue
+            looking = tuple(edit.positions[i] for i in step.makes(edit))
+            if not looking:
+                continue
+            blocked = index, looking, edit.value.keys, edit.place.head
+            self._blocked.setdefault(edit.place.layer, []).append(blocked)
+            self.edits += len(looking)
+            if min(edit.value.keys) <= max(looking):
+                self.changed.add(branch.number)
 
-    Raises:
-        CfgenError: One changed something (``filled-cell-differs``).
-    """
-    cost = Cost()
-    known = {one.index: one for one in chunk.known}
-    for answered in _run(engine, chunk, chunk.tests, 1):
-        cost += answered.cost
-        for index, logits in zip(answered.indices, answered.logits, strict=True):
-            clean = chunk.clean.after(known[index].prompt)
-            off = disagreement(clean[None], logits[None], engine.lm.dtype)
-            if off:
-                message = (
-                    f"an intervention was taken to change nothing ({known[index].reason}), "
-                    f"but it changes the logits ({off})"
-                )
-                hint = "run with --engine reference, and please report this LM"
-                raise CfgenError(Problem("filled-cell-differs", message, hint=hint))
-    return len(chunk.tests), cost
+    def _version(self, layer: int) -> tuple[int | None, int]:
+        return self._windows[layer], bisect_right(self._turns, layer)
 
-
-def _run(
-    engine: Engine, chunk: PackedChunk, branches: Sequence[Reach], answer_tokens: int
-) -> Iterator[Answers]:
-    if chunk.original is None:
-        return
-    layers, budget = engine.layout.layers, engine.tally.budget
-    lengths = {branch.prompt: len(chunk.prompts[branch.prompt]) for branch in branches}
-    about = (engine.lm, engine.layout, chunk.prompts, chunk.original, chunk.clean.values)
-    for forward in pack(branches, lengths, layers, budget.tokens):
-        together = [branch for row in forward for branch in row.branches]
-
-        def attempt(tokens: int, some: Sequence[Reach] = together) -> list[Answers]:
-            rows_of_each = pack(some, lengths, layers, tokens)
-            return [run_forward(*about, rows, answer_tokens) for rows in rows_of_each]
-
-        yield from within_memory(budget, attempt)
-
-
-def _unedited(one: NoReach, prompts: Sequence[Sequence[int]], layout: Layout) -> Reach:
-    """A branch that only says what the original says."""
-    last = len(prompts[one.prompt]) - 1
-    return Reach(one.index, one.prompt, layout.layers, (last,), ())
-
-
-def _filled(clean: CleanRuns, known: Sequence[NoReach]) -> Answers:
-    logits = clean.logits[[clean.row_of[one.prompt] for one in known]]
-    indices = tuple(one.index for one in known)
-    return Answers(indices, logits, most_likely(logits)[:, None].cpu(), Cost())
-
-
-def _some(known: Sequence[NoReach]) -> list[NoReach]:
-    """A few of each reason, spread over all."""
-    found: list[NoReach] = []
-    for reason in dict.fromkeys(one.reason for one in known):
-        same = [one for one in known if one.reason == reason]
-        found += same[:: max(1, len(same) // SELF_TESTS)][:SELF_TESTS]
-    return found
+    def _unblocked(self, layer: int) -> Tensor:
+        version = self._version(layer)
+        if version not in self._added:
+            # Until the next turn whole runs enter at most, and nobody looks at them before that.
+            turn = version[1]
+            end = self._turns[turn] if turn < len(self._turns) else self._owners.never
+            args = self._owners, self._batch, end - 1, self._placement.width
+            self._seen[version] = block_mask(*args, self._windows[layer])
+            self._added[version] = additive(self._seen[version][:, None], self._machine.lm.dtype)
+        return self._added[version]

@@ -1,54 +1,81 @@
-"""Packing: which interventions go through the LM together, and where their tokens lie.
+"""Packing: which runs go through the LM together, and where their tokens lie.
 
-A row of a forward stands for one prompt and carries the tokens of several branches of it, one
-branch after the other. A branch's tokens enter at the block where it first differs from the
-original, so the branches of a row lie in the order in which they enter: up to a block, those that
-have entered are the first columns of the row.
+A row of a forward stands for one base and carries the tokens of several runs that are computed upon
+it. A token enters at the block from which on it is computed, so the tokens of a row lie in the
+order in which they enter: up to a block, those that have entered are the first columns of the row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from cfgen.interventions.reach import Reach
-
 ROW_TOKENS = 128
-"""Branches' tokens in a row, if the prompt is not longer: every token of a row is compared with
-every other in attention, though it only sees those of its own branch."""
-
+"""Tokens in a row, if the prompt is not longer: every token of a row is compared with every other
+in attention, though it only sees those of its own run."""
 
 EMPTY = 0.05
 """How much of a forward's work may be lost on columns that are empty or have not entered yet."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """Branches of one prompt that lie in one row.
+class Branch:
+    """A run that is computed upon a base, as far as packing goes.
 
     Attributes:
-        prompt: The prompt.
-        branches: Its branches, in the order in which they enter.
+        number: Number of its step.
+        base: Number of its base's step.
+        length: Tokens of the prompt.
+        enters: Position and the block at which it enters, for every token that is computed, in the
+            order in which they enter.
     """
 
-    prompt: int
-    branches: tuple[Reach, ...]
+    number: int
+    base: int
+    length: int
+    enters: tuple[tuple[int, int], ...]
+
+    @property
+    def level(self) -> int:
+        """The block at which the first of its tokens enters."""
+        return self.enters[0][1]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Branches of one base that lie in one row.
+
+    Attributes:
+        base: Number of the base's step.
+        branches: The branches.
+    """
+
+    base: int
+    branches: tuple[Branch, ...]
+
+    @property
+    def tokens(self) -> list[tuple[int, int, int]]:
+        """Block of entry, branch (counted in the row) and position, for each column."""
+        found = (
+            (level, index, position)
+            for index, branch in enumerate(self.branches)
+            for position, level in branch.enters
+        )
+        return sorted(found)
 
     @property
     def width(self) -> int:
         """Number of columns."""
-        return sum(len(branch.tokens) for branch in self.branches)
+        return sum(len(branch.enters) for branch in self.branches)
 
     @property
     def first(self) -> int:
-        """The block at which the first of its branches enters."""
-        return self.branches[0].level
+        """The block at which the first of its tokens enters."""
+        return min(branch.level for branch in self.branches)
 
 
-def pack(
-    reaches: Sequence[Reach], lengths: Mapping[int, int], layers: int, budget: int
-) -> Iterator[tuple[Row, ...]]:
+def pack(branches: Sequence[Branch], layers: int, budget: int) -> Iterator[tuple[Row, ...]]:
     """Distribute branches over forwards.
 
     Rows of a forward have as many columns before a block as that of them of which most has entered
@@ -56,8 +83,7 @@ def pack(
     is not small any more ends before a row that would leave too much of it empty.
 
     Args:
-        reaches: What is to be run.
-        lengths: Prompt -> its tokens.
+        branches: What is to be run.
         layers: Number of blocks of the LM.
         budget: Tokens per forward, padding included; one that no row fits into is exceeded by a
             row with a single branch.
@@ -65,7 +91,7 @@ def pack(
     Yields:
         The rows of each forward. Forwards come in the order of the blocks that they begin at.
     """
-    rows = sorted(_rows(reaches, lengths, budget), key=lambda row: (row.first, row.width))
+    rows = sorted(_rows(branches, budget), key=lambda row: (row.first, row.width))
     forward: list[Row] = []
     present: list[int] = []
     used = 0
@@ -91,66 +117,72 @@ def _entered(row: Row, layers: int) -> list[int]:
     """How many columns of a row have entered, per block and behind the last."""
     entered = [0] * (layers + 1)
     for branch in row.branches:
-        entered[branch.level] += len(branch.tokens)
+        for _, level in branch.enters:
+            entered[level] += 1
     return list(accumulate(entered))
 
 
-def _rows(reaches: Sequence[Reach], lengths: Mapping[int, int], budget: int) -> Iterator[Row]:
-    by_prompt: dict[int, dict[int, list[Reach]]] = {}
-    for branch in reaches:
-        by_prompt.setdefault(branch.prompt, {}).setdefault(branch.level, []).append(branch)
-    for prompt, levels in by_prompt.items():
+def _rows(branches: Sequence[Branch], budget: int) -> Iterator[Row]:
+    by_base: dict[int, dict[int, list[Branch]]] = {}
+    for branch in branches:
+        by_base.setdefault(branch.base, {}).setdefault(branch.level, []).append(branch)
+    for base, levels in by_base.items():
         # Long prompts get longer rows: their branches are long too, and all of a row share one
         # copy of the prompt's keys and values, which is then the larger part.
-        room = min(budget, max(ROW_TOKENS, lengths[prompt]))
-        together: list[Reach] = []
+        length = next(iter(levels.values()))[0].length
+        room = min(budget, max(ROW_TOKENS, length))
+        together: list[Branch] = []
         used = 0
         for level in sorted(levels):
-            more = sum(len(branch.tokens) for branch in levels[level])
+            more = sum(len(branch.enters) for branch in levels[level])
             # Half full is enough to go on with the next blocks in another row: branches that enter
             # late would leave columns empty in all blocks before.
             if used >= room / 2 or (used and used + more > room):
-                yield from _fill(prompt, together, room)
+                yield from _fill(base, together, room)
                 together, used = [], 0
             together += levels[level]
             used += more
-        yield from _fill(prompt, together, room)
+        yield from _fill(base, together, room)
 
 
-def _fill(prompt: int, branches: Sequence[Reach], room: int) -> Iterator[Row]:
+def _fill(base: int, branches: Sequence[Branch], room: int) -> Iterator[Row]:
     """Fill rows about equally, the longest branches first."""
-    total = sum(len(branch.tokens) for branch in branches)
+    total = sum(len(branch.enters) for branch in branches)
     count = -(-total // room)
-    rows: list[list[Reach]] = [[] for _ in range(count)]
+    rows: list[list[Branch]] = [[] for _ in range(count)]
     used = [0] * count
-    for branch in sorted(branches, key=lambda branch: -len(branch.tokens)):
+    for branch in sorted(branches, key=lambda branch: -len(branch.enters)):
         least = used.index(min(used))
-        if used[least] and used[least] + len(branch.tokens) > room:
+        if used[least] and used[least] + len(branch.enters) > room:
             rows.append([])
             used.append(0)
             least = len(used) - 1
         rows[least].append(branch)
-        used[least] += len(branch.tokens)
+        used[least] += len(branch.enters)
     for row in rows:
         if row:
-            yield Row(prompt, tuple(sorted(row, key=lambda branch: branch.level)))
+            yield Row(base, tuple(sorted(row, key=lambda branch: branch.level)))
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where everything lies in a forward of rows.
+    """Where everything lies in a forward of rows. Branches are counted through the forward.
 
     Attributes:
         rows: The rows.
-        width: Columns of the widest of them.
-        present: Per block, and after the last, how many columns have entered; at least 1.
-        starts: Per row the column that each of its branches begins at.
+        branches: All branches, row by row.
+        row_of: The row of each branch.
+        columns: Per branch, position -> column.
+        width: Columns of the widest row.
+        present: Per block, and behind the last, how many columns have entered; at least 1.
     """
 
     rows: tuple[Row, ...]
+    branches: tuple[Branch, ...]
+    row_of: tuple[int, ...]
+    columns: tuple[dict[int, int], ...]
     width: int
     present: tuple[int, ...]
-    starts: tuple[tuple[int, ...], ...]
 
 
 def lay_out(rows: tuple[Row, ...], layers: int) -> Placement:
@@ -163,9 +195,19 @@ def lay_out(rows: tuple[Row, ...], layers: int) -> Placement:
     Returns:
         The columns.
     """
-    starts = [
-        tuple(accumulate((len(b.tokens) for b in row.branches[:-1]), initial=0)) for row in rows
-    ]
+    columns: list[dict[int, int]] = []
+    for row in rows:
+        own: list[dict[int, int]] = [{} for _ in row.branches]
+        for column, (_, index, position) in enumerate(row.tokens):
+            own[index][position] = column
+        columns += own
     entered = zip(*(_entered(row, layers) for row in rows), strict=True)
     present = tuple(max(1, *counts) for counts in entered)
-    return Placement(rows, present[-1], present, tuple(starts))
+    return Placement(
+        rows=rows,
+        branches=tuple(branch for row in rows for branch in row.branches),
+        row_of=tuple(index for index, row in enumerate(rows) for _ in row.branches),
+        columns=tuple(columns),
+        width=present[-1],
+        present=present,
+    )

@@ -1,220 +1,343 @@
-"""What an intervention can change, worked out before anything is run.
+"""What of a run has to be computed, if its base is known.
 
-Under causal attention, an edit at a layer and a position changes nothing below the layer, nothing
-before the position, and nothing at all if the value written is the one that is there. What is left
-is what has to be computed again. All that differs between components comes from their table.
+A run can differ from its base only where edits differ, and where that spreads to. So a set of
+*dirty* positions is followed from block to block: attention spreads it to all later positions that
+see one, overwriting with what the base has cleans it, and attention that is overwritten everywhere
+stops it. A second pass goes back from what is asked for, and keeps of the dirty positions those
+that anything needed looks at. Sets of positions are whole numbers here, a bit for each position.
 
-Wrong by one position or layer, this gives wrong numbers without an error. So some branches without
-reach are run all the same, and some of all branches are run again on the reference engine.
+Wrong by one position or layer, this gives wrong numbers without an error. So whatever is in doubt
+counts as dirty; some runs that need no execution are executed all the same, and some of all are
+executed again whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
-from cfgen.interventions.edits import Branch, Edit, FromPrompt
-from cfgen.lm import Stage
+from cfgen.interventions.language import Edit, Run
+from cfgen.interventions.validity import Where, where_of
+from cfgen.lm import COMPONENTS, Component, Layout, Stage
 
 SAME_VALUES = "the values written are those that are there"
-OUT_OF_REACH = "nothing after the edit leads to the answer"
+OUT_OF_REACH = "nothing after the edits leads to the answer"
+
+EMBEDDED: Where = ("resid_pre", 0)
+"""The state that enters the first block."""
+
+
+def bits(positions: Iterable[int]) -> int:
+    """A set of positions."""
+    found = 0
+    for position in positions:
+        found |= 1 << position
+    return found
+
+
+def positions_of(mask: int) -> tuple[int, ...]:
+    """The positions in a set, in order."""
+    found = []
+    while mask:
+        low = mask & -mask
+        found.append(low.bit_length() - 1)
+        mask ^= low
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """How what is written flows through an LM.
+
+    Attributes:
+        windows: Per block how many tokens a token sees, itself included; None for all.
+        looking: Components that only the token itself looks from: queries and what they are of.
+        keys: Components that other tokens look at: keys, values, and what they are of.
+        attention: Components between the softmax and what the attention adds.
+        mlp: Components of the MLP, up to what it adds.
+        middle: Whether there is a state between attention and MLP.
+    """
+
+    windows: tuple[int | None, ...]
+    looking: tuple[str, ...]
+    keys: tuple[str, ...]
+    attention: tuple[str, ...]
+    mlp: tuple[str, ...]
+    middle: bool
+
+    @property
+    def layers(self) -> int:
+        """Number of blocks."""
+        return len(self.windows)
+
+
+def flow_of(layout: Layout, windows: tuple[int | None, ...]) -> Flow:
+    """How what is written flows through an LM, from the table of components."""
+    rows = [COMPONENTS[name] for name in layout.components]
+    rows = [row for row in rows if row.boundary is None and not row.before_blocks]
+
+    def named(chosen: Iterable[Component]) -> tuple[str, ...]:
+        return tuple(row.name for row in chosen)
+
+    before = [row for row in rows if row.stage < Stage.WEIGHTS]
+    return Flow(
+        windows=windows,
+        looking=named(row for row in before if row.behind_keys),
+        keys=named(row for row in before if not row.behind_keys),
+        attention=named(r for r in rows if Stage.WEIGHTS <= r.stage <= Stage.ATTENTION),
+        mlp=named(r for r in rows if r.stage > Stage.ATTENTION and r.role != "stream"),
+        middle=any(row.stage is Stage.MIDDLE for row in rows),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """The dirty positions of a run: where it may differ from another of the same prompt.
+
+    Attributes:
+        raw: Per block, and behind the last, those of the state that enters, before the edits there.
+        states: The same with the edits made.
+        keys: Per block those whose keys or values may differ.
+        at: Tensor -> those at it, with its edits made; what is not there has none.
+    """
+
+    raw: tuple[int, ...]
+    states: tuple[int, ...]
+    keys: tuple[int, ...]
+    at: Mapping[Where, int]
+
+
+@dataclass(slots=True)
+class Comparison:
+    """Finds out where runs may differ. It remembers what it has found of sources.
+
+    Attributes:
+        flow: How things flow through the LM.
+    """
+
+    flow: Flow
+    _edited: dict[Run, Spread] = field(default_factory=dict)
+    _common: dict[tuple[int, int], int] = field(default_factory=dict)
+    _kept: list[tuple[int, ...]] = field(default_factory=list)
+
+    def spread(self, run: Run, base: Run) -> Spread:
+        """Where a run may differ from its base, a run of the same prompt."""
+        mine, theirs = _by_tensor(run.edits), _by_tensor(base.edits)
+        touched = mine.keys() | theirs.keys()
+        layers = {layer for _, layer in touched}
+        at: dict[Where, int] = {}
+
+        def made(where: Where, mask: int, *, cleans: bool = True) -> int:
+            """A set with the edits at a tensor made."""
+            if where in touched:
+                edits = mine.get(where, ()), theirs.get(where, ())
+                mask = self._edited_mask(mask, base, edits, cleans)
+            if mask:
+                at[where] = mask
+            return mask
+
+        state = made(("embed", 0), 0) | made(("pos_embed", 0), 0)
+        raw, states, keys = [state], [made(EMBEDDED, state)], []
+        for layer, window in enumerate(self.flow.windows):
+            state = states[-1]
+            if not state and layer not in layers:
+                middle = mlp = 0
+                keys.append(0)
+            else:
+                # Nothing is cleaned here: a query that is the base's own still looks at dirty
+                # keys, and a key that is the base's own has a dirty value.
+                looking, looked_at = state, state
+                for name in self.flow.looking:
+                    looking |= made((name, layer), state, cleans=False)
+                for name in self.flow.keys:
+                    looked_at |= made((name, layer), state, cleans=False)
+                keys.append(looked_at)
+                attended = looking | _seeing(looked_at, window, len(run.prompt))
+                for name in self.flow.attention:
+                    # behind the weights values still come in, so weights alone clean nothing
+                    attended = made((name, layer), attended, cleans=name != "attn_pattern")
+                middle = state | attended
+                if self.flow.middle:
+                    middle = made(("resid_mid", layer), middle)
+                # where attention and MLP run side by side the MLP reads the block's input
+                mlp = middle if self.flow.middle else state
+                for name in self.flow.mlp:
+                    mlp = made((name, layer), mlp)
+            raw.append(middle | mlp)
+            states.append(made(("resid_post", layer), raw[-1]))
+        return Spread(tuple(raw), tuple(states), tuple(keys), at)
+
+    def _edited_mask(
+        self, mask: int, base: Run, edits: tuple[tuple[Edit, ...], tuple[Edit, ...]], cleans: bool
+    ) -> int:
+        mine, theirs = edits
+        shared = [edit for edit in theirs if edit in mine]
+        if shared != [edit for edit in mine if edit in shared]:  # another order: another outcome
+            return mask | bits(p for edit in (*mine, *theirs) for p in edit.positions)
+        for edit in mine:
+            here, whole = bits(edit.positions), edit.place.head is None and not edit.place.neurons
+            if edit in shared:
+                # Made on the same, it gives the same; but of its own run it may read what differs.
+                if any(read.run is None for read in edit.value.reads):
+                    mask |= here
+                same = here if edit.value.overwrites else 0
+            else:
+                same = self._same(edit, base)
+                mask |= here & ~same
+            if whole and cleans:
+                mask &= ~same
+        return mask | bits(p for edit in theirs if edit not in shared for p in edit.positions)
+
+    def _same(self, edit: Edit, base: Run) -> int:
+        """Positions at which an edit writes what the base has there."""
+        if not edit.value.copies:
+            return 0
+        (read,) = edit.reads
+        source, where = read.run, where_of(edit.place)
+        assert source is not None
+        assert read.positions is not None
+        couples = zip(edit.positions, read.positions, strict=True)
+        if source == base:
+            return bits(p for p, q in couples if p == q)
+        unlike = self._differs(source, where) | self._differs(base, where)
+        rule = edit.place.row.decided_by
+        if rule == "token":
+            ids, others = base.prompt, source.prompt
+            same = bits(
+                p
+                for p, q in couples
+                if ids[p] == others[q] and not unlike >> p & 1 and not unlike >> q & 1
+            )
+            return same
+        # Prompts that begin alike have the same there, as no token sees what comes behind it.
+        common = max(len(base.prompt), len(source.prompt))
+        if rule == "prefix":
+            common = self._beginning(base.prompt, source.prompt)
+        return bits(p for p, q in couples if p == q and p < common) & ~unlike
+
+    def _differs(self, run: Run, where: Where) -> int:
+        """Where a run may differ from its prompt's clean run."""
+        if not run.edits:
+            return 0
+        if run not in self._edited:
+            self._edited[run] = self.spread(run, Run(run.prompt))
+        return self._edited[run].at.get(where, 0)
+
+    def _beginning(self, one: tuple[int, ...], other: tuple[int, ...]) -> int:
+        """How many tokens two prompts have in common at the start."""
+        if one is other:
+            return len(one)
+        key = id(one), id(other)
+        if key not in self._common:
+            self._kept += [one, other]  # so that no other tuple gets their numbers
+            self._common[key] = next(
+                (i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b),
+                min(len(one), len(other)),
+            )
+        return self._common[key]
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What of a branch has to be computed.
+    """What of a run is computed, upon its base.
 
     Attributes:
-        index: Index of the branch.
-        prompt: The prompt that is edited.
-        level: The block whose input is the first to differ from the original's run at any token,
-            or in which the first edit is made; the number of blocks for what leaves the last.
-        tokens: Positions whose states may differ from the original's from there on, in order; the
-            last of the prompt is always among them.
-        edits: The edits that matter.
+        enters: Position -> the block from which on its state is computed; the number of blocks for
+            what leaves the last. The other positions are the base's.
+        answers: Whether the answer can differ from the base's.
+        reason: Why nothing is computed; empty if something is.
     """
 
-    index: int
-    prompt: int
-    level: int
-    tokens: tuple[int, ...]
-    edits: tuple[Edit, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class NoReach:
-    """A branch that needs no run: it can't give another outcome than the original.
-
-    Attributes:
-        index: Index of the branch.
-        prompt: The prompt that is edited.
-        reason: Why not.
-    """
-
-    index: int
-    prompt: int
+    enters: Mapping[int, int]
+    answers: bool
     reason: str
+
+    def makes(self, where: Where, position: int) -> bool:
+        """Whether a tensor at a position is computed, and edits there are made."""
+        return self.enters.get(position, 1 << 30) <= entered_by(where)
+
+    def gives(self, where: Where, position: int) -> bool:
+        """Whether a tensor at a position can be read; else it is the base's."""
+        row = COMPONENTS[where[0]]
+        return self.enters.get(position, 1 << 30) <= where[1] or (
+            row.before_blocks and self.enters.get(position) == 0
+        )
+
+
+def entered_by(where: Where) -> int:
+    """The last block that a token can enter before and still have a tensor made."""
+    return where[1] + (COMPONENTS[where[0]].boundary or 0)
 
 
 def find_reach(
-    prompts: Sequence[Sequence[int]],
-    branches: Mapping[int, Branch],
-    layers: int,
-    *,
-    fill: bool = True,
-) -> tuple[list[Reach], list[NoReach]]:
-    """Work out what of each branch has to be computed.
+    flow: Flow, run: Run, spread: Spread, wanted: Mapping[Where, int], *, asked: bool
+) -> Reach:
+    """Work out what of a run is computed.
 
     Args:
-        prompts: Token ids of the prompts.
-        branches: Index -> intervention.
-        layers: Number of blocks of the LM.
-        fill: Whether to leave out what can't change anything; without, every edit is made.
+        flow: How things flow through the LM.
+        run: The run.
+        spread: Where it may differ from its base.
+        wanted: Tensor -> positions that are read there.
+        asked: Whether its answer is asked for.
 
     Returns:
-        What is to be run, and what is known without running it; together every branch once.
+        What is computed.
     """
-    shared: dict[tuple[int, int], int] = {}
-    run: list[Reach] = []
-    known: list[NoReach] = []
-    for index, branch in branches.items():
-        edits = _needed(prompts, branch, layers, shared) if fill else branch.edits
-        if isinstance(edits, str):
-            known.append(NoReach(index, branch.prompt, edits))
-            continue
-        last = len(prompts[branch.prompt]) - 1
-        level = min((_enters(edit) for edit in edits), default=layers)
-        start = min((min(edit.positions) for edit in edits), default=last)
-        # The last token is run even if it is held: that is where the answer is read.
-        held = _held(branch.prompt, edits, level, layers) - {last} if fill else set()
-        tokens = tuple(p for p in range(start, last + 1) if p not in held)
-        left = _without(edits, held) if held else edits
-        run.append(Reach(index, branch.prompt, level, tokens, left))
-    return run, known
+    last = len(run.prompt) - 1
+    overwritten = _overwritten(run.edits)
+    needed = 1 << last if asked else 0
+    at_end = needed & spread.states[flow.layers]
+    computed = [0] * flow.layers
+    for layer in reversed(range(flow.layers)):
+        post = "resid_post", layer
+        # What is overwritten in any case need not be right before that.
+        own = needed & ~overwritten.get(post, 0) & spread.raw[layer + 1]
+        own |= wanted.get(post, 0) & spread.states[layer + 1]
+        inner, looking = 0, own & ~overwritten.get(("attn_out", layer), 0)
+        for where, mask in wanted.items():
+            if where[1] == layer and where != post:
+                read = mask & spread.at.get(where, 0)
+                inner |= read
+                if COMPONENTS[where[0]].stage >= Stage.WEIGHTS:
+                    looking |= read
+        # Of the keys and values that differ, those at or before a token that looks are looked at.
+        seen = spread.keys[layer] & ((1 << looking.bit_length()) - 1)
+        needed = computed[layer] = own | inner | seen
+    enters: dict[int, int] = {}
+    there = 0
+    for layer, found in enumerate([*computed, at_end]):
+        enters |= dict.fromkeys(positions_of(found & ~there), layer)
+        there |= found
+    reason = ""
+    if not enters:
+        changes = any(spread.at.values())
+        reason = OUT_OF_REACH if changes else SAME_VALUES
+    return Reach(enters, bool(at_end), reason)
 
 
-def _needed(
-    prompts: Sequence[Sequence[int]],
-    branch: Branch,
-    layers: int,
-    shared: dict[tuple[int, int], int],
-) -> tuple[Edit, ...] | str:
-    """The edits that matter, or why there is none."""
-    changing = [_changing(prompts, branch.prompt, edit, shared) for edit in branch.edits]
-    if not any(changing):
-        return SAME_VALUES
-    last = len(prompts[branch.prompt]) - 1
-    # In the last block, what comes behind the keys is read by its own position only, and of all
-    # positions only the last one's state leads to the answer.
-    reaching = [
-        {p for p in found if p == last or not _late(edit, layers)}
-        for edit, found in zip(branch.edits, changing, strict=True)
-    ]
-    if not any(reaching):
-        return OUT_OF_REACH
-    # Until the first change is made, in time and in position, everything is as in the original's
-    # run: an edit before that writes what is there. Behind it, an edit that writes the original's
-    # own value is no longer idle: it undoes what the change has done to that place.
-    start = min(position for found in reaching for position in found)
-    first = min(_moment(e) for e, found in zip(branch.edits, reaching, strict=True) if found)
-    kept = []
-    for edit, found in zip(branch.edits, reaching, strict=True):
-        if not found and _moment(edit) < first:
-            continue
-        late = _late(edit, layers)
-        edit = _only(edit, [p for p in edit.positions if p >= start and (p == last or not late)])
-        if edit.positions:
-            kept.append(edit)
-    return tuple(kept)
-
-
-def _changing(
-    prompts: Sequence[Sequence[int]], prompt: int, edit: Edit, shared: dict[tuple[int, int], int]
-) -> set[int]:
-    """Positions at which an edit, made alone, writes another value than is there."""
-    value = edit.value
-    if not isinstance(value, FromPrompt):
-        return set(edit.positions)
-    if edit.place.row.decided_by == "token":
-        ids, others = prompts[prompt], prompts[value.prompt]
-        return {
-            p for p, q in zip(edit.positions, value.positions, strict=True) if ids[p] != others[q]
-        }
-    # Prompts that begin alike have the same states there, as no token sees what comes behind it.
-    key = prompt, value.prompt
-    if key not in shared:
-        shared[key] = _common(prompts[prompt], prompts[value.prompt])
-    common = shared[key]
-    pairs = zip(edit.positions, value.positions, strict=True)
-    if edit.place.row.decided_by == "position":
-        return {p for p, q in pairs if p != q}
-    return {p for p, q in pairs if p != q or p >= common}
-
-
-def _common(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many tokens two prompts have in common at the start."""
-    if one is other:
-        return len(one)
-    return next(
-        (i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b),
-        min(len(one), len(other)),
-    )
-
-
-def _without(edits: Sequence[Edit], positions: set[int]) -> tuple[Edit, ...]:
-    left = (_only(e, [p for p in e.positions if p not in positions]) for e in edits)
-    return tuple(edit for edit in left if edit.positions)
-
-
-def _held(prompt: int, edits: Sequence[Edit], level: int, layers: int) -> set[int]:
-    """Positions that are held at the original's own states in every layer that counts.
-
-    Such a position is the original's wherever another token looks at it, so it need not be run: the
-    branch sees the original's keys and values there. It counts between all blocks from the first
-    that differs on; what leaves the last block is read at the last position only.
-    """
-    boundaries: dict[int, set[int]] = {}
-    touched: set[int] = set()
+def _by_tensor(edits: Iterable[Edit]) -> dict[Where, tuple[Edit, ...]]:
+    found: dict[Where, tuple[Edit, ...]] = {}
     for edit in edits:
-        value = edit.value
-        if (
-            edit.place.row.boundary is not None
-            and isinstance(value, FromPrompt)
-            and value.prompt == prompt
-            and value.positions == edit.positions
-        ):
-            for position in edit.positions:
-                boundaries.setdefault(position, set()).add(_enters(edit))
-        else:
-            touched.update(edit.positions)
-    needed = set(range(level + 1, layers))  # boundaries, by the block that is entered
-    return {p for p, found in boundaries.items() if found >= needed and p not in touched}
+        where = where_of(edit.place)
+        found[where] = (*found.get(where, ()), edit)
+    return found
 
 
-def _only(edit: Edit, positions: Sequence[int]) -> Edit:
-    """An edit of fewer positions."""
-    if len(positions) == len(edit.positions):
-        return edit
-    wanted = set(positions)
-    kept = [i for i, p in enumerate(edit.positions) if p in wanted]
-    value = edit.value
-    if isinstance(value, FromPrompt):
-        value = replace(value, positions=tuple(value.positions[i] for i in kept))
-    else:
-        value = replace(value, values=value.values[kept])
-    return Edit(edit.place, tuple(edit.positions[i] for i in kept), value)
+def _overwritten(edits: Iterable[Edit]) -> dict[Where, int]:
+    """Tensor -> positions at which what is written does not depend on what is there."""
+    found: dict[Where, int] = {}
+    for edit in edits:
+        if edit.value.overwrites and edit.place.head is None and not edit.place.neurons:
+            where = where_of(edit.place)
+            found[where] = found.get(where, 0) | bits(edit.positions)
+    return found
 
 
-def _enters(edit: Edit) -> int:
-    """The block whose input is the last state that an edit leaves alone, or is what it writes."""
-    return edit.place.layer + (edit.place.row.boundary or 0)
-
-
-def _moment(edit: Edit) -> tuple[int, Stage]:
-    """When an edit is made."""
-    return edit.place.layer, edit.place.row.stage
-
-
-def _late(edit: Edit, layers: int) -> bool:
-    """Whether an edit in the last block is made where no other token sees it any more."""
-    return edit.place.layer == layers - 1 and edit.place.row.behind_keys
+def _seeing(mask: int, window: int | None, length: int) -> int:
+    """The positions that see any of a set."""
+    if not mask:
+        return 0
+    first = (mask & -mask).bit_length() - 1
+    end = length if window is None else min(length, mask.bit_length() - 1 + window)
+    return (1 << end) - (1 << first)

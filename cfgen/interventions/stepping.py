@@ -1,8 +1,8 @@
-"""Hooks that let branches enter a forward in the middle of the LM.
+"""Hooks that let tokens enter a forward in the middle of the LM.
 
 A forward begins with all columns at the token embedding. Before each block those that have not
-entered are cut off; those that enter there get the original's state; what a block is told about
-its columns (mask, positions, rotations) is cut to the same columns.
+entered are cut off; those that enter there get their base's state, with the edits that are made to
+it; what a block is told about its columns (mask, positions, rotations) is cut to the same columns.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ class Entry:
     Attributes:
         rows: Their rows (tokens,).
         columns: Their columns (tokens,).
-        states: Their states there (tokens, width).
+        states: Gives their states there (tokens, width).
     """
 
     rows: Tensor
     columns: Tensor
-    states: Tensor
+    states: Callable[[], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ def _entered(hidden: Tensor, count: int, entry: Entry | None) -> Tensor:
     if entry is not None:
         device = hidden.device
         index = entry.rows.to(device), entry.columns.to(device)
-        hidden[index] = entry.states.to(hidden)
+        hidden[index] = entry.states().to(hidden)
     return hidden
 
 

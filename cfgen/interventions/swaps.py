@@ -1,7 +1,7 @@
 """From pairs to interventions: a swap is what a pair and a site make of each other.
 
 Which token of the original gets its value from which token of the other prompt does not depend on
-the layer. So swaps are worked out once per pair and site, and become a branch in every layer.
+the layer. So swaps are worked out once per pair and site, and become a run in every layer.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from cfgen.counterfactuals import Site
 from cfgen.errors import CfgenError, Problem
-from cfgen.interventions.edits import Branch, Edit, FromPrompt
+from cfgen.interventions.language import Copy, Edit, Run
 from cfgen.lm import (
     COMPONENTS,
     Misalignment,
@@ -174,25 +174,24 @@ def place_of(site: Site, layer: int) -> Place:
     return Place(site.component, layer, site.head, site.neurons)
 
 
-def branch_of(swap: Swap, site: Site, layer: int, count: int, original: int, source: int) -> Branch:
-    """One swap at one layer, as an intervention.
+def run_of(swap: Swap, site: Site, layer: int, count: int) -> Run:
+    """One swap at one layer, as a run.
 
     Args:
         swap: The swap.
         site: Where it is made.
         layer: The layer; the last of the layers, for a site that is swapped up to a layer.
         count: How many layers the LM has.
-        original: Index of the prompt that is edited.
-        source: Index of the prompt that values are taken from.
 
     Returns:
-        The edits of the swapped positions, and those that hold the frozen ones.
+        The original with the swapped positions edited, and the frozen ones held at its own values.
     """
+    original, source = Run(swap.original.ids), Run(swap.source.ids)
     swept: Sequence[int] = range(layer + 1) if site.layers == "up_to" else (layer,)
     to = tuple(position for position, _ in swap.moves)
     of = tuple(position for _, position in swap.moves)
-    edits = [Edit(place_of(site, each), to, FromPrompt(source, of)) for each in swept]
+    edits = [Edit(place_of(site, each), to, Copy(source, of)) for each in swept]
     if swap.held:
-        own = FromPrompt(original, swap.held)
-        edits += [Edit(Place(HELD, each), swap.held, own) for each in range(count)]
-    return Branch(original, tuple(edits))
+        held = Copy(original)
+        edits += [Edit(Place(HELD, each), swap.held, held) for each in range(count)]
+    return Run(swap.original.ids, tuple(edits))

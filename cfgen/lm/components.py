@@ -77,6 +77,7 @@ class Component:
     boundary: int | None = None
     in_place: bool = False
     one_row: bool = False
+    recomputed: bool = False
     absence: str = ""
 
     @property

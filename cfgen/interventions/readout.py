@@ -1,0 +1,187 @@
+"""From the last states to outcomes: what of the vocabulary is projected, and what is kept of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cfgen.interventions.outcomes import Outcomes, Question, Work, most_likely
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Which tokens the LM's head projects to.
+
+    Attributes:
+        tokens: Ids of those that are tracked, in ascending order; None for the whole vocabulary.
+    """
+
+    tokens: tuple[int, ...] | None
+
+    @contextmanager
+    def projecting(self, model: Any) -> Iterator[None]:
+        """Have the LM's head compute only these logits, in the forward that is run inside.
+
+        What the LM does to logits behind its head, such as a soft cap, it does number by number,
+        so they come out as in the whole.
+        """
+        head = model.get_output_embeddings()
+        if self.tokens is None or not isinstance(head, nn.Linear) or head.weight.is_meta:
+            yield
+            return
+        index = torch.tensor(self.tokens, device=head.weight.device)
+        weight = head.weight[index]
+        bias = None if head.bias is None else head.bias[index]
+        module: Any = head
+        former = module.__dict__.get("forward")  # others may have put their own there
+        module.forward = lambda states: nn.functional.linear(states, weight, bias)
+        try:
+            yield
+        finally:
+            if former is None:
+                del module.forward
+            else:
+                module.forward = former
+
+    def columns(self, tokens: Sequence[int], width: int) -> list[int]:
+        """Columns of some tokens in logits of so many columns."""
+        if self.tokens is None or width != len(self.tokens):
+            return list(tokens)
+        place = {token: column for column, token in enumerate(self.tokens)}
+        return [place[token] for token in tokens]
+
+
+@dataclass(slots=True)
+class Answer:
+    """What is known of the token after one run.
+
+    Attributes:
+        logits: Of its tracked tokens, float32 (tracked,).
+        said: The likeliest token, or -1.
+        normaliser: Float32 (), if asked for.
+        ranks: (tracked,), if asked for.
+        kl: Float32 (), if asked for.
+        row: All that was projected, float32 (projected tokens,), where it is kept.
+    """
+
+    logits: Tensor
+    said: int
+    normaliser: Tensor | None
+    ranks: Tensor | None
+    kl: Tensor | None
+    row: Tensor | None
+
+
+@dataclass(slots=True)
+class Readout:
+    """Takes what is asked for out of logits as they come, so that these need not be kept.
+
+    Attributes:
+        question: What is asked for.
+        head: What was projected.
+        tracked: Number of a step -> its tracked tokens.
+        answers: Number of a step -> what is known of it.
+    """
+
+    question: Question
+    head: Head
+    tracked: Mapping[int, tuple[int, ...]]
+    gradients: bool
+    answers: dict[int, Answer] = field(default_factory=dict)
+
+    def take(
+        self,
+        numbers: Sequence[int],
+        logits: Tensor,
+        cleans: Sequence[Tensor] | None,
+        kept: Sequence[bool],
+    ) -> None:
+        """Take what is asked for.
+
+        Args:
+            numbers: Steps.
+            logits: Of the token after each, float32 (steps, projected tokens).
+            cleans: Logits of each one's clean run (projected tokens,), if the divergence is asked.
+            kept: Of which all logits are kept.
+        """
+        question = self.question
+        said = most_likely(logits).tolist() if question.said else [-1] * len(numbers)
+        normalisers = logits.logsumexp(dim=-1) if question.normaliser or question.kl else None
+        for row, number in enumerate(numbers):
+            tracked = self.tracked.get(number, ())
+            columns = self.head.columns(tracked, logits.shape[-1])
+            own = logits[row, columns]
+            ranks = None
+            if question.ranks:
+                ranks = (logits[row][None] > own[:, None]).sum(dim=-1).cpu()
+            kl = None
+            if question.kl and cleans is not None:
+                kl = self._out(_divergence(cleans[row], logits[row]))
+            self.answers[number] = Answer(
+                logits=self._out(own),
+                said=said[row],
+                normaliser=None if normalisers is None else self._out(normalisers[row]),
+                ranks=ranks,
+                kl=kl,
+                row=self._out(logits[row]).clone() if kept[row] else None,
+            )
+
+    def _out(self, tensor: Tensor) -> Tensor:
+        return tensor if self.gradients else tensor.cpu()
+
+    def outcomes(
+        self,
+        numbers: Sequence[int],
+        tracked: Sequence[Sequence[int]],
+        changed: Sequence[bool],
+        work: Work,
+    ) -> Outcomes:
+        """What is known of some steps, each with the tokens that it is to be asked for.
+
+        Args:
+            numbers: Steps, perhaps repeatedly.
+            tracked: Tracked tokens of each; among those of the step.
+            changed: Whether any edit of each changed anything.
+            work: What it took.
+        """
+        question = self.question
+        answers = [self.answers[number] for number in numbers]
+        most = max((len(tokens) for tokens in tracked), default=0)
+        picks = []
+        for number, tokens in zip(numbers, tracked, strict=True):
+            place = {token: i for i, token in enumerate(self.tracked.get(number, ()))}
+            picks.append([place[token] for token in tokens])
+
+        def wide(tensors: Sequence[Tensor], fill: float) -> Tensor:
+            rows = [
+                nn.functional.pad(tensor[pick], (0, most - len(pick)), value=fill)
+                for tensor, pick in zip(tensors, picks, strict=True)
+            ]
+            return torch.stack(rows) if rows else torch.empty(0, most)
+
+        def stacked(name: str, wanted: bool) -> Tensor | None:
+            return torch.stack([getattr(a, name) for a in answers]) if wanted and answers else None
+
+        said = torch.tensor([answer.said for answer in answers]) if question.said else None
+        ranks = [answer.ranks for answer in answers if answer.ranks is not None]
+        return Outcomes(
+            logits=wide([answer.logits for answer in answers], -torch.inf),
+            said=said,
+            normaliser=stacked("normaliser", question.normaliser),
+            ranks=wide(ranks, -1) if question.ranks else None,
+            kl=stacked("kl", question.kl),
+            vocabulary=stacked("row", question.vocabulary),
+            changed=torch.tensor(list(changed), dtype=torch.bool),
+            work=work,
+        )
+
+
+def _divergence(clean: Tensor, logits: Tensor) -> Tensor:
+    """KL(clean || run) of two rows of logits (vocabulary,), in nats ()."""
+    expected, got = clean.to(logits).log_softmax(-1), logits.log_softmax(-1)
+    return (expected.exp() * (expected - got)).sum()

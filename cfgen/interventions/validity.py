@@ -1,0 +1,183 @@
+"""What makes runs impossible, found before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from cfgen.errors import CfgenError, Problem
+from cfgen.interventions.language import HERE, Block, Edit, Run
+from cfgen.lm import COMPONENTS, SHOWN, Layout, Place, Stage, check_places
+
+Where = tuple[str, int]
+"""Component and layer: a tensor of the LM."""
+
+
+def where_of(place: Place) -> Where:
+    """The tensor that a place is in, named one way: what enters a block left the one before."""
+    if place.row.boundary == 0 and place.layer:
+        return "resid_post", place.layer - 1
+    return place.component, place.layer
+
+
+def moment_of(where: Where) -> tuple[int, Stage]:
+    """When a tensor comes by."""
+    return where[1], COMPONENTS[where[0]].stage
+
+
+def in_order(runs: Iterable[Run]) -> list[Run]:
+    """Runs and all that they are made from, each once, sources and bases first.
+
+    Raises:
+        CfgenError: A run is made from itself (``runs-in-a-circle``).
+    """
+    done: dict[Run, None] = {}
+    open_: set[int] = set()
+
+    # An own stack: runs may be made from runs many times over.
+    stack: list[tuple[Run, Iterator[Run]]] = []
+
+    def enter(run: Run) -> None:
+        if id(run) in open_:
+            names = " from ".join(shown(one) for one, _ in [*stack, (run, iter(()))])
+            message = f"a run takes values from itself: {names}"
+            raise CfgenError(Problem("runs-in-a-circle", message, hint=_NO_CIRCLE))
+        open_.add(id(run))
+        base = () if run.base is None else (run.base,)
+        stack.append((run, iter((*run.sources, *base))))
+
+    for run in runs:
+        if run not in done:
+            enter(run)
+        while stack:
+            current, rest = stack[-1]
+            following = next((one for one in rest if one not in done), None)
+            if following is None:
+                done[current] = None
+                open_.discard(id(current))
+                stack.pop()
+            else:
+                enter(following)
+    return list(done)
+
+
+def shown(run: Run) -> str:
+    """A run in a few words."""
+    edits = "; ".join(
+        f"{type(edit.value).__name__} at {edit.place}, positions "
+        f"{', '.join(map(str, edit.positions[:SHOWN]))}"
+        for edit in run.edits[:SHOWN]
+    )
+    return f"a prompt of {len(run.prompt)} tokens ({edits or 'no edits'})"
+
+
+def check_runs(layout: Layout, runs: Sequence[Run]) -> None:
+    """Check that runs can be made.
+
+    Args:
+        layout: Where everything is in the LM.
+        runs: Runs and all that they are made from, as :func:`in_order` gives them.
+
+    Raises:
+        CfgenError: The LM has no such place (see :func:`cfgen.lm.layout.check_places`), a position
+            isn't there, values have the wrong shape or can't be written there
+            (``edit-impossible``), an edit reads what comes by later in its own run
+            (``edit-reads-ahead``), or a base is no base (``base-impossible``). All problems at
+            once.
+    """
+    edits = [edit for run in runs for edit in run.edits]
+    read = [read.place for edit in edits for read in edit.reads if read.place is not None]
+    check_places(layout, dict.fromkeys([*(edit.place for edit in edits), *read]))
+    problems: list[Problem] = []
+    for run in runs:
+        if not run.prompt:
+            problems.append(_impossible(run, "its prompt has no token"))
+            continue
+        for edit in run.edits:
+            problems += [_impossible(run, text) for text in _wrong(layout, run, edit)]
+            problems += _ahead(edit)
+        problems += _wrong_base(run)
+        if len(problems) >= SHOWN:
+            break
+    if problems:
+        raise CfgenError(problems[:SHOWN])
+
+
+_NO_CIRCLE = "values can only be taken from runs that are made before"
+
+
+def _impossible(run: Run, text: str) -> Problem:
+    hint = "positions count from 0; values need one row for every position"
+    return Problem("edit-impossible", f"{text}: {shown(run)}", hint=hint)
+
+
+def _wrong(layout: Layout, run: Run, edit: Edit) -> Iterator[str]:
+    length, place = len(run.prompt), edit.place
+    if text := _outside(edit.positions, length, "the prompt"):
+        yield text
+        return
+    if len(set(edit.positions)) != len(edit.positions):
+        yield "a position is named twice in one edit"
+    if isinstance(edit.value, Block) and not place.row.over_keys:
+        yield f"keys are blocked at attn_pattern, not at {place.component}"
+        return
+    shape = layout.shape_of(place, length)
+    yield from edit.value.problems(shape, min(edit.positions))
+    for tensor in edit.value.rows:
+        if tuple(tensor.shape[:1]) != (len(edit.positions),):
+            count = tensor.shape[0] if tensor.dim() else "none"
+            yield f"{len(edit.positions)} positions, but values for {count}"
+        elif tuple(tensor.shape[1:]) != shape:
+            given = tuple(tensor.shape[1:])
+            yield f"values of shape {given} where one token has {shape} at {place}"
+    for read in edit.reads:
+        source = run if read.run is None else read.run
+        assert read.positions is not None
+        assert read.place is not None
+        if text := _outside(read.positions, len(source.prompt), "the prompt that is read"):
+            yield text
+        elif len(read.positions) != len(edit.positions):
+            yield f"{len(edit.positions)} positions take their values from {len(read.positions)}"
+        if not place.row.fits(length, len(source.prompt)):
+            yield f"attention patterns of prompts with {len(source.prompt)} and {length} tokens"
+        elif (other := layout.shape_of(read.place, len(source.prompt))) != shape:
+            yield f"{read.place} has {other}, but {place} {shape}"
+
+
+def _outside(positions: Sequence[int], length: int, what: str) -> str:
+    if not positions:
+        return "an edit without a position"
+    if min(positions) >= 0 and max(positions) < length:
+        return ""
+    wrong = next(p for p in positions if not 0 <= p < length)
+    return f"{what} has positions 0 to {length - 1}, not {wrong}"
+
+
+def _ahead(edit: Edit) -> Iterator[Problem]:
+    """Reads of the run that an edit is in that are not over when the edit is made: a circle."""
+    made = moment_of(where_of(edit.place))
+    for read in edit.value.reads:
+        if read.run is not None or read == HERE:
+            continue
+        place = read.place or edit.place
+        if not moment_of(where_of(place)) < made:
+            message = (
+                f"the edit at {edit.place} reads {place} of its own run, which is made from it or "
+                "not made yet"
+            )
+            hint = "read an earlier place, or another run"
+            yield Problem("edit-reads-ahead", message, hint=hint)
+
+
+def _wrong_base(run: Run) -> Iterator[Problem]:
+    base = run.base
+    if base is None:
+        return
+    why = ""
+    if base.prompt != run.prompt:
+        why = "it has another prompt"
+    elif base.base is not None:
+        why = "it has a base itself"
+    if why:
+        message = f"a run can't be computed upon its base: {why}"
+        hint = "a base is computed whole: give the run that all have in common, of the same prompt"
+        yield Problem("base-impossible", message, hint=hint)
