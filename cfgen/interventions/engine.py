@@ -11,39 +11,28 @@ differ from its base, and must come to the same.
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from cfgen.errors import CfgenError, Problem
-from cfgen.interventions.batches import Budget, by_length, within_memory
-from cfgen.interventions.language import Run
-from cfgen.interventions.outcomes import (
-    Outcomes,
-    Question,
-    Work,
-    disagreement,
-    joined,
-)
-from cfgen.interventions.packed import branch_of, run_rows
-from cfgen.interventions.packing import Branch, pack
-from cfgen.interventions.reach import OUT_OF_REACH, flow_of
-from cfgen.interventions.readout import Head, Readout
-from cfgen.interventions.schedule import Schedule, make_schedule
-from cfgen.interventions.store import Store
-from cfgen.interventions.validity import Where, check_runs, in_order, shown, where_of
-from cfgen.interventions.whole import Foundation, Machine, Part, join, run_whole
-from cfgen.lm import LM, Layout, Place, attention_windows
+from cfgen.interventions.batches import Budget, by_length
+from cfgen.interventions.execution import Execution
+from cfgen.interventions.language import Read, Run
+from cfgen.interventions.outcomes import Outcomes, Question, Work, disagreement, joined
+from cfgen.interventions.readout import Head
+from cfgen.interventions.validity import Where, check_reads, check_runs, in_order, shown, where_of
+from cfgen.interventions.whole import Machine
+from cfgen.lm import LM, Layout, Place
 
 BATCH_SIZE = 16
 """Whole prompts per forward."""
 STORE_BYTES = 2**30
 """What is read of runs, and kept until nobody needs it any more, takes about as much at most."""
 
-USUAL = Question()
+USUAL, NOTHING = Question(), Question(said=False, normaliser=False)
 
 Tracked = Sequence[Sequence[int]]
 """For every run, ids of tokens whose logits are wanted."""
@@ -115,27 +104,54 @@ class Engine:
         """
         check_runs(self.layout, in_order(runs))
         tracked = [()] * len(runs) if tracked is None else tracked
-        every = tuple(sorted({token for tokens in tracked for token in tokens}))
-        head = Head(None if question.whole or not every else every)
         sample = _sample(runs, verified) if self.packed and not gradients else []
+        machine = self._machine(question, tracked, gradients)
+        kept = {runs[i] for i in sample}
         parts = []
         for group in self._groups(runs):
-            task = _Task(
-                engine=self,
-                runs=[runs[i] for i in group],
-                tracked=[tuple(tracked[i]) for i in group],
-                question=question,
-                kept={runs[i] for i in sample},
-                head=head,
-                gradients=gradients,
-            )
-            parts.append(task.execute())
+            some = [runs[i] for i in group]
+            execution = Execution(machine, question, kept)
+            parts.append(execution.outcomes(some, [tuple(tracked[i]) for i in group]))
             if progress:
                 progress(len(group))
         found = joined([outcomes for outcomes, _ in parts])
-        rows = {run: row for _, kept in parts for run, row in kept.items()}
-        _verify(self, [runs[i] for i in sample], rows, head)
+        rows = {run: row for _, kept_rows in parts for run, row in kept_rows.items()}
+        _verify(self, [runs[i] for i in sample], rows, machine.head)
         return replace(found, work=found.work + Work(verified=len(sample)))
+
+    def values(self, reads: Sequence[Read], *, gradients: bool = False) -> list[Tensor]:
+        """Read what runs have at places: what means, probes and bases are made of.
+
+        Args:
+            reads: What to read; run, positions and place are all said.
+            gradients: Whether the graph is kept that gradients flow back through.
+
+        Returns:
+            For each (positions, *shape), with the shape that one token has at the place.
+
+        Raises:
+            CfgenError: As :meth:`outcomes`.
+        """
+        runs = [read.run for read in reads if read.run is not None]
+        check_runs(self.layout, in_order(runs))
+        check_reads(self.layout, reads)
+        machine = self._machine(NOTHING, [], gradients)
+        return Execution(machine, NOTHING).values(reads)
+
+    def _machine(self, question: Question, tracked: Tracked, gradients: bool) -> Machine:
+        every = tuple(sorted({token for tokens in tracked for token in tokens}))
+        return Machine(
+            lm=self.lm,
+            layout=self.layout,
+            # Something has to be projected: where nothing is asked for, one token is the least.
+            head=Head(None if question.whole else every or (0,)),
+            batch_size=self.batch_size,
+            budget=self.budget,
+            padding=self.padding,
+            packed=self.packed,
+            fill=self.fill,
+            gradients=gradients,
+        )
 
     def units(self, lengths: Sequence[int]) -> list[list[int]]:
         """Split prompts into units whose runs are best executed together.
@@ -184,200 +200,6 @@ class Engine:
 
 UNIT = 4
 """Batches, and forwards' tokens, whose keys, values and states are kept at once."""
-
-
-@dataclass(slots=True)
-class _Task:
-    """Some runs that are executed together, and what has come out so far."""
-
-    engine: Engine
-    runs: Sequence[Run]
-    tracked: Sequence[tuple[int, ...]]
-    question: Question
-    kept: set[Run]
-    head: Head
-    gradients: bool
-    schedule: Schedule = field(init=False)
-    readout: Readout = field(init=False)
-    store: Store = field(default_factory=Store)
-    foundations: list[Foundation] = field(default_factory=list)
-    rows: dict[int, Tensor] = field(default_factory=dict)
-    changed: set[int] = field(default_factory=set)
-    work: Work = field(default_factory=Work)
-
-    def execute(self) -> tuple[Outcomes, dict[Run, Tensor]]:
-        """Execute the runs; what came out, and all logits of those for which they are kept."""
-        engine, question = self.engine, self.question
-        cleans = [Run(run.prompt) for run in self.runs] if question.kl else []
-        flow = flow_of(engine.layout, self._windows)
-        self.schedule = make_schedule(
-            flow, self.runs, packed=engine.packed, fill=engine.fill, cleans=cleans
-        )
-        self.readout = Readout(question, self.head, self._tracked(), self.gradients)
-        shrunk = engine.budget.shrunk
-        for stage in range(self.schedule.stages):
-            self._whole(stage)
-            self._branches(stage)
-        self._fill()
-        numbers = [self.schedule.number[run] for run in self.runs]
-        self.work += Work(whole=self.schedule.whole, shrunk=engine.budget.shrunk - shrunk)
-        changed = [number in self.changed for number in numbers]
-        found = self.readout.outcomes(numbers, self.tracked, changed, self.work)
-        rows = {run: self.readout.answers[self.schedule.number[run]].row for run in self.runs}
-        return found, {run: row for run, row in rows.items() if row is not None}
-
-    @property
-    def _windows(self) -> tuple[int | None, ...]:
-        return attention_windows(self.engine.lm.model.config, self.engine.layout.layers)
-
-    @property
-    def _machine(self) -> Machine:
-        engine = self.engine
-        return Machine(
-            engine.lm, engine.layout, self.head, engine.batch_size, engine.padding, self.gradients
-        )
-
-    def _tracked(self) -> dict[int, tuple[int, ...]]:
-        found: dict[int, dict[int, None]] = {}
-        for run, tokens in zip(self.runs, self.tracked, strict=True):
-            found.setdefault(self.schedule.number[run], {}).update(dict.fromkeys(tokens))
-        return {number: tuple(tokens) for number, tokens in found.items()}
-
-    def _whole(self, stage: int) -> None:
-        """Execute what is whole of a stage: bases apart, since more is kept of them."""
-        steps = self.schedule.steps
-        branches = [step for step in steps if step.base is not None and step.executed]
-        bases = {step.base for step in branches}
-        levels = {
-            level for step in branches if step.reach for level in step.reach.enters.values()
-        } - {0}
-        here = [n for n, step in enumerate(steps) if step.stage == stage and step.base is None]
-        for is_base in (True, False):
-            for edited in (False, True):
-                some = [
-                    n
-                    for n in here
-                    if (n in bases) == is_base and bool(steps[n].run.edits) == edited
-                ]
-                for part in self._portions(some, levels if is_base else None):
-                    self._take(part, edited=edited)
-                    if part.foundation:
-                        self.foundations.append(part.foundation)
-
-    def _portions(self, numbers: list[int], levels: set[int] | None) -> Iterator[Part]:
-        rest = sorted(numbers, key=lambda n: len(self.schedule.steps[n].run.prompt))
-        while rest:
-
-            def attempt(tokens: int, rest: list[int] = rest) -> Part:
-                some = self._fitting(rest, tokens)
-                return run_whole(self._machine, self.schedule, some, self.store, levels)
-
-            part = within_memory(self.engine.budget, attempt)
-            rest = rest[len(part.numbers) :]
-            yield part
-
-    def _fitting(self, numbers: list[int], tokens: int) -> list[int]:
-        """As many of some steps, which become longer, as fit into a forward; one at least."""
-        count = 1
-        for count, number in enumerate(numbers[: self.engine.batch_size], start=1):
-            length = len(self.schedule.steps[number].run.prompt) + self.engine.padding
-            if count * length > tokens:
-                return numbers[: max(1, count - 1)]
-        return numbers[:count]
-
-    def _branches(self, stage: int) -> None:
-        """Execute what is computed upon bases, of a stage."""
-        here = [
-            branch_of(self.schedule, number)
-            for number, step in enumerate(self.schedule.steps)
-            if step.stage == stage and step.base is not None and step.executed
-        ]
-        if not here:
-            return
-        self.foundations = [join(self.foundations)]
-        layers, budget = self.engine.layout.layers, self.engine.budget
-        about = self._machine, self.schedule, self.foundations[0], self.store
-        for rows in pack(here, layers, budget.tokens):
-            together = [branch for row in rows for branch in row.branches]
-
-            def attempt(tokens: int, some: list[Branch] = together) -> list[Part]:
-                packs = pack(some, layers, tokens)
-                return [run_rows(*about, packed, self._windows) for packed in packs]
-
-            for part in within_memory(budget, attempt):
-                self._take(part, edited=True)
-            self.work += Work(run=len(together))
-
-    def _take(self, part: Part, *, edited: bool) -> None:
-        """Take what came out of a forward."""
-        steps, tests = self.schedule.steps, self.schedule.tests
-        _check_finite(part.logits)
-        self.changed |= set(part.changed)
-        self.work += Work(edited=part.cost) if edited else Work(clean=part.cost)
-        answering = []
-        for row, number in enumerate(part.numbers):
-            step = steps[number]
-            if step.base is None:
-                self.rows[number] = part.logits[row]
-            if number in tests:
-                self._compare(number, part.logits[row])
-            elif step.asked:
-                answering.append(row)
-        if not self.engine.packed and edited:
-            self.work += Work(run=len(part.numbers))
-        self._read([part.numbers[row] for row in answering], part.logits[answering])
-
-    def _read(self, numbers: Sequence[int], logits: Tensor) -> None:
-        steps = self.schedule.steps
-        cleans = None
-        if self.question.kl:
-            of = [self.schedule.number[Run(steps[number].run.prompt)] for number in numbers]
-            cleans = [self.rows[number] for number in of]
-        kept = [self.question.vocabulary or steps[n].run in self.kept for n in numbers]
-        self.readout.take(numbers, logits, cleans, kept)
-
-    def _fill(self) -> None:
-        """Give runs whose answer can't differ from their base's that answer."""
-        steps = self.schedule.steps
-        left = [
-            number
-            for number, step in enumerate(steps)
-            if step.asked and number not in self.readout.answers
-        ]
-        filled: Counter[str] = Counter()
-        for number in left:
-            step = steps[number]
-            assert step.base is not None
-            assert step.reach is not None
-            reason = self.schedule.tests.get(number) or step.reach.reason or OUT_OF_REACH
-            filled[reason] += 1
-            if reason == OUT_OF_REACH:
-                self.changed.add(number)
-        if left:
-            bases = [self.rows[steps[number].base or 0] for number in left]
-            self._read(left, torch.stack(bases))
-        self.work += Work(filled=filled, self_tested=len(self.schedule.tests))
-
-    def _compare(self, number: int, logits: Tensor) -> None:
-        """Check that a run that was taken to differ in nothing does not."""
-        step = self.schedule.steps[number]
-        assert step.base is not None
-        off = disagreement(self.rows[step.base][None], logits[None], self.engine.lm.dtype)
-        if off:
-            reason = self.schedule.tests[number]
-            message = (
-                f"a run was taken to change nothing ({reason}), but it changes the logits ({off})"
-            )
-            hint = "run with --engine reference, and please report this LM"
-            detail = shown(step.run)
-            raise CfgenError(Problem("filled-cell-differs", message, hint=hint, detail=detail))
-
-
-def _check_finite(logits: Tensor) -> None:
-    if not bool(torch.isfinite(logits).all()):
-        message = "the LM's logits are not finite"
-        hint = "use --dtype bfloat16 or float32, or another LM"
-        raise CfgenError(Problem("logits-not-finite", message, hint=hint))
 
 
 def _sample(runs: Sequence[Run], size: int) -> list[int]:

@@ -8,10 +8,10 @@ differ from that. What a run computed upon a base did not compute again is read 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cfgen.interventions.language import Edit, Run
+from cfgen.interventions.language import Edit, Read, Run
 from cfgen.interventions.reach import (
     OUT_OF_REACH,
     SAME_VALUES,
@@ -97,26 +97,26 @@ class Schedule:
 def make_schedule(
     flow: Flow,
     asked: Sequence[Run],
+    reads: Sequence[Read] = (),
     *,
     packed: bool,
     fill: bool = True,
-    cleans: Collection[Run] = (),
 ) -> Schedule:
     """Work out how runs are executed.
 
     Args:
         flow: How things flow through the LM.
         asked: The runs whose answers are asked for.
+        reads: What else is read; runs with nothing to read at are only executed.
         packed: Whether runs are computed upon bases; else all are executed whole.
         fill: Whether to leave out what can't differ from its base; else every edit is made.
-        cleans: Clean runs that are needed besides.
 
     Returns:
         The schedule.
     """
     wanted_answers = set(asked)
-    runs = in_order([*asked, *cleans])
-    reasons = _unbounded(runs) if packed else {}
+    runs = in_order([*asked, *(read.run for read in reads if read.run is not None)])
+    reasons = _unbounded(runs, reads) if packed else {}
     bases = {run.base for run in runs if run.base is not None}
     upon: dict[Run, Run] = {}
     if packed:
@@ -131,9 +131,13 @@ def make_schedule(
     stage = _stages(runs, upon)
     compare = Comparison(flow)
     spreads = {run: compare.spread(run, base) for run, base in upon.items()}
-    tests = _tests(spreads, number) if fill else {}
+    asked_spreads = {run: spread for run, spread in spreads.items() if run in wanted_answers}
+    tests = _tests(asked_spreads, number) if fill else {}
     steps: list[Step | None] = [None] * len(runs)
     wanted: list[Positions] = [{} for _ in runs]
+    for read in reads:
+        if read.run is not None and read.place is not None:
+            _add(wanted[number[read.run]], where_of(read.place), bits(read.positions or ()))
     # Who reads comes behind who is read: going back, all that is read of a run is known in time.
     for index in reversed(range(len(runs))):
         run, base, reach = runs[index], None, None
@@ -172,9 +176,12 @@ def _tests(spreads: Mapping[Run, Spread], number: Mapping[Run, int]) -> dict[int
     }
 
 
-def _unbounded(runs: Sequence[Run]) -> dict[Run, str]:
+def _unbounded(runs: Sequence[Run], reads: Sequence[Read]) -> dict[Run, str]:
     """Runs with edits that have to be executed whole, and why."""
     found: dict[Run, str] = {}
+    for read in reads:
+        if read.run is not None and read.place is not None and read.place.row.recomputed:
+            found[read.run] = _RECOMPUTED.format(read.place.component)
     for run in runs:
         for edit in run.edits:
             if edit.place.row.recomputed:

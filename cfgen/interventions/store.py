@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cfgen.interventions.validity import Where
-from cfgen.lm import COMPONENTS
+from cfgen.lm import COMPONENTS, Place
 
 Holder = tuple[int, int]
 """Number of a step, and a position."""
@@ -42,6 +42,15 @@ class Store:
             parts[:] = [torch.cat(list(parts))]
             self._parts[where] = parts
         return parts[0]
+
+    def take(self, place: Place, where: Where, holders: Sequence[Holder], keys: int) -> Tensor:
+        """What a place had for some holders (holders, *shape); so many keys, if it has any."""
+        table = self.all(where)
+        rows = torch.tensor([self.rows[where][h] for h in holders], device=table.device)
+        found = table[rows] if place.head is None else table[rows, place.head]
+        if place.row.over_keys:
+            found = same_length(found, keys)
+        return found[..., list(place.neurons)] if place.neurons else found
 
 
 # The axis of keys. What a component over keys has is, in a forward, a number for every column that

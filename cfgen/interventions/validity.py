@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from cfgen.errors import CfgenError, Problem
-from cfgen.interventions.language import HERE, Block, Edit, Run
+from cfgen.interventions.language import HERE, Block, Edit, Read, Run
 from cfgen.lm import COMPONENTS, SHOWN, Layout, Place, Stage, check_places
 
 Where = tuple[str, int]
@@ -98,6 +98,27 @@ def check_runs(layout: Layout, runs: Sequence[Run]) -> None:
         problems += _wrong_base(run)
         if len(problems) >= SHOWN:
             break
+    if problems:
+        raise CfgenError(problems[:SHOWN])
+
+
+def check_reads(layout: Layout, reads: Sequence[Read]) -> None:
+    """Check that reads say what they read, and that it is there.
+
+    Raises:
+        CfgenError: A read names no run, place or positions, or positions that aren't there
+            (``read-impossible``), or the LM has no such place.
+    """
+    check_places(layout, dict.fromkeys(read.place for read in reads if read.place is not None))
+    problems = []
+    for read in reads:
+        if read.run is None or read.place is None or read.positions is None:
+            text = "a read has to name its run, its positions and its place"
+        else:
+            text = _outside(read.positions, len(read.run.prompt), "the prompt that is read")
+        if text:
+            hint = "positions count from 0"
+            problems.append(Problem("read-impossible", text, hint=hint))
     if problems:
         raise CfgenError(problems[:SHOWN])
 

@@ -17,14 +17,15 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from cfgen.interventions.batches import Batch, make_batch
+from cfgen.interventions.batches import Batch, Budget, make_batch
 from cfgen.interventions.forward import Firing, Passage, check_expected, passing
 from cfgen.interventions.outcomes import Cost
+from cfgen.interventions.reach import Flow, flow_of
 from cfgen.interventions.readout import Head
 from cfgen.interventions.schedule import Schedule
 from cfgen.interventions.store import Store
 from cfgen.interventions.traffic import Lane, plan_traffic
-from cfgen.lm import LM, Layout, Place, hook
+from cfgen.lm import LM, Layout, Place, attention_windows, hook
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,10 @@ class Machine:
         layout: Where everything is in it.
         head: What of the vocabulary is projected.
         batch_size: Whole prompts per forward.
+        budget: Tokens per forward.
         padding: How much the longest prompt of a batch is padded.
+        packed: Whether runs are computed upon others.
+        fill: Whether runs that can't differ from their base are left out.
         gradients: Whether what comes out keeps the graph that gradients flow back through.
     """
 
@@ -44,8 +48,21 @@ class Machine:
     layout: Layout
     head: Head
     batch_size: int
+    budget: Budget
     padding: int
+    packed: bool
+    fill: bool
     gradients: bool
+
+    @property
+    def windows(self) -> tuple[int | None, ...]:
+        """Per block how many tokens a token sees, itself included; None for all."""
+        return attention_windows(self.lm.model.config, self.layout.layers)
+
+    @property
+    def flow(self) -> Flow:
+        """How what is written flows through the LM."""
+        return flow_of(self.layout, self.windows)
 
 
 @dataclass(frozen=True, slots=True)
