@@ -10,20 +10,19 @@ differ from its base, and must come to the same.
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from cfgen.errors import CfgenError, Problem
 from cfgen.interventions.batches import Budget, by_length
 from cfgen.interventions.execution import Execution
 from cfgen.interventions.language import Read, Run
-from cfgen.interventions.outcomes import Outcomes, Question, Work, disagreement, joined
+from cfgen.interventions.outcomes import Outcomes, Question, Work, joined
 from cfgen.interventions.readout import Head
-from cfgen.interventions.validity import Where, check_reads, check_runs, in_order, shown, where_of
+from cfgen.interventions.validity import Where, check_reads, check_runs, in_order, where_of
+from cfgen.interventions.verification import check_blocking, draw, verify
 from cfgen.interventions.whole import Machine
 from cfgen.lm import LM, Layout, Place
 
@@ -99,13 +98,15 @@ class Engine:
                 memory does not suffice (``lm-memory-run``), or a check failed: logits are not
                 finite (``logits-not-finite``), an edit was not made once (``edit-did-not-fire``)
                 or over another token (``edit-off-target``), what was taken to differ in nothing
-                does differ (``filled-cell-differs``), the engines disagree
-                (``engines-disagree``).
+                does differ (``filled-cell-differs``), blocked keys are looked at
+                (``block-not-kept``), the engines disagree (``engines-disagree``).
         """
         check_runs(self.layout, in_order(runs))
         tracked = [()] * len(runs) if tracked is None else tracked
-        sample = _sample(runs, verified) if self.packed and not gradients else []
         machine = self._machine(question, tracked, gradients)
+        checked = machine.packed and not gradients
+        sample = draw(runs, verified) if checked else []
+        blocks = check_blocking(machine, runs) if checked else 0
         kept = {runs[i] for i in sample}
         parts = []
         for group in self._groups(runs):
@@ -116,8 +117,8 @@ class Engine:
                 progress(len(group))
         found = joined([outcomes for outcomes, _ in parts])
         rows = {run: row for _, kept_rows in parts for run, row in kept_rows.items()}
-        _verify(self, [runs[i] for i in sample], rows, machine.head)
-        return replace(found, work=found.work + Work(verified=len(sample)))
+        verify(machine, [runs[i] for i in sample], rows)
+        return replace(found, work=found.work + Work(verified=len(sample), blocks=blocks))
 
     def values(self, reads: Sequence[Read], *, gradients: bool = False) -> list[Tensor]:
         """Read what runs have at places: what means, probes and bases are made of.
@@ -200,31 +201,3 @@ class Engine:
 
 UNIT = 4
 """Batches, and forwards' tokens, whose keys, values and states are kept at once."""
-
-
-def _sample(runs: Sequence[Run], size: int) -> list[int]:
-    """Which runs are executed again: drawn at random, but the same for the same runs."""
-    edited = [index for index, run in enumerate(runs) if run.edits]
-    seed = f"{len(runs)} {runs[0].prompt if runs else ''}"
-    return sorted(random.Random(seed).sample(edited, min(size, len(edited))))
-
-
-def _verify(engine: Engine, runs: Sequence[Run], rows: Mapping[Run, Tensor], head: Head) -> None:
-    """Execute runs on the reference engine: the same must come out."""
-    if not runs:
-        return
-    reference = replace(engine, name="reference")
-    again = reference.outcomes(runs, question=Question(vocabulary=True))
-    assert again.vocabulary is not None
-    for run, logits in zip(runs, again.vocabulary, strict=True):
-        row = rows[run]
-        expected = logits if head.tokens is None else logits[list(head.tokens)]
-        off = disagreement(expected[None], row[None], engine.lm.dtype)
-        if off:
-            message = (
-                f"the {engine.name} engine gives another outcome than the reference: logits "
-                f"differ {off} ({shown(run)})"
-            )
-            hint = "run with --engine reference, and please report this LM"
-            detail = engine.lm.tokenizer.decode(list(run.prompt))
-            raise CfgenError(Problem("engines-disagree", message, hint=hint, detail=detail))

@@ -73,6 +73,7 @@ class Work:
         whole: Reason -> runs that the packed engine executed whole, as the reference does.
         self_tested: How many of the filled were executed all the same, and differed in nothing.
         verified: How many were executed again on the reference, and came out the same.
+        blocks: How many blocked keys were seen not to be looked at.
         shrunk: How often the tokens per forward were halved, because memory did not suffice.
     """
 
@@ -83,6 +84,7 @@ class Work:
     whole: Counter[str] = field(default_factory=Counter)
     self_tested: int = 0
     verified: int = 0
+    blocks: int = 0
     shrunk: int = 0
 
     def __add__(self, other: Work) -> Work:
@@ -94,6 +96,7 @@ class Work:
             self.whole + other.whole,
             self.self_tested + other.self_tested,
             self.verified + other.verified,
+            self.blocks + other.blocks,
             self.shrunk + other.shrunk,
         )
 
