@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from cfgen.lm.load import load_lm as load_lm
     from cfgen.lm.sums import check_sums as check_sums
     from cfgen.lm.tokenizer import load_tokenizer as load_tokenizer
-    from cfgen.lm.tokens import LAST as LAST
     from cfgen.lm.tokens import SHOWN as SHOWN
     from cfgen.lm.tokens import Misalignment as Misalignment
     from cfgen.lm.tokens import PairTokens as PairTokens
@@ -51,7 +50,6 @@ _HOME = {
     "FAMILIES": "families",
     "Family": "families",
     "Handle": "hooks",
-    "LAST": "tokens",
     "LM": "load",
     "Layout": "layout",
     "MASKED_KERNELS": "attention",

@@ -30,7 +30,7 @@ from cfgen.lm import encode_pairs, tokens
 LAYERS = (0, 1, 2, 3)
 
 
-SITE = Site(("drink_1", "sentence_2"), frozen=("question",))
+SITE = Site(("drink_1", "sentence_2.all"), frozen=("question",))
 ENGINES = pytest.mark.parametrize("name", ["reference", "packed"])
 
 
@@ -42,7 +42,7 @@ def swaps(tiny_lm, make):
 @ENGINES
 @pytest.mark.parametrize("layers", ["each", "up_to"])
 def test_all_pass_on_every_family(family_lm, make, layers, name):
-    site = Site(("drink_1", "sentence_2", "last"), frozen=("drink_1+1",), layers=layers)
+    site = Site(("drink_1", "sentence_2.all", "last"), frozen=("drink_1+1",), layers=layers)
     aligned = align(encode_pairs(family_lm.tokenizer, make.pairs(6)), site)
     swaps = list(aligned.swaps.values())
     engine = choose_engine(family_lm, name)

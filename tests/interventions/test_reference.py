@@ -100,10 +100,10 @@ SITES = {
     "last": Site(),
     "slot": Site(("drink_1",)),
     "several": Site(("drink_1", "drink_2", "last")),
-    "phrase": Site(("sentence_2",)),
+    "phrase": Site(("sentence_2.all",)),
     "all mentions up to": Site(("name_1", "name_2"), layers="up_to"),
     "frozen": Site(("name_1", "jar_2"), frozen=("drink_1", "drink_2"), layers="up_to"),
-    "frozen, one layer": Site(("sentence_1",), frozen=("sentence_2", "question")),
+    "frozen, one layer": Site(("sentence_1.all",), frozen=("sentence_2", "question")),
 }
 
 
@@ -175,7 +175,7 @@ def test_swapping_every_token_gives_the_counterfactuals_logits(family_lm, make):
 
 def test_frozen_positions_keep_the_originals_activations(family_lm, make):
     lm = family_lm
-    site = Site(("sentence_1", "name_2"), frozen=("drink_2", "question"), layers="up_to")
+    site = Site(("sentence_1.all", "name_2"), frozen=("drink_2", "question"), layers="up_to")
     pairs = [
         make.pair(
             make.story(("Ann", "Ben"), ("mug", "jar"), ("tea", "milk"), 0),

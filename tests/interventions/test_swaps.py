@@ -27,9 +27,12 @@ def test_pairs_with_other_token_counts_are_dropped_with_the_reason(lm, make):
         make.pair(story(make), story(make, drinks=("tea", "milk"))),
         make.pair(story(make), story(make, drinks=("juice", "milk"))),
     ]
-    aligned = align(encode_pairs(lm.tokenizer, pairs), Site(("drink_1",)))
-    assert list(aligned.swaps) == [0]
-    assert aligned.dropped == {1: "drink_1: not the same number of tokens on both sides"}
+    encoded = encode_pairs(lm.tokenizer, pairs)
+    for whole in ("drink_1.all", "drink_1[0].all"):
+        aligned = align(encoded, Site((whole,)))
+        assert list(aligned.swaps) == [0]
+        assert aligned.dropped == {1: f"{whole}: not the same number of tokens on both sides"}
+    assert list(align(encoded, Site(("drink_1", "drink_2.first"))).swaps) == [0, 1]
 
 
 def test_pairs_with_other_mentions_are_dropped_with_the_reason(lm, make):
@@ -48,8 +51,8 @@ def test_pairs_with_other_mentions_are_dropped_with_the_reason(lm, make):
 def test_no_pair_left_is_an_error_with_reasons(lm, make):
     pairs = [make.pair(story(make), story(make, drinks=("juice", "milk")))]
     encoded = encode_pairs(lm.tokenizer, pairs)
-    with pytest.raises(CfgenError, match=r"1 pairs: drink_1: not the same.*no-pair-aligned"):
-        align(encoded, Site(("drink_1",)))
+    with pytest.raises(CfgenError, match=r"1 pairs: drink_1.all: not the same.*no-pair-aligned"):
+        align(encoded, Site(("drink_1.all",)))
 
 
 def test_a_misspelt_position_is_an_error_with_a_suggestion(lm, make):
@@ -65,9 +68,17 @@ def test_positions_that_meet_are_an_error(lm, make):
     with pytest.raises(CfgenError, match=r"both swapped and frozen.*positions-overlap"):
         align(encoded, Site(("drink_1",), frozen=("sentence_1",)))
     with pytest.raises(CfgenError, match=r"swapped twice.*positions-overlap"):
-        align(encoded, Site(("drink_1", "sentence_1")))
+        align(encoded, Site(("drink_1", "sentence_1.all")))
     swap = align(encoded, Site(("last",), frozen=("drink_1", "sentence_1"))).swaps[0]
     assert set(swap.held) >= {token for token in swap.held if token}
+
+
+def test_what_is_frozen_is_frozen_whole(lm, make):
+    encoded = encode_pairs(lm.tokenizer, [make.pair(story(make), story(make))])
+    site = Site(("last",), frozen=("drink_1[0]", "drink_2[0].last"))
+    swap = align(encoded, site).swaps[0]
+    assert site.frozen == ("drink_1[0].all", "drink_2[0].last")
+    assert len(swap.held) == len("tea") + 1
 
 
 def test_a_phrase_cannot_be_swapped_by_word(lm, make):
@@ -83,9 +94,9 @@ def test_words_that_the_counterfactual_lacks_drop_the_pair(lm, make):
         make.pair(story(make), story(make, drinks=("tea", "tea"))),
         make.pair(story(make, drinks=("box", "tea")), story(make, drinks=("tea", "tea"))),
     ]
-    aligned = align(encode_pairs(lm.tokenizer, pairs), Site(("drink_1",), align="word"))
+    aligned = align(encode_pairs(lm.tokenizer, pairs), Site(("drink_1.all",), align="word"))
     assert list(aligned.swaps) == [0, 2]
-    missing = "drink_1: in the counterfactual no slot holds the original's word"
+    missing = "drink_1.all: in the counterfactual no slot holds the original's word"
     assert aligned.dropped == {1: missing, 3: missing}
     assert aligned.swaps[2].to == aligned.swaps[2].of
 
