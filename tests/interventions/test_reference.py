@@ -88,11 +88,14 @@ def word_tokens(lm, text, start, end):
 def tokens_of(lm, side, name):
     if name == "last":
         return [len(lm.tokenizer(side.prompt.text)["input_ids"]) - 1]
+    name, _, part = name.partition(".")
     return [
         token
         for span in side.prompt.spans
         if span.name == name
-        for token in word_tokens(lm, side.prompt.text, span.start, span.end)
+        for token in word_tokens(lm, side.prompt.text, span.start, span.end)[
+            slice(None) if part == "all" else slice(-1, None)
+        ]
     ]
 
 
@@ -163,13 +166,13 @@ def test_swapping_every_token_gives_the_counterfactuals_logits(family_lm, make):
         for side, prompt in zip(sides, (text, other), strict=True)
     ]
     encoded = encode_pairs(lm.tokenizer, [make.pair(*sides)])
-    swaps = list(align(encoded, Site(("whole",))).swaps.values())
+    swaps = list(align(encoded, Site(("whole.all",))).swaps.values())
     unchanged, expected = (
         lm.model(torch.tensor([side.ids])).logits[:, -1]
         for side in (encoded[0].original, encoded[0].counterfactual)
     )
     assert not torch.allclose(expected, unchanged, atol=1e-2)
-    for logits in sweep(lm, swaps, Site(("whole",))).values():
+    for logits in sweep(lm, swaps, Site(("whole.all",))).values():
         torch.testing.assert_close(logits, expected, atol=2e-4, rtol=1e-4)
 
 
