@@ -398,7 +398,7 @@ hypotheses = [
     Hypothesis(
         "visibility_source",
         interchange=["visibility_id"],
-        site=Site("visibility_2"),
+        site=Site("visibility_2.all"),
         design="visibility_flip",
         description="the second visibility sentence holds who can observe whom",
         reference=f"{PAPER}, visibility lookback, source",
@@ -406,7 +406,7 @@ hypotheses = [
     Hypothesis(
         "visibility_payload",
         interchange=["visibility_payload"],
-        site=Site("question"),
+        site=Site("question.all"),
         design="visibility_flip",
         description="the question holds whose actions the asked character could observe",
         reference=f"{PAPER}, visibility lookback, payload",
@@ -414,7 +414,7 @@ hypotheses = [
     Hypothesis(
         "visibility_address_and_pointer",
         interchange=["visibility_address", "visibility_pointer"],
-        site=Site(("visibility_2", "question")),
+        site=Site(("visibility_2.all", "question.all")),
         design="visibility_flip",
         description="sentence and question together hold the visibility id, whatever the layer",
         reference=f"{PAPER}, visibility lookback, address and pointer",

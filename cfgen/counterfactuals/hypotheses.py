@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from cfgen.errors import caller_place
+from cfgen.prompts import whole_spans
 
 NONE = "none"
 """The trivial rival under which nothing happens: the original's answer is predicted."""
@@ -23,8 +24,11 @@ class Site:
     """Where in the LM the variables of a hypothesis are said to live.
 
     Attributes:
-        positions: Position expressions: ``last``, ``item_1[0]``, ``story/item_1``, ``item_1[0]+1``.
-        frozen: Positions held at the original's own activations, in every layer.
+        positions: Position expressions: ``last``, ``item_1[0]``, ``story/item_1.all``,
+            ``item_1[0]+1``. Of a span of several tokens the last is meant, unless it says
+            otherwise.
+        frozen: Positions held at the original's own activations, in every layer. Here a span is
+            meant whole, unless it says otherwise: ``item_1`` becomes ``item_1.all``.
         align: Where a value comes from in the counterfactual: the same slot, or, swapped by word,
             the slot that holds the word which this slot has in the original.
         layers: One layer at a time, or all layers from the first up to L at once.
@@ -43,7 +47,7 @@ class Site:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "positions", _names(self.positions))
-        object.__setattr__(self, "frozen", _names(self.frozen))
+        object.__setattr__(self, "frozen", tuple(map(whole_spans, _names(self.frozen))))
         object.__setattr__(self, "neurons", tuple(self.neurons))
 
     @property

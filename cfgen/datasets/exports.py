@@ -16,12 +16,10 @@ from cfgen.datasets.audit import parquet_file
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.folders import new_folder, write_record
 from cfgen.paths import display, plain_name
-from cfgen.prompts import Encode
+from cfgen.prompts import LAST, Encode
 
 RECORD = "export.json"
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
-LAST = "last"
-"""The position of the last token of a prompt."""
 Row = Mapping[str, Any]
 
 
@@ -224,12 +222,12 @@ def _both(row: Row, encode: Encode, one: str, other: str) -> dict[str, dict[str,
 
 
 def _positions(side: Row, encode: Encode) -> dict[str, list[int]]:
-    """``last``, and every mention of every span as ``name[mention]``, by token indices."""
+    """``last``, and every mention of every span as ``name[mention].all``, by token indices."""
     ids, offsets = encode(side["prompt"])
     found: dict[str, list[int]] = {LAST: [len(ids) - 1]}
     for span in side["spans"]:
         first, past = span_range(offsets, span["start"], span["end"])
-        found[f"{span['name']}[{span['mention']}]"] = list(range(first, past + 1))
+        found[f"{span['name']}[{span['mention']}].all"] = list(range(first, past + 1))
     return found
 
 

@@ -20,8 +20,8 @@ from cfgen.interventions.engine import Engine
 from cfgen.interventions.language import Run
 from cfgen.interventions.outcomes import Question, agree, distance
 from cfgen.interventions.swaps import Swap, run_of
-from cfgen.lm import LAST, SHOWN, PairTokens, TokenSpan
-from cfgen.prompts import parse_position
+from cfgen.lm import SHOWN, PairTokens, TokenSpan
+from cfgen.prompts import WHOLE_PROMPT, parse_position
 
 SAMPLE = 4
 """Pairs that are tried: the shortest, the longest, some between."""
@@ -68,7 +68,7 @@ def check_words(encoded: Iterable[PairTokens], positions: Iterable[str]) -> int:
     Raises:
         CfgenError: A span shows something else (``span-not-the-slot``).
     """
-    names = {parse_position(text).name for text in positions if text != LAST}
+    names = {parse_position(text).name for text in positions if text not in WHOLE_PROMPT}
     problems, cases = [], 0
     for pair in encoded:
         for side in (pair.pair.original, pair.pair.counterfactual):

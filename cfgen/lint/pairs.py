@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import replace
 
 from cfgen.counterfactuals import ALL, NONE, Hypothesis, Pair
 from cfgen.datasets import Shortcut, audit_shortcuts, pairs_table
 from cfgen.errors import CfgenError
 from cfgen.lint.findings import Finding
 from cfgen.lint.sample import Sample, own_design, possible_answers
-from cfgen.prompts import find_spans, parse_position
+from cfgen.prompts import WHOLE_PROMPT, find_spans, parse_position
 from cfgen.tasks import Task
 
 SHORTCUT_MARGIN = 0.15
@@ -22,8 +21,8 @@ def check_spans(task: Task, sample: Sample) -> Iterable[Finding]:
     """Sites of hypotheses that name a span which some prompt of their design does not have."""
     for hypothesis in task.hypotheses.values():
         site, design = hypothesis.site, own_design(task, hypothesis.name)
-        named = [parse_position(text) for text in (*site.positions, *site.frozen)]
-        wanted = [replace(position, offset=0) for position in named if position.name != "last"]
+        named = [text for text in (*site.positions, *site.frozen) if text not in WHOLE_PROMPT]
+        wanted = [parse_position(text) for text in named]
         missing: dict[str, tuple[str, str]] = {}
         for pair in sample.pairs[design]:
             for side in (pair.original, pair.counterfactual):

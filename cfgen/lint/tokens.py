@@ -172,7 +172,7 @@ def check_alignment(task: Task, sample: Sample, tokens: Tokens) -> Iterable[Find
                 f"be swapped at the site of hypothesis {hypothesis.name!r}: "
                 f"{found.most_common(1)[0][0]}",
                 hypothesis.where,
-                "a run leaves such pairs out: prefer words of one token, or another position",
+                "a run leaves such pairs out: prefer words of one token, or swap one token",
                 hypothesis.name,
             )
 

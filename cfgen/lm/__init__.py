@@ -2,7 +2,7 @@
 
 Each name below is loaded when it is first used, because some need torch and others must not:
 importing this package imports none. Where the import contract forbids torch (``cfgen.lint``),
-import ``cfgen.lm.tokens`` or ``cfgen.lm.components`` itself.
+import ``cfgen.lm.answers``, ``cfgen.lm.tokens`` or ``cfgen.lm.components`` itself.
 """
 
 from __future__ import annotations
@@ -12,6 +12,10 @@ from typing import TYPE_CHECKING
 from cfgen.faces import lazy_face
 
 if TYPE_CHECKING:
+    from cfgen.lm.answers import OTHER as OTHER
+    from cfgen.lm.answers import AnswerTree as AnswerTree
+    from cfgen.lm.answers import TokenPath as TokenPath
+    from cfgen.lm.answers import build_tree as build_tree
     from cfgen.lm.attention import MASKED_KERNELS as MASKED_KERNELS
     from cfgen.lm.attention import PLAIN_ATTENTION as PLAIN_ATTENTION
     from cfgen.lm.attention import attention_windows as attention_windows
@@ -33,7 +37,6 @@ if TYPE_CHECKING:
     from cfgen.lm.load import load_lm as load_lm
     from cfgen.lm.sums import check_sums as check_sums
     from cfgen.lm.tokenizer import load_tokenizer as load_tokenizer
-    from cfgen.lm.tokens import LAST as LAST
     from cfgen.lm.tokens import SHOWN as SHOWN
     from cfgen.lm.tokens import Misalignment as Misalignment
     from cfgen.lm.tokens import PairTokens as PairTokens
@@ -45,26 +48,29 @@ if TYPE_CHECKING:
     from cfgen.lm.tokens import locate as locate
 
 _HOME = {
+    "AnswerTree": "answers",
     "COMPONENTS": "components",
     "Component": "components",
     "DTYPES": "load",
     "FAMILIES": "families",
     "Family": "families",
     "Handle": "hooks",
-    "LAST": "tokens",
     "LM": "load",
     "Layout": "layout",
     "MASKED_KERNELS": "attention",
     "PLAIN_ATTENTION": "attention",
     "Misalignment": "tokens",
     "PairTokens": "tokens",
+    "OTHER": "answers",
     "Place": "components",
     "PromptTokens": "tokens",
     "SHOWN": "tokens",
     "Stage": "components",
+    "TokenPath": "answers",
     "TokenSpan": "tokens",
     "attention_windows": "attention",
     "aligned_spans": "tokens",
+    "build_tree": "answers",
     "check_first_tokens": "tokens",
     "check_places": "layout",
     "check_sums": "sums",

@@ -14,17 +14,19 @@ from cfgen.counterfactuals import Pair, Side, Site
 from cfgen.errors import CfgenError, Problem
 from cfgen.lm.components import COMPONENTS
 from cfgen.prompts import (
+    EVERY,
+    LAST,
+    WHOLE_PROMPT,
     Encoding,
     Position,
     Prompt,
     Span,
     find_spans,
     parse_position,
+    part_of,
     tokens_over,
 )
 
-LAST = "last"
-"""The position expression that names the last token of the prompt."""
 SHOWN = 8
 """How many problems of one kind an error lists before it only counts the rest."""
 _CHUNK = 512
@@ -79,7 +81,7 @@ class TokenSpan:
         expression: The position expression.
         tokens: Token positions that are meant, in order.
         context: Token positions that, decoded, must read as ``text``; the same as ``tokens``
-            except for ``+k``, where the slot's tokens come along.
+            except that all tokens of a span come along, of which some are meant or counted from.
         text: The characters that ``context`` stands for, without surrounding space.
     """
 
@@ -251,12 +253,13 @@ def locate(encoded: PromptTokens, expression: str) -> tuple[TokenSpan, ...]:
     """Find the token positions of a position expression.
 
     A token that overlaps the span belongs to it, so the leading space that many tokenizers put
-    into a word's token makes no difference. ``last`` is the prompt's last token; ``x+k`` is the
-    k-th token after the last token of ``x``.
+    into a word's token makes no difference. Of several tokens of a span the last one is meant, the
+    first with ``x.first``, and all with ``x.all``; ``x+k`` is the k-th token after the last one.
+    ``last`` is the prompt's last token, and ``every`` stands for all of its tokens.
 
     Args:
         encoded: The tokenised prompt.
-        expression: For example ``last``, ``item_1[0]``, ``story/item_1``, ``item_1[0]+1``.
+        expression: For example ``last``, ``item_1[0]``, ``story/item_1.all``, ``item_1[0]+1``.
 
     Returns:
         One record per mention, in the order of the text.
@@ -267,6 +270,8 @@ def locate(encoded: PromptTokens, expression: str) -> tuple[TokenSpan, ...]:
     """
     if expression == LAST:
         return (_last(encoded),)
+    if expression == EVERY:
+        return (_every(encoded),)
     position = parse_position(expression)
     spans = find_spans(encoded.prompt, replace(position, offset=0))
     return tuple(_of_span(encoded, expression, position, span) for span in spans)
@@ -279,6 +284,12 @@ def _last(encoded: PromptTokens) -> TokenSpan:
     return TokenSpan(LAST, (len(encoded) - 1,), context, encoded.prompt.text[start:end].strip())
 
 
+def _every(encoded: PromptTokens) -> TokenSpan:
+    """All tokens; those that stand for no text are special ones, which are not in the prompt."""
+    shown = tuple(index for index, (start, end) in enumerate(encoded.offsets) if start < end)
+    return TokenSpan(EVERY, tuple(range(len(encoded))), shown, encoded.prompt.text.strip())
+
+
 def _of_span(encoded: PromptTokens, expression: str, position: Position, span: Span) -> TokenSpan:
     text = encoded.prompt.text
     tokens = tokens_over(encoded.offsets, span.start, span.end)
@@ -287,7 +298,8 @@ def _of_span(encoded: PromptTokens, expression: str, position: Position, span: S
         hint = "mark a span that shows some text"
         raise CfgenError(Problem("span-without-token", message, hint=hint))
     if not position.offset:
-        return TokenSpan(expression, tokens, tokens, text[span.start : span.end].strip())
+        meant = part_of(tokens, position.part)
+        return TokenSpan(expression, meant, tokens, text[span.start : span.end].strip())
     after = tokens[-1] + position.offset
     if after >= len(encoded):
         message = f"{expression!r} is {after - len(encoded) + 1} tokens past the end of the prompt"
@@ -328,7 +340,7 @@ def aligned_spans(
     for expression in site.positions:
         targets = locate(original, expression)
         other = expression
-        if site.align == "word" and expression != LAST:
+        if site.align == "word" and expression not in WHOLE_PROMPT:
             other = _same_word(pair, expression)
         sources = locate(counterfactual, other)
         if len(targets) != len(sources):
@@ -355,16 +367,9 @@ def _same_word(pair: Pair, expression: str) -> str:
     if len(holders) != 1:
         found = "several slots hold" if holders else "no slot holds"
         raise Misalignment(f"{expression}: in the counterfactual {found} the original's word")
-    return _expression(replace(position, name=holders[0]))
+    return str(replace(position, name=holders[0]))
 
 
 def _holders(side: Side, word: str) -> list[str]:
     shown = {span.name for span in side.prompt.spans}
     return [name for name, held in side.slots.items() if held == word and name in shown]
-
-
-def _expression(position: Position) -> str:
-    within = f"{position.within}/" if position.within else ""
-    index = "" if position.index is None else f"[{position.index}]"
-    offset = f"+{position.offset}" if position.offset else ""
-    return f"{within}{position.name}{index}{offset}"

@@ -7,6 +7,9 @@ from cfgen.prompts.lexicons import Lexicon, faker, faker_names, lexicon, load_le
 from cfgen.prompts.render import Spans, render, render_columns
 from cfgen.prompts.run import unreached_branches
 from cfgen.prompts.spans import (
+    EVERY,
+    LAST,
+    WHOLE_PROMPT,
     Encode,
     Encoding,
     Offsets,
@@ -15,11 +18,16 @@ from cfgen.prompts.spans import (
     Span,
     find_spans,
     parse_position,
+    part_of,
     tokens_over,
+    whole_spans,
 )
 from cfgen.prompts.template import Template, load_templates, templates
 
 __all__ = [
+    "EVERY",
+    "LAST",
+    "WHOLE_PROMPT",
     "Encode",
     "Encoding",
     "FrontMatter",
@@ -37,6 +45,7 @@ __all__ = [
     "load_lexicon",
     "load_templates",
     "parse_position",
+    "part_of",
     "read_source",
     "read_text",
     "render",
@@ -44,4 +53,5 @@ __all__ = [
     "templates",
     "tokens_over",
     "unreached_branches",
+    "whole_spans",
 ]

@@ -10,6 +10,7 @@ from jinja2 import nodes
 from cfgen.errors import Problem, did_you_mean
 from cfgen.prompts.environment import INTERNAL, SPAN_FILTER, PromptEnvironment
 from cfgen.prompts.filters import LEFT_OUT
+from cfgen.prompts.spans import EVERY, LAST, WHOLE_PROMPT
 
 _REFUSED: dict[type[nodes.Node], tuple[str, str]] = {
     nodes.Extends: ("{% extends %}", "use {% include %} or a macro"),
@@ -329,8 +330,8 @@ def _check_phrase(node: nodes.FilterBlock, scope: Scope) -> None:
     if node.filter.name != SPAN_FILTER:
         return
     name = node.filter.args[0].as_const()
-    if name == "last" or scope.survey.inputs.get(name, name) != name:
-        taken = "the last token" if name == "last" else "a value"
+    if name in WHOLE_PROMPT or scope.survey.inputs.get(name, name) != name:
+        taken = {LAST: "the last token", EVERY: "all tokens"}.get(name, "a value")
         message = f"a phrase cannot be named {name!r}, which is the name of {taken}"
         scope.report(Problem("span-name", message, scope.where(node), "choose another name"))
 

@@ -1,17 +1,19 @@
 """What rendering returns: the text, and where every value and phrase landed in it.
 
-A position expression says which spans of a prompt are meant: ``[within/]name[[index]][+offset]``.
-``item_1`` is every mention, ``item_1[0]`` the first, ``item_1[-1]`` the last, ``story/item_1`` the
-mentions inside the phrase ``story``. An offset counts tokens after the end of the span and is
-applied by whoever knows the tokens.
+A position expression says which spans of a prompt are meant, and which of their tokens:
+``[within/]name[[index]][.part]``, or ``[within/]name[[index]]+offset``. ``item_1`` is every
+mention, ``item_1[0]`` the first, ``item_1[-1]`` the last, ``story/item_1`` the mentions inside the
+phrase ``story``. Of each mention its last token is meant; ``item_1.first`` is the first and
+``item_1.all`` means all of them. ``item_1+2`` is the second token after the last one. Two
+expressions name no span: ``last``, the last token of the prompt, and ``every``, all of its tokens.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, TypeAlias, cast
 
 from cfgen.errors import CfgenError, Problem, did_you_mean
 
@@ -22,8 +24,18 @@ Encoding: TypeAlias = tuple[Sequence[int], Offsets]
 Encode: TypeAlias = Callable[[str], Encoding]
 """A tokenizer, as far as those who know no LM need it."""
 
+LAST = "last"
+"""The position expression that names the last token of the prompt."""
+EVERY = "every"
+"""The position expression that names all tokens of the prompt."""
+WHOLE_PROMPT = (LAST, EVERY)
+"""The position expressions that name no span."""
+Part: TypeAlias = Literal["first", "last", "all"]
+"""Which tokens of a span are meant."""
+
 _GRAMMAR = re.compile(
-    r"(?:(?P<within>[^\W\d]\w*)/)?(?P<name>[^\W\d]\w*)(?:\[(?P<index>-?\d+)\])?(?:\+(?P<offset>\d+))?"
+    r"(?:(?P<within>[^\W\d]\w*)/)?(?P<name>[^\W\d]\w*)(?:\[(?P<index>-?\d{1,9})\])?"
+    r"(?:\.(?P<part>first|last|all)|\+(?P<offset>\d{1,9}))?"
 )
 
 
@@ -66,20 +78,30 @@ class Position:
         within: Phrase the mentions have to lie in, ``None`` for the whole prompt.
         name: Span that is meant.
         index: Which of its mentions, negative counts from the end; ``None`` for all.
+        part: Which of the span's tokens.
         offset: How many tokens after the span's last token; 0 for the span itself.
     """
 
     within: str | None
     name: str
     index: int | None
-    offset: int
+    part: Part = "last"
+    offset: int = 0
+
+    def __str__(self) -> str:
+        """The expression, as short as it can be written."""
+        within = f"{self.within}/" if self.within else ""
+        index = "" if self.index is None else f"[{self.index}]"
+        part = "" if self.part == "last" else f".{self.part}"
+        offset = f"+{self.offset}" if self.offset else ""
+        return f"{within}{self.name}{index}{part}{offset}"
 
 
 def parse_position(text: str) -> Position:
     """Read a position expression.
 
     Args:
-        text: For example ``item_1``, ``item_1[-1]``, ``story/item_1[0]`` or ``item_1[0]+1``.
+        text: For example ``item_1``, ``item_1[-1].all``, ``story/item_1[0]`` or ``item_1[0]+1``.
 
     Returns:
         Its parts.
@@ -93,8 +115,8 @@ def parse_position(text: str) -> Position:
             Problem(
                 "position-syntax",
                 f"{text!r} is not a position",
-                hint="write name, name[index], phrase/name[index] or name[index]+tokens, "
-                "such as item_1[0]",
+                hint="write name, name[index] or phrase/name[index], then perhaps .first, .last, "
+                ".all or +tokens, such as item_1[0].all",
             )
         )
     index, offset = match["index"], match["offset"]
@@ -102,8 +124,24 @@ def parse_position(text: str) -> Position:
         within=match["within"],
         name=match["name"],
         index=None if index is None else int(index),
+        part=cast(Part, match["part"] or "last"),
         offset=int(offset or 0),
     )
+
+
+def whole_spans(text: str) -> str:
+    """A position expression that means all tokens of its spans, if it doesn't say which.
+
+    What is held at its own values has to be held whole: a name whose first token is left free
+    would carry the change past the others. An expression that cannot be read stays as it is.
+
+    Args:
+        text: For example ``item_1``, which becomes ``item_1.all``.
+    """
+    match = _GRAMMAR.fullmatch(text)
+    if match is None or text in WHOLE_PROMPT or match["part"] or match["offset"]:
+        return text
+    return str(replace(parse_position(text), part="all"))
 
 
 def find_spans(prompt: Prompt, position: Position | str) -> tuple[Span, ...]:
@@ -111,8 +149,8 @@ def find_spans(prompt: Prompt, position: Position | str) -> tuple[Span, ...]:
 
     Args:
         prompt: A rendered prompt.
-        position: The expression, parsed or not. Its offset is left to the caller, and ``last``
-            is a span name like any other here.
+        position: The expression, parsed or not. Part and offset are left to the caller, and
+            ``last`` and ``every`` are span names like any other here.
 
     Returns:
         At least one span, in text order; exactly one if the expression has an index.
@@ -157,6 +195,18 @@ def tokens_over(offsets: Offsets, start: int, end: int) -> tuple[int, ...]:
         for index, (first, past) in enumerate(offsets)
         if first < past and first < end and start < past
     )
+
+
+def part_of(tokens: tuple[int, ...], part: Part) -> tuple[int, ...]:
+    """Those of a span's tokens that are meant.
+
+    Args:
+        tokens: All tokens of the span, in order.
+        part: Which of them.
+    """
+    if part == "all":
+        return tokens
+    return tokens[:1] if part == "first" else tokens[-1:]
 
 
 def _named(prompt: Prompt, name: str) -> tuple[Span, ...]:

@@ -19,10 +19,11 @@ from cfgen.paths import display, find_all, plain_name, project_of, project_roots
 from cfgen.prompts.environment import PromptEnvironment
 from cfgen.prompts.frontmatter import TemplateSource, read_source, read_text
 from cfgen.prompts.names import Survey, survey_file
+from cfgen.prompts.spans import WHOLE_PROMPT
 
 RESERVED = frozenset(
     [
-        "last",
+        *WHOLE_PROMPT,
         "self",
         "loop",
         "caller",

@@ -32,7 +32,7 @@ def test_a_single_name_is_a_list_of_one() -> None:
     assert hypothesis.hold == ("bc",)
     site = Site("item_1", frozen="item_2")  # type: ignore[arg-type]
     assert site.positions == ("item_1",)
-    assert site.frozen == ("item_2",)
+    assert site.frozen == ("item_2.all",)
 
 
 def test_defaults() -> None:
@@ -53,7 +53,7 @@ def test_knows_where_it_was_declared() -> None:
         (Site(), "last"),
         (Site(("a[0]", "b")), "a[0]+b"),
         (Site(("a",), align="word", layers="up_to"), "a by word up to"),
-        (Site(("a",), frozen=("c", "d")), "a, frozen c+d"),
+        (Site(("a",), frozen=("c", "d")), "a, frozen c.all+d.all"),
         (Site(("a", "b"), component="head_out", head=3), "a+b of head 3"),
         (Site(component="mlp_neuron", neurons=[5, 17]), "last of neurons 5+17"),
     ],

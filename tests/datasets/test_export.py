@@ -59,7 +59,7 @@ def check_positions(rows: list[dict], source: list[dict], one: str, other: str) 
                 if name == "last":
                     assert where[key] == [len(tokenizer()(prompt)[0]) - 1]
                     continue
-                slot, _, mention = name.rstrip("]").partition("[")
+                slot, _, mention = name.removesuffix("].all").partition("[")
                 span = next(
                     s
                     for s in pair[side]["spans"]

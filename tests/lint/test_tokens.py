@@ -71,6 +71,8 @@ def test_answers_that_begin_alike(project: Project) -> None:
 
 def test_a_site_whose_tokens_do_not_correspond(project: Project) -> None:
     project.plant({TASK: ('Site("last")', 'Site("word_2")')})
+    assert "slots-misaligned" not in {code for code, _, _ in findings(tokenizer("kite"))}
+    project.plant({TASK: ('Site("word_2")', 'Site("word_2.all")')})
     assert findings(tokenizer()) == set()
     found = findings(tokenizer("kite"))
     place = project.line(TASK, 'Hypothesis("pointer"')
@@ -80,9 +82,9 @@ def test_a_site_whose_tokens_do_not_correspond(project: Project) -> None:
 def test_swapped_by_word_the_same_word_corresponds(project: Project) -> None:
     swap = 'edits.flip("asked"), edits.reverse("words")'
     project.plant({TASK: ('edits.flip("asked"), edits.resample("words", disjoint=True)', swap)})
-    project.plant({TASK: ('Site("last")', 'Site("word_2")')})
+    project.plant({TASK: ('Site("last")', 'Site("word_2.all")')})
     assert "slots-misaligned" in {code for code, _, _ in findings(tokenizer("kite"))}
-    project.plant({TASK: ('Site("word_2")', 'Site("word_2", align="word")')})
+    project.plant({TASK: ('Site("word_2.all")', 'Site("word_2.all", align="word")')})
     assert "slots-misaligned" not in {code for code, _, _ in findings(tokenizer("kite"))}
 
 

@@ -69,7 +69,7 @@ def test_tokens_of_a_span_cover_it_and_no_token_more_than_needed(tokenizer, befo
     prompt = Prompt(text, (Span("item_1", 0, start, start + len(word)),))
     original = Side({}, prompt, None, " ", {}, {})
     encoded = encode_pairs(tokenizer, [pair(original)])[0].original
-    (found,) = locate(encoded, "item_1")
+    (found,) = locate(encoded, "item_1.all")
     first, last = found.tokens[0], found.tokens[-1]
     assert found.tokens == tuple(range(first, last + 1))
     assert tokenizer.decode([encoded.ids[token] for token in found.tokens]).strip() == word
@@ -101,6 +101,25 @@ def test_an_offset_counts_tokens_after_the_slot(tiny_lm):
     assert tiny_lm.tokenizer.decode([encoded.ids[later.tokens[0]]]) == " the"
     with pytest.raises(CfgenError, match="position-past-end"):
         locate(encoded, "item_1+20")
+
+
+def test_first_last_and_all_tokens_of_a_span(build_tiny_lm):
+    tokenizer = build_tiny_lm("Ann tea-pot-lid puts the into", kind="words").tokenizer
+    original = side("Ann puts the tea-pot into the tea-pot", item_1="tea-pot")
+    encoded = encode_pairs(tokenizer, [pair(original)])[0].original
+    (whole,) = locate(encoded, "item_1.all")
+    assert [tokenizer.decode([encoded.ids[t]]) for t in whole.tokens] == [" tea", "-", "pot"]
+    for part, tokens in (("first", whole.tokens[:1]), ("last", whole.tokens[-1:])):
+        (found,) = locate(encoded, f"item_1.{part}")
+        assert (found.tokens, found.context, found.text) == (tokens, whole.tokens, "tea-pot")
+    assert locate(encoded, "item_1")[0].tokens == whole.tokens[-1:]
+    assert locate(encoded, "item_1+1")[0].tokens == (whole.tokens[-1] + 1,)
+
+
+def test_every_is_all_of_the_prompt_special_tokens_included():
+    encoded = PromptTokens(Prompt("a b", ()), (1, 5, 6), ((0, 0), (0, 1), (1, 3)))
+    (found,) = locate(encoded, "every")
+    assert (found.tokens, found.context, found.text) == ((0, 1, 2), (1, 2), "a b")
 
 
 def test_a_span_without_a_token_is_an_error():

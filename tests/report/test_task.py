@@ -27,7 +27,7 @@ def test_crossed_and_held_variables_are_shown(draw: Draw) -> None:
     held = "holds         address_1, address_2, binding_payload_1"
     assert held in shown
     assert "character_oi_1 from character_oi_2" in shown
-    assert "frozen        drink_1, drink_2" in shown
+    assert "frozen        drink_1.all, drink_2.all" in shown
     assert "all layers up to L at once" in shown
 
 

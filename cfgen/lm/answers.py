@@ -1,0 +1,197 @@
+"""Where the answers of one prompt are told apart, token by token.
+
+An answer is a text, or several texts any of which is right; a text may be right for several
+answers. Behind a prompt every text is a path of tokens. What all paths share tells nothing, so it
+is *fed*: appended to the prompt. Below it the paths form a tree, and each is followed only as far
+as it takes to know for which answers it is right. Nothing here needs torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import TypeAlias
+
+from cfgen.errors import CfgenError, Problem
+
+TokenPath: TypeAlias = tuple[int, ...]
+"""Token ids, one after the other."""
+
+OTHER: frozenset[str] = frozenset()
+"""The answers of which an LM has said none."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerTree:
+    """How the answers of one prompt are read.
+
+    A path below the prompt and the fed tokens belongs to one of three kinds. A *leaf* is the
+    shortest stretch of a text from which on nothing is open: all texts that begin with it are right
+    for the same answers. A *node* is where something is still open; what the LM says there has to
+    be known. At a node a text may *end* while others go on (Ann, Anna): it counts as said if the
+    next token is not one with which they go on.
+
+    Attributes:
+        fed: Tokens that all texts begin with, to be appended to the prompt. At least one token of
+            every text is left to be said.
+        answers: The answers, in the order in which they were given.
+        leaves: Leaf -> the answers that it is right for.
+        ends: Node at which a text ends -> the answers that this text is right for.
+        children: Node -> the tokens that lead on from it, in ascending order. The root, ``()``, is
+            one of them; a node comes before those below it.
+    """
+
+    fed: TokenPath
+    answers: tuple[str, ...]
+    leaves: Mapping[TokenPath, frozenset[str]]
+    ends: Mapping[TokenPath, frozenset[str]]
+    children: Mapping[TokenPath, tuple[int, ...]]
+
+    @property
+    def root(self) -> TokenPath:
+        """The node right after the fed tokens."""
+        return ()
+
+    @property
+    def nodes(self) -> tuple[TokenPath, ...]:
+        """Where the next token has to be known, the root first and a node before those below it."""
+        return tuple(self.children)
+
+    @property
+    def depth(self) -> int:
+        """How many tokens the LM has to say at most until its answer is known."""
+        return 1 + max(map(len, self.children))
+
+    def tracked(self, answer: str) -> tuple[TokenPath, ...]:
+        """The paths of an answer, each a leaf or a node at which a text ends.
+
+        Args:
+            answer: One of :attr:`answers`.
+        """
+        found = (*self.leaves.items(), *self.ends.items())
+        return tuple(sorted(path for path, right in found if answer in right))
+
+    def label(self, said: Sequence[int]) -> frozenset[str] | None:
+        """Which answers the LM has given by what it said so far.
+
+        Args:
+            said: Tokens after the fed ones, such as the most likely ones, each after those before.
+
+        Returns:
+            The answers for which the text is right; none of them (:data:`OTHER`) if it is not on
+            the way to any text; None if the next token is needed.
+        """
+        node: TokenPath = ()
+        for token in said:
+            if token not in self.children[node]:
+                return self.ends.get(node, OTHER)
+            node = (*node, token)
+            if node in self.leaves:
+                return self.leaves[node]
+        return None
+
+    def log_probabilities(self, at: Mapping[TokenPath, Mapping[int, float]]) -> dict[str, float]:
+        """Log-probability of every answer, given the fed tokens.
+
+        An answer is said if one of its texts is, and no two paths of the tree can both be said, so
+        the probability of an answer is the sum of those of its paths. A path's is the product of
+        its tokens' probabilities, each after those before: for a leaf ``t1 t2 ...`` it is
+        ``p(t1) p(t2 | t1) ...``. A text that ends at a node has that of reaching the node, times
+        one minus the sum of the probabilities of the tokens that lead on from there. The
+        probabilities of answers need not sum to one: the LM may say something else, and a text may
+        be right for several.
+
+        Args:
+            at: Node -> token -> log-probability of the token there, normalised over the whole
+                vocabulary; at least for the tokens in :attr:`children`.
+
+        Returns:
+            Answer -> natural logarithm of its probability; minus infinity for probability 0.
+        """
+        parts: dict[str, list[float]] = {answer: [] for answer in self.answers}
+        for path, right in self.leaves.items():
+            value = _along(path, at)
+            for answer in right:
+                parts[answer].append(value)
+        for path, right in self.ends.items():
+            on = math.fsum(math.exp(at[path][token]) for token in self.children[path])
+            value = _along(path, at) + (math.log1p(-on) if on < 1 else -math.inf)
+            for answer in right:
+                parts[answer].append(value)
+        return {answer: _log_sum(values) for answer, values in parts.items()}
+
+
+def _along(path: TokenPath, at: Mapping[TokenPath, Mapping[int, float]]) -> float:
+    return math.fsum(at[path[:step]][token] for step, token in enumerate(path))
+
+
+def _log_sum(values: Sequence[float]) -> float:
+    top = max(values)
+    if top == -math.inf:
+        return top
+    return top + math.log(math.fsum(math.exp(value - top) for value in values))
+
+
+def build_tree(paths: Mapping[str, Iterable[TokenPath]]) -> AnswerTree:
+    """Build the tree of some answers behind one prompt.
+
+    Args:
+        paths: Answer -> the token ids of each of its texts after the prompt, at least one text of
+            at least one token.
+
+    Returns:
+        The tree.
+
+    Raises:
+        CfgenError: Two answers have exactly the same paths (``answers-collide``).
+    """
+    owners: dict[TokenPath, set[str]] = {}
+    for answer, texts in paths.items():
+        for path in texts:
+            owners.setdefault(path, set()).add(answer)
+    _check_apart(owners, paths)
+    # the last token of the shortest text is left to be said
+    shared = takewhile(lambda column: len({*column}) == 1, zip(*owners, strict=False))
+    fed = tuple(column[0] for column in shared)[: min(map(len, owners)) - 1]
+    right = {path[len(fed) :]: frozenset(names) for path, names in owners.items()}
+    open_at: dict[TokenPath, set[frozenset[str]]] = {}
+    for path, names in right.items():
+        for length in range(len(path) + 1):
+            open_at.setdefault(path[:length], set()).add(names)
+    leaves: dict[TokenPath, frozenset[str]] = {}
+    ends: dict[TokenPath, frozenset[str]] = {}
+    children: dict[TokenPath, set[int]] = {(): set()}
+    for path, names in sorted(right.items()):
+        starts = (path[:length] for length in range(1, len(path) + 1))
+        leaf = next((start for start in starts if len(open_at[start]) == 1), None)
+        read = leaf or path
+        (leaves if leaf else ends)[read] = names
+        for step, token in enumerate(read):
+            children.setdefault(read[:step], set()).add(token)
+    ordered = sorted(children, key=lambda node: (len(node), node))
+    return AnswerTree(
+        fed, tuple(paths), leaves, ends, {node: tuple(sorted(children[node])) for node in ordered}
+    )
+
+
+def _check_apart(owners: Mapping[TokenPath, set[str]], answers: Iterable[str]) -> None:
+    """Raise if nothing tells two answers apart, whatever the LM says."""
+    same: dict[frozenset[TokenPath], list[str]] = {}
+    for answer in answers:
+        own = frozenset(path for path, names in owners.items() if answer in names)
+        same.setdefault(own, []).append(answer)
+    problems = [
+        Problem(
+            "answers-collide",
+            f"the answers {', '.join(map(repr, names))} are the same tokens behind a prompt, so "
+            "nothing that the LM says could tell them apart",
+            hint="make them one answer in the causal model, let `accept` of the task give them "
+            "different texts, or use an LM whose tokenizer tells them apart",
+        )
+        for names in same.values()
+        if len(names) > 1
+    ]
+    if problems:
+        raise CfgenError(problems)
