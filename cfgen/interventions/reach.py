@@ -13,7 +13,7 @@ executed again whole.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from cfgen.interventions.language import Edit, Run
@@ -98,13 +98,37 @@ class Spread:
         raw: Per block, and behind the last, those of the state that enters, before the edits there.
         states: The same with the edits made.
         keys: Per block those whose keys or values may differ.
-        at: Tensor -> those at it, with its edits made; what is not there has none.
+        attended: Per block those of what the attention adds.
+        edited: Tensor -> those at it with the edits made, in blocks that have edits.
+        flow: How things flow through the LM.
     """
 
     raw: tuple[int, ...]
     states: tuple[int, ...]
     keys: tuple[int, ...]
-    at: Mapping[Where, int]
+    attended: tuple[int, ...]
+    edited: Mapping[Where, int]
+    flow: Flow
+
+    def at(self, where: Where) -> int:
+        """The dirty positions at a tensor, with its edits made."""
+        name, layer = where
+        if where in self.edited:
+            return self.edited[where]
+        if COMPONENTS[name].before_blocks:
+            return 0
+        if name in ("resid_pre", "resid_post"):
+            return self.states[layer + (name == "resid_post")]
+        if name in self.flow.looking or name in self.flow.keys:
+            return self.states[layer]
+        if name in self.flow.attention:
+            return self.attended[layer]
+        return self.raw[layer + 1]
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing can differ anywhere."""
+        return not any(self.states) and not any(self.edited.values())
 
 
 @dataclass(slots=True)
@@ -125,47 +149,64 @@ class Comparison:
         mine, theirs = _by_tensor(run.edits), _by_tensor(base.edits)
         touched = mine.keys() | theirs.keys()
         layers = {layer for _, layer in touched}
-        at: dict[Where, int] = {}
+        edited: dict[Where, int] = {}
 
         def made(where: Where, mask: int, *, cleans: bool = True) -> int:
             """A set with the edits at a tensor made."""
             if where in touched:
                 edits = mine.get(where, ()), theirs.get(where, ())
                 mask = self._edited_mask(mask, base, edits, cleans)
-            if mask:
-                at[where] = mask
+            edited[where] = mask
             return mask
 
         state = made(("embed", 0), 0) | made(("pos_embed", 0), 0)
-        raw, states, keys = [state], [made(EMBEDDED, state)], []
-        for layer, window in enumerate(self.flow.windows):
+        raw, states, keys, attended = [state], [made(EMBEDDED, state)], [], []
+        for layer in range(self.flow.layers):
             state = states[-1]
-            if not state and layer not in layers:
-                middle = mlp = 0
-                keys.append(0)
-            else:
-                # Nothing is cleaned here: a query that is the base's own still looks at dirty
-                # keys, and a key that is the base's own has a dirty value.
-                looking, looked_at = state, state
-                for name in self.flow.looking:
-                    looking |= made((name, layer), state, cleans=False)
-                for name in self.flow.keys:
-                    looked_at |= made((name, layer), state, cleans=False)
-                keys.append(looked_at)
-                attended = looking | _seeing(looked_at, window, len(run.prompt))
-                for name in self.flow.attention:
-                    # behind the weights values still come in, so weights alone clean nothing
-                    attended = made((name, layer), attended, cleans=name != "attn_pattern")
-                middle = state | attended
-                if self.flow.middle:
-                    middle = made(("resid_mid", layer), middle)
-                # where attention and MLP run side by side the MLP reads the block's input
-                mlp = middle if self.flow.middle else state
-                for name in self.flow.mlp:
-                    mlp = made((name, layer), mlp)
-            raw.append(middle | mlp)
-            states.append(made(("resid_post", layer), raw[-1]))
-        return Spread(tuple(raw), tuple(states), tuple(keys), at)
+            if layer in layers:
+                looked_at, added, after = self._block(layer, state, len(run.prompt), made)
+                raw.append(after)
+                states.append(made(("resid_post", layer), after))
+            else:  # the same without edits, of which most blocks have none
+                looked_at = state
+                added = _seeing(state, self.flow.windows[layer], len(run.prompt)) if state else 0
+                raw.append(state | added)
+                states.append(state | added)
+            keys.append(looked_at)
+            attended.append(added)
+        return Spread(
+            raw=tuple(raw),
+            states=tuple(states),
+            keys=tuple(keys),
+            attended=tuple(attended),
+            edited=edited,
+            flow=self.flow,
+        )
+
+    def _block(
+        self, layer: int, state: int, length: int, made: Callable[..., int]
+    ) -> tuple[int, int, int]:
+        """Dirty keys, dirty positions of what the attention adds, and of what leaves a block."""
+        flow = self.flow
+        # Nothing is cleaned here: a query that is the base's own still looks at dirty keys, and a
+        # key that is the base's own has a dirty value.
+        looking, looked_at = state, state
+        for name in flow.looking:
+            looking |= made((name, layer), state, cleans=False)
+        for name in flow.keys:
+            looked_at |= made((name, layer), state, cleans=False)
+        added = looking | _seeing(looked_at, flow.windows[layer], length)
+        for name in flow.attention:
+            # behind the weights values still come in, so weights alone clean nothing
+            added = made((name, layer), added, cleans=name != "attn_pattern")
+        middle = state | added
+        if flow.middle:
+            middle = made(("resid_mid", layer), middle)
+        # where attention and MLP run side by side the MLP reads the block's input
+        mlp = middle if flow.middle else state
+        for name in flow.mlp:
+            mlp = made((name, layer), mlp)
+        return looked_at, added, middle | mlp
 
     def _edited_mask(
         self, mask: int, base: Run, edits: tuple[tuple[Edit, ...], tuple[Edit, ...]], cleans: bool
@@ -221,7 +262,7 @@ class Comparison:
             return 0
         if run not in self._edited:
             self._edited[run] = self.spread(run, Run(run.prompt))
-        return self._edited[run].at.get(where, 0)
+        return self._edited[run].at(where)
 
     def _beginning(self, one: tuple[int, ...], other: tuple[int, ...]) -> int:
         """How many tokens two prompts have in common at the start."""
@@ -290,6 +331,8 @@ def find_reach(
     at_end = needed & spread.states[flow.layers]
     computed = [0] * flow.layers
     for layer in reversed(range(flow.layers)):
+        if not needed and not wanted:
+            break
         post = "resid_post", layer
         # What is overwritten in any case need not be right before that.
         own = needed & ~overwritten.get(post, 0) & spread.raw[layer + 1]
@@ -297,7 +340,7 @@ def find_reach(
         inner, looking = 0, own & ~overwritten.get(("attn_out", layer), 0)
         for where, mask in wanted.items():
             if where[1] == layer and where != post:
-                read = mask & spread.at.get(where, 0)
+                read = mask & spread.at(where)
                 inner |= read
                 if COMPONENTS[where[0]].stage >= Stage.WEIGHTS:
                     looking |= read
@@ -311,8 +354,7 @@ def find_reach(
         there |= found
     reason = ""
     if not enters:
-        changes = any(spread.at.values())
-        reason = OUT_OF_REACH if changes else SAME_VALUES
+        reason = SAME_VALUES if spread.empty else OUT_OF_REACH
     return Reach(enters, bool(at_end), reason)
 
 

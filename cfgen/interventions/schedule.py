@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cfgen.interventions.language import Edit, Read, Run
 from cfgen.interventions.reach import (
@@ -168,7 +168,7 @@ def _tests(spreads: Mapping[Run, Spread], number: Mapping[Run, int]) -> dict[int
     filled: dict[str, list[int]] = {SAME_VALUES: [], OUT_OF_REACH: []}
     for run, spread in spreads.items():
         if not spread.states[-1] >> len(run.prompt) - 1 & 1:
-            filled[OUT_OF_REACH if any(spread.at.values()) else SAME_VALUES].append(number[run])
+            filled[SAME_VALUES if spread.empty else OUT_OF_REACH].append(number[run])
     return {
         index: reason
         for reason, found in filled.items()
@@ -238,7 +238,7 @@ def _everywhere(run: Run, spread: Spread) -> Spread:
     dirty = (1 << len(run.prompt)) - (1 << start)
     states = tuple(dirty if index > layer else 0 for index in range(len(spread.states)))
     keys = tuple(dirty if index >= layer else 0 for index in range(len(spread.keys)))
-    return Spread(states, states, keys, spread.at)
+    return replace(spread, raw=states, states=states, keys=keys)
 
 
 def _add(wanted: Positions, where: Where, mask: int) -> None:
