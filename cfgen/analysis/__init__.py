@@ -5,9 +5,9 @@ What other packages may use. Importing it imports torch.
 
 from __future__ import annotations
 
-from cfgen.analysis.behaviour import NO_ANSWER, Behaviour, behave, wrong_sides
-from cfgen.analysis.experiment import Experiment, run_experiment
-from cfgen.analysis.iia import Cell, Output
+from cfgen.analysis.behaviour import NO_ANSWER, Behaviour, grade, wrong_sides
+from cfgen.analysis.experiment import EngineSettings, Experiment, run_experiment
+from cfgen.analysis.iia import Cell, Output, VacuousCell
 from cfgen.analysis.results import OUTPUTS, RESULTS, SCHEMA, Results, Share, write_results
 
 __all__ = [
@@ -17,11 +17,13 @@ __all__ = [
     "SCHEMA",
     "Behaviour",
     "Cell",
+    "EngineSettings",
     "Experiment",
     "Output",
     "Results",
     "Share",
-    "behave",
+    "VacuousCell",
+    "grade",
     "run_experiment",
     "write_results",
     "wrong_sides",

@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cfgen.analysis.sweeps import SAID
 from cfgen.errors import CfgenError, Problem
+from cfgen.interventions import Engine, Run, Work
 from cfgen.lm import PairTokens
+from cfgen.progress import Progress
 from cfgen.stats import Rate, rate_of
 
 SIDES = ("original", "counterfactual")
@@ -60,6 +63,32 @@ def wrong_sides(pair: PairTokens, said: tuple[int, int]) -> tuple[str, ...]:
 
 
 def behave(
+    engine: Engine, encoded: Sequence[PairTokens], report: Progress
+) -> tuple[Behaviour, Work]:
+    """Run every prompt unchanged, grade what the LM says, and filter the pairs.
+
+    Args:
+        engine: How runs are executed.
+        encoded: The pairs, at least one.
+        report: Called with the number of prompts done.
+
+    Returns:
+        The kept pairs, with rates, and what the runs took.
+
+    Raises:
+        CfgenError: No pair is kept (``no-pair-kept``).
+    """
+    prompts = [ids for pair in encoded for ids in (pair.original.ids, pair.counterfactual.ids)]
+    report("prompts unchanged", 0, len(prompts))
+    found = engine.outcomes([Run(ids) for ids in prompts], question=SAID)
+    report("prompts unchanged", len(prompts), len(prompts))
+    assert found.said is not None
+    said = found.said.tolist()
+    both = list(zip(said[::2], said[1::2], strict=True))
+    return grade(encoded, both, engine.lm.tokenizer), found.work
+
+
+def grade(
     encoded: Sequence[PairTokens], said: Sequence[tuple[int, int]], tokenizer: Any
 ) -> Behaviour:
     """Grade what the LM said and filter the pairs.

@@ -7,25 +7,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cfgen.analysis.behaviour import Behaviour, behave
-from cfgen.analysis.iia import Cell, Output, kind_of_token, score
-from cfgen.analysis.swapping import FirstTokens, run_swaps
-from cfgen.counterfactuals import NONE, Pair, Site
+from cfgen.analysis.iia import Cell, Output, VacuousCell, kind_of_token, score
+from cfgen.analysis.sweeps import Sweep, make_sweeps, run_sweeps
+from cfgen.counterfactuals import Pair, Site
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.interventions import (
     BATCH_SIZE,
     TOLERANCE,
-    VERIFIED,
     Check,
     Engine,
-    EngineTally,
-    SiteSwaps,
-    align,
+    Work,
     check_padding,
     check_self_swap,
     check_tokens,
     check_words,
     choose_engine,
-    layers_of,
     place_of,
     swaps_to_try,
 )
@@ -38,7 +34,10 @@ from cfgen.lm import (
     check_sums,
     encode_pairs,
 )
-from cfgen.progress import Progress
+from cfgen.progress import Progress, no_progress
+
+VERIFIED = 8
+"""Swaps that are executed again on the reference engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +49,7 @@ class Experiment:
         revision: Which weights exactly.
         device: Where it ran.
         dtype: In what it was computed.
+        attention: Which implementation of the attention computed it.
         task: Name of the task, or names joined by ``+``.
         design: Name of the design, or names joined by ``+``.
         n: Pairs that were run, before any was dropped.
@@ -59,15 +59,17 @@ class Experiment:
         unaligned: Label of a site -> reason -> how many kept pairs could not be swapped there.
         outputs: One per kept, swappable pair, site and layer.
         cells: IIA per hypothesis, site and layer; ``none`` is the control at every site.
+        vacuous: Sites and layers that have no cells, as nothing that was swapped differs.
         checks: The checks that ran; all passed.
-        tally: How the swaps were run, and what that took.
-        verified: How many of them were run again on the reference engine.
+        engine: How runs were executed.
+        work: What was executed, and what that took.
     """
 
     model: str
     revision: str
     device: str
     dtype: str
+    attention: str
     task: str
     design: str
     n: int
@@ -77,9 +79,25 @@ class Experiment:
     unaligned: dict[str, dict[str, int]]
     outputs: tuple[Output, ...]
     cells: tuple[Cell, ...]
+    vacuous: tuple[VacuousCell, ...]
     checks: tuple[Check, ...]
-    tally: EngineTally
-    verified: int
+    engine: EngineSettings
+    work: Work
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """How runs were executed.
+
+    Attributes:
+        name: ``packed`` or ``reference``.
+        note: Why it is not the packed one, where that had been possible to choose.
+        budget: Tokens per forward, at the end.
+    """
+
+    name: str
+    note: str
+    budget: int
 
 
 def run_experiment(
@@ -91,7 +109,7 @@ def run_experiment(
     batch_size: int = BATCH_SIZE,
     engine: str = "auto",
     verified: int = VERIFIED,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> Experiment:
     """Swap activations of every pair at every site and layer, and count what the LM says.
 
@@ -115,44 +133,55 @@ def run_experiment(
         CfgenError: The pairs, sites or layers don't fit together or the LM; answers that share a
             first token; no pair is left; or one of the checks failed.
     """
-    report = progress or (lambda step, done, total: None)
     chosen = choose_engine(lm, engine, batch_size=batch_size)
     check_arguments(pairs, hypotheses, batch_size, chosen.layout)
-    sites = tuple(dict.fromkeys(hypotheses.values()))
-    swept = {site: layers_of(site, layers, chosen.layout.layers) for site in sites}
     encoded = encode_pairs(lm.tokenizer, pairs)
     check_lengths(lm, encoded)
     answers = check_first_tokens(lm.tokenizer, encoded)
-    aligned = [align(encoded, site) for site in sites]
+    sweeps = make_sweeps(encoded, hypotheses, layers, chosen.layout.layers)
     checks = [Check("first tokens differ", "", answers, "answers compared")]
-    checks += _check_spans(encoded, sites)
-    checks += _check_sites(chosen, aligned, swept, report)
-    said = run_swaps(chosen, encoded, aligned, swept, verified, report)
-    behaviour = behave(encoded, said.clean, lm.tokenizer)
-    checks += _checks_made(chosen, said)
+    checks += _check_spans(encoded, hypotheses.values())
+    checks += _check_sites(chosen, sweeps, progress)
+    behaviour, clean = behave(chosen, encoded, progress)
     kept = {index: encoded[index] for index in behaviour.kept}
-    parts = []
-    for swaps in aligned:
-        names = [name for name, site in hypotheses.items() if site == swaps.site]
-        parts.append(_outcome(lm, swaps, names, kept, said.at(swaps.site)))
-    lost = {part.label: part.lost for part in parts}
+    unaligned = {sweep.site.label: _unaligned(sweep, kept) for sweep in sweeps}
+    responses, swapped = run_sweeps(chosen, sweeps, kept, verified, progress)
+    work = clean + swapped
+    checks += _checks_made(work)
+    scored = [
+        score(sweep, [one for one in responses if one.sweep == number], kept)
+        for number, sweep in enumerate(sweeps)
+    ]
+    texts = {token: lm.tokenizer.decode([token]) for token in {one.token for one in responses}}
     return Experiment(
         model=lm.name,
         revision=lm.revision,
         device=str(lm.device),
         dtype=str(lm.dtype).removeprefix("torch."),
+        attention=lm.attention,
         task="+".join(sorted({pair.task for pair in pairs})),
         design="+".join(sorted({pair.design for pair in pairs})),
         n=len(pairs),
         sites=dict(hypotheses),
-        layers=tuple(sorted({layer for here in swept.values() for layer in here})),
+        layers=tuple(sorted({layer for sweep in sweeps for layer in sweep.layers})),
         behaviour=behaviour,
-        unaligned={label: reasons for label, reasons in lost.items() if reasons},
-        outputs=tuple(output for part in parts for output in part.outputs),
-        cells=tuple(cell for part in parts for cell in part.cells),
+        unaligned={label: reasons for label, reasons in unaligned.items() if reasons},
+        outputs=tuple(
+            Output(
+                pair_id=kept[one.pair].pair.id,
+                component=sweeps[one.sweep].site.component,
+                layer=one.layer,
+                position=sweeps[one.sweep].site.label,
+                said=texts[one.token],
+                kind=kind_of_token(kept[one.pair], one.token),
+            )
+            for one in responses
+        ),
+        cells=tuple(cell for cells, _ in scored for cell in cells),
+        vacuous=tuple(cell for _, empty in scored for cell in empty),
         checks=tuple(checks),
-        tally=chosen.tally,
-        verified=said.verified,
+        engine=EngineSettings(chosen.name, chosen.note, chosen.budget.tokens),
+        work=work,
     )
 
 
@@ -163,115 +192,57 @@ def _check_spans(encoded: Sequence[PairTokens], sites: Iterable[Site]) -> list[C
     return [Check("spans show their slots", "", spans, "spans compared")] if spans else []
 
 
-def _check_sites(
-    engine: Engine,
-    aligned: Sequence[SiteSwaps],
-    layers: Mapping[Site, Sequence[int]],
-    report: Progress,
-) -> list[Check]:
+def _check_sites(engine: Engine, sweeps: Sequence[Sweep], report: Progress) -> list[Check]:
     """Check the LM and every site on a few pairs, before the long run."""
-    report("checks", 0, 2 * len(aligned) + 1)
+    total = 2 * len(sweeps) + 1
+    report("checks", 0, total)
     check_sums(engine.layout)
     tolerance = f"within {TOLERANCE[engine.lm.dtype]:g} standard deviations of the logits"
     checks = [Check("components add up", "", engine.layout.layers, "layers")]
-    for number, found in enumerate(aligned):
-        site, swaps, here = found.site, list(found.swaps.values()), layers[found.site]
+    for number, sweep in enumerate(sweeps):
+        site, swaps, layers = sweep.site, list(sweep.aligned.swaps.values()), sweep.layers
         decoded = check_tokens(engine.lm.tokenizer, swaps)
-        report("checks", 2 * number + 1, 2 * len(aligned) + 1)
+        report("checks", 2 * number + 1, total)
         tried = swaps_to_try(swaps)
-        selves = check_self_swap(engine, tried, site, here)
-        report("checks", 2 * number + 2, 2 * len(aligned) + 1)
+        selves = check_self_swap(engine, tried, site, layers)
+        report("checks", 2 * number + 2, total)
         ends = tried[:: max(1, len(tried) - 1)]  # the shortest and the longest
-        padded = check_padding(engine, ends, site, here[len(here) // 2])
+        padded = check_padding(engine, ends, site, layers[len(layers) // 2])
         checks += [
             Check("self-swap changes nothing", site.label, selves, f"swaps; logits {tolerance}"),
             Check("padded gives unpadded", site.label, padded, f"runs; logits {tolerance}"),
             Check("tokens are the slot", site.label, decoded, "positions decoded"),
         ]
-    report("checks", 2 * len(aligned) + 1, 2 * len(aligned) + 1)
+    report("checks", total, total)
     return checks
 
 
-def _checks_made(engine: Engine, said: FirstTokens) -> list[Check]:
+def _checks_made(work: Work) -> list[Check]:
     """The checks that the engine made on the way."""
-    checks = [Check("every edit fired once", "", engine.tally.cost.edits, "edits counted")]
-    if engine.tally.self_tested:
+    checks = [Check("every edit fired once", "", work.edited.edits, "tokens written")]
+    if work.self_tested:
         note = "swaps that need no run, run all the same"
-        checks.append(Check("what can't differ does not", "", engine.tally.self_tested, note))
-    if said.verified:
-        note = "swaps run again, whole, one by one"
-        checks.append(Check("packed equals reference", "", said.verified, note))
+        checks.append(Check("what can't differ does not", "", work.self_tested, note))
+    if work.verified:
+        note = "swaps run again, whole, on the reference engine"
+        checks.append(Check("packed equals reference", "", work.verified, note))
     return checks
 
 
-@dataclass(frozen=True, slots=True)
-class SiteOutcome:
-    """What came out at one site.
-
-    Attributes:
-        label: Label of the site.
-        lost: Reason -> how many kept pairs could not be swapped there.
-        outputs: One per swapped pair and layer.
-        cells: IIA per hypothesis and layer, ``none`` included.
-    """
-
-    label: str
-    lost: dict[str, int]
-    outputs: list[Output]
-    cells: list[Cell]
-
-
-def _outcome(
-    lm: LM,
-    swaps: SiteSwaps,
-    names: Sequence[str],
-    kept: Mapping[int, PairTokens],
-    said: Mapping[int, Mapping[int, int]],
-) -> SiteOutcome:
-    """Count what the LM said at a site, of the pairs that are kept and can be swapped there.
-
-    Args:
-        lm: The LM.
-        swaps: The swaps at the site.
-        names: The hypotheses that have this site.
-        kept: Index -> pair, for those that the LM answers correctly.
-        said: Layer -> index of the pair -> the first token that the LM said.
+def _unaligned(sweep: Sweep, kept: Mapping[int, PairTokens]) -> dict[str, int]:
+    """Why kept pairs can't be swapped at a site, with how many.
 
     Raises:
-        CfgenError: There is no such pair (``no-kept-pair-aligned``), or a hypothesis predicts
-            nothing for any (``no-predictions``).
+        CfgenError: None can (``no-kept-pair-aligned``), or a hypothesis predicts nothing for any
+            that can (``no-predictions``).
     """
-    site = swaps.site
-    lost = Counter(swaps.dropped[index] for index in kept if index in swaps.dropped)
-    pairs = {index: pair for index, pair in kept.items() if index in swaps.swaps}
+    dropped = sweep.aligned.dropped
+    lost = dict(sorted(Counter(dropped[index] for index in kept if index in dropped).items()))
+    pairs = [pair for index, pair in kept.items() if index in sweep.aligned.swaps]
     if not pairs:
-        raise CfgenError(none_kept_aligned(site.label, lost))
-    check_predictions(names, list(pairs.values()))
-    text = {token: lm.tokenizer.decode([token]) for of in said.values() for token in of.values()}
-    outputs = [
-        Output(
-            pair_id=pair.pair.id,
-            component=site.component,
-            layer=layer,
-            position=site.label,
-            said=text[tokens[index]],
-            kind=kind_of_token(pair, tokens[index]),
-        )
-        for layer, tokens in said.items()
-        for index, pair in pairs.items()
-    ]
-    cells = [
-        score(
-            name,
-            list(pairs.values()),
-            [tokens[index] for index in pairs],
-            (site.component, layer, site.label),
-        )
-        for name in dict.fromkeys([*names, NONE])
-        for layer, tokens in said.items()
-    ]
-    found = [cell for cell in cells if cell is not None]
-    return SiteOutcome(site.label, dict(sorted(lost.items())), outputs, found)
+        raise CfgenError(none_kept_aligned(sweep.site.label, lost))
+    check_predictions(sweep.hypotheses, pairs)
+    return lost
 
 
 def check_arguments(

@@ -7,10 +7,11 @@ the first token of the answer, after checking that it tells all answers apart.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cfgen.counterfactuals import COUNTERFACTUAL, ORIGINAL, THIRD
+from cfgen.analysis.sweeps import Response, Sweep
+from cfgen.counterfactuals import COUNTERFACTUAL, NONE, ORIGINAL, THIRD
 from cfgen.lm import PairTokens
 from cfgen.stats import rate_of
 
@@ -65,6 +66,23 @@ class Cell:
     high: float
 
 
+@dataclass(frozen=True, slots=True)
+class VacuousCell:
+    """A site and layer that say nothing: what was swapped there is the same in all pairs' prompts.
+
+    Attributes:
+        component: What was swapped.
+        layer: After which layer.
+        position: Label of the site.
+        n: Pairs that were swapped.
+    """
+
+    component: str
+    layer: int
+    position: str
+    n: int
+
+
 def kind_of_token(pair: PairTokens, token: int) -> str:
     """Say which kind of answer a token is.
 
@@ -86,31 +104,35 @@ def kind_of_token(pair: PairTokens, token: int) -> str:
 
 
 def score(
-    hypothesis: str,
-    pairs: Sequence[PairTokens],
-    said: Sequence[int],
-    place: tuple[str, int, str],
-) -> Cell | None:
-    """Score one hypothesis in one cell.
+    sweep: Sweep, responses: Sequence[Response], pairs: Mapping[int, PairTokens]
+) -> tuple[list[Cell], list[VacuousCell]]:
+    """Score all hypotheses of a sweep in every layer.
 
     Args:
-        hypothesis: Whose predictions to compare with.
-        pairs: The pairs that were swapped.
-        said: What the LM said for each.
-        place: Component, layer and label of the site.
+        sweep: The sweep.
+        responses: What the LM said in it.
+        pairs: Index -> pair.
 
     Returns:
-        The cell, or None if the hypothesis predicts nothing for any of these pairs.
+        By hypothesis and layer a cell, if the hypothesis predicts something for any of the pairs;
+        and the layers that have no number, as nothing that was written differs from what was there.
     """
-    hits = []
-    for pair, token in zip(pairs, said, strict=True):
-        predicted = _token(pair, pair.pair.predictions.get(hypothesis))
-        if predicted is not None:
-            hits.append(token == predicted)
-    if not hits:
-        return None
-    found = rate_of(hits)
-    return Cell(hypothesis, *place, found.n, found.value, found.low, found.high)
+    site = sweep.site
+    at: dict[int, list[Response]] = {layer: [] for layer in sweep.layers}
+    for response in responses:
+        at[response.layer].append(response)
+    empty = [layer for layer, here in at.items() if not any(one.changed for one in here)]
+    vacuous = [VacuousCell(site.component, layer, site.label, len(at[layer])) for layer in empty]
+    cells = []
+    for name in dict.fromkeys([*sweep.hypotheses, NONE]):  # the control, at every site
+        wanted = {i: _token(pair, pair.pair.predictions.get(name)) for i, pair in pairs.items()}
+        for layer, here in at.items():
+            hits = [one.token == wanted[one.pair] for one in here if wanted[one.pair] is not None]
+            if hits and layer not in empty:
+                rate = rate_of(hits)
+                numbers = rate.n, rate.value, rate.low, rate.high
+                cells.append(Cell(name, site.component, layer, site.label, *numbers))
+    return cells, vacuous
 
 
 def _token(pair: PairTokens, answer: str | None) -> int | None:

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from cfgen.analysis.experiment import Experiment
-from cfgen.analysis.iia import Cell
+from cfgen.analysis.iia import Cell, VacuousCell
 from cfgen.folders import new_folder, write_record
-from cfgen.interventions import Check, Cost, EngineTally
+from cfgen.interventions import Check, Cost
 from cfgen.stats import CONFIDENCE, Rate
 
 Plain = str | int | float | bool | None
@@ -50,21 +50,6 @@ class SiteRecord(BaseModel):
     label: str
 
 
-class Work(BaseModel):
-    """What runs cost.
-
-    Attributes:
-        forwards: Forwards of the LM.
-        passes: Tokens x blocks that were computed, padding included.
-        required: Tokens x blocks that could not be known without computing them.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    forwards: int
-    passes: int
-    required: int
-
-
 class EngineRecord(BaseModel):
     """How swaps were run.
 
@@ -73,9 +58,10 @@ class EngineRecord(BaseModel):
         note: Why it is not the packed one, where that had been possible to choose.
         run: Swaps that were run.
         filled: Reason -> swaps that needed no run, as they can't change anything.
+        whole: Reason -> runs that the packed engine had to execute whole, as the reference does.
         self_tested: How many of those were run all the same.
         verified: Swaps run again on the reference engine.
-        budget: Tokens per packed forward, at the end.
+        budget: Tokens per forward, at the end.
         shrunk: How often it was halved, because memory did not suffice.
         clean: The prompts' unchanged runs.
         swaps: The swaps' runs.
@@ -86,12 +72,13 @@ class EngineRecord(BaseModel):
     note: str
     run: int
     filled: dict[str, int]
+    whole: dict[str, int]
     self_tested: int
     verified: int
     budget: int
     shrunk: int
-    clean: Work
-    swaps: Work
+    clean: Cost
+    swaps: Cost
 
 
 class Results(BaseModel):
@@ -102,6 +89,7 @@ class Results(BaseModel):
         clean_accuracy: Share of prompts answered correctly when nothing is changed, originals and
             counterfactuals pooled; None if no prompt has an answer. ``clean`` has the counts.
         keep_rate: Share of pairs kept. ``keep`` has the counts.
+        vacuous: Sites and layers without cells, as nothing that was swapped differs.
         dropped: Reason -> pairs dropped by the filter.
         unaligned: Label of a site -> reason -> kept pairs that could not be swapped there.
         files: What the run wrote into its folder.
@@ -117,6 +105,7 @@ class Results(BaseModel):
     clean_accuracy: float | None
     keep_rate: float
     cells: tuple[Cell, ...]
+    vacuous: tuple[VacuousCell, ...]
     kept: int
     layers: tuple[int, ...]
     sites: dict[str, SiteRecord]
@@ -132,6 +121,7 @@ class Results(BaseModel):
     revision: str
     device: str
     dtype: str
+    attention: str
     versions: dict[str, str]
     settings: dict[str, Plain]
     files: tuple[str, ...] = ()
@@ -163,6 +153,7 @@ def as_results(
         clean_accuracy=seen.clean.value if seen.clean else None,
         keep_rate=seen.keep.value,
         cells=experiment.cells,
+        vacuous=experiment.vacuous,
         kept=len(seen.kept),
         layers=experiment.layers,
         sites={
@@ -189,11 +180,12 @@ def as_results(
         dropped=seen.dropped,
         unaligned=experiment.unaligned,
         checks=experiment.checks,
-        engine=_engine(experiment.tally, experiment.verified),
+        engine=_engine(experiment),
         confidence=CONFIDENCE,
         revision=experiment.revision,
         device=experiment.device,
         dtype=experiment.dtype,
+        attention=experiment.attention,
         versions={"python": platform.python_version()}
         | {name: _version(name) for name in _LIBRARIES},
         settings=dict(settings),
@@ -204,23 +196,21 @@ def _share(found: Rate) -> Share:
     return Share(k=found.k, n=found.n, rate=found.value, low=found.low, high=found.high)
 
 
-def _engine(tally: EngineTally, verified: int) -> EngineRecord:
+def _engine(experiment: Experiment) -> EngineRecord:
+    engine, work = experiment.engine, experiment.work
     return EngineRecord(
-        name="packed" if tally.engine == "packed" else "reference",
-        note=tally.note,
-        run=tally.run,
-        filled=dict(sorted(tally.filled.items())),
-        self_tested=tally.self_tested,
-        verified=verified,
-        budget=tally.budget.tokens,
-        shrunk=tally.budget.shrunk,
-        clean=_work(tally.clean),
-        swaps=_work(tally.cost),
+        name="packed" if engine.name == "packed" else "reference",
+        note=engine.note,
+        run=work.run,
+        filled=dict(sorted(work.filled.items())),
+        whole=dict(sorted(work.whole.items())),
+        self_tested=work.self_tested,
+        verified=work.verified,
+        budget=engine.budget,
+        shrunk=work.shrunk,
+        clean=work.clean,
+        swaps=work.edited,
     )
-
-
-def _work(cost: Cost) -> Work:
-    return Work(forwards=cost.forwards, passes=cost.passes, required=cost.required)
 
 
 def _maybe_share(found: Rate | None) -> Share | None:

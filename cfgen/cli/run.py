@@ -295,7 +295,6 @@ def execute(plan: RunPlan, report: Progress) -> Results:
         "split": request.split,
         "templates": ", ".join(request.templates or (plan.task.default_template or "all",)),
         "batch_size": request.batch_size,
-        "attention": lm.attention,
     }
     return write_results(
         experiment,

@@ -32,7 +32,7 @@ from cfgen.stats import with_interval
 from cfgen.tasks import Task
 
 if TYPE_CHECKING:
-    from cfgen.analysis import Cell, Results, Share
+    from cfgen.analysis import Cell, Results, Share, VacuousCell
 
 FILES = {
     "results.json": "all numbers, with what they depend on",
@@ -85,7 +85,7 @@ def run_view(results: Results, pairs: Sequence[Pair], folder: Path) -> Document:
             Heading("Without any swap"),
             Paragraph(_behaviour(results)),
             Heading("With swaps: share of pairs on which the LM says what is predicted (IIA)"),
-            *layer_tables(results.cells),
+            *layer_tables(results.cells, results.vacuous),
             Paragraph(_how_to_read(results)),
             Heading("In words"),
             Listing(tuple(sentences(results, pairs))),
@@ -141,23 +141,35 @@ def _how_to_read(results: Results) -> Inline:
 # Layer by layer
 
 
-def layer_tables(cells: Iterable[Cell]) -> list[Block]:
+def layer_tables(cells: Iterable[Cell], vacuous: Iterable[VacuousCell] = ()) -> list[Block]:
     """One table for every site: a row per layer, a column per hypothesis and one for ``none``.
 
-    Every entry is an IIA with its 95 % interval; the best layers of a hypothesis are marked.
+    Every entry is an IIA with its 95 % interval; the best layers of a hypothesis are marked. Layers
+    that have no number are named below.
     """
-    sites: dict[tuple[str, str], list[Cell]] = {}
+    sites: dict[tuple[str, str], tuple[list[Cell], list[VacuousCell]]] = {}
     for cell in cells:
-        sites.setdefault((cell.component, cell.position), []).append(cell)
+        sites.setdefault((cell.component, cell.position), ([], []))[0].append(cell)
+    for empty in vacuous:
+        sites.setdefault((empty.component, empty.position), ([], []))[1].append(empty)
     blocks: list[Block] = []
-    for (component, position), here in sites.items():
+    for (component, position), (here, without) in sites.items():
         # What nobody named is called by what it is; what was named also by its name.
         name = "" if component == Site().component else f"{component}, "
         blocks += [Heading(f"at {position}: {name}{COMPONENTS[component].meaning}", 3), Gap()]
         names = [name for name in dict.fromkeys(c.hypothesis for c in here) if name != NONE]
-        for first in range(0, len(names), ABREAST):
+        for first in range(0, len(names) if here else 0, ABREAST):
             blocks += [_table(here, [*names[first : first + ABREAST], NONE]), Gap()]
+        if without:
+            where = _layers(empty.layer for empty in without)
+            blocks += [Paragraph((Phrase(f"{where}: {_NO_NUMBER}", ("caution",)),)), Gap()]
     return blocks
+
+
+_NO_NUMBER = (
+    "no number: in every pair, what was copied here is the same as what was there, so that no "
+    "swap could show anything"
+)
 
 
 def best_cell(cells: Iterable[Cell], hypothesis: str) -> Cell:
@@ -208,6 +220,8 @@ def sentences(results: Results, pairs: Sequence[Pair]) -> list[str]:
 
 
 def _verdict(cells: Sequence[Cell], name: str) -> str:
+    if not any(cell.hypothesis == name for cell in cells):
+        return f"{name}: nothing can be said: no value that was swapped differs in any pair."
     best = best_cell(cells, name)
     tried = len({cell.layer for cell in cells})
     if best.iia == 0:
@@ -263,6 +277,7 @@ def _engine(results: Results) -> Inline:
     known = [
         f", {count:,} known without a run ({reason})" for reason, count in engine.filled.items()
     ]
+    whole = ", ".join(f"{count:,} {reason}" for reason, count in engine.whole.items())
     shrunk = (
         f"\n  memory did not suffice {engine.shrunk} times: down to {engine.budget:,} tokens "
         "per forward"
@@ -271,6 +286,7 @@ def _engine(results: Results) -> Inline:
         f"{engine.name} engine: {engine.run:,} swaps run",
         *known,
         f"; {tokens:,} tokens x layers computed.",
+        f"\n  run whole: {whole}" if whole else "",
         Phrase(shrunk if engine.shrunk else "", ("caution",)),
         Phrase(f"\n  {engine.note}" if engine.note else "", ("caution",)),
     )

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from cfgen.analysis import NO_ANSWER, behave, wrong_sides
+from cfgen.analysis import NO_ANSWER, grade, wrong_sides
 from cfgen.errors import CfgenError
 from cfgen.lm import encode_pairs
 from cfgen.stats import rate
@@ -36,7 +36,7 @@ def test_counts(tiny_lm, make):
     answers = [("tea", "milk"), ("tea", "milk"), ("milk", "tea"), ("tea", "milk"), ("tea", None)]
     said = [("tea", "milk"), ("tea", "juice"), ("juice", "tea"), ("juice", "juice"), ("tea", "box")]
     encoded = graded(tiny_lm, make, answers, ["a", "a", "b", "b", "b"])
-    found = behave(encoded, tokens(tiny_lm, said), tiny_lm.tokenizer)
+    found = grade(encoded, tokens(tiny_lm, said), tiny_lm.tokenizer)
     assert found.kept == (0, 4)
     assert found.dropped == {
         "counterfactual answered wrongly": 1,
@@ -53,7 +53,7 @@ def test_counts(tiny_lm, make):
 
 def test_sides_without_answers_are_not_filtered_on(tiny_lm, make):
     encoded = graded(tiny_lm, make, [(None, None), (None, "tea")])
-    found = behave(encoded, tokens(tiny_lm, [("mug", "jar"), ("mug", "jar")]), tiny_lm.tokenizer)
+    found = grade(encoded, tokens(tiny_lm, [("mug", "jar"), ("mug", "jar")]), tiny_lm.tokenizer)
     assert found.kept == (0,)
     assert found.clean_original is None
     assert found.clean == found.clean_counterfactual == rate(0, 1)
@@ -63,7 +63,7 @@ def test_sides_without_answers_are_not_filtered_on(tiny_lm, make):
 def test_no_pair_kept_says_what_the_lm_says_instead(tiny_lm, make):
     encoded = graded(tiny_lm, make, [("tea", "milk")] * 5)
     with pytest.raises(CfgenError) as caught:
-        behave(encoded, tokens(tiny_lm, [("juice", "milk")] * 5), tiny_lm.tokenizer)
+        grade(encoded, tokens(tiny_lm, [("juice", "milk")] * 5), tiny_lm.tokenizer)
     (problem,) = caught.value.problems
     assert problem.code == "no-pair-kept"
     assert "expected 'tea', the LM says ' juice'" in problem.detail

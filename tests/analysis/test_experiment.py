@@ -136,12 +136,13 @@ def test_all_checks_are_reported_with_cases(lm, pairs):
         "padded gives unpadded": (label, 2 * 2),
         "tokens are the slot": (label, 12 * (2 + 2 + 1)),
         "components add up": ("", 4),
-        "every edit fired once": ("", 12 * ((1 + 4) + (3 + 4))),
+        "every edit fired once": ("", 12 * ((2 + 4) + (2 * 3 + 4))),
     }
     packed = run_experiment(lm, pairs, {"all": site}, layers=[0, 2], verified=3)
     more = {check.name: check.cases for check in packed.checks}
-    assert more.pop("packed equals reference") == packed.verified == 3
+    assert more.pop("packed equals reference") == packed.work.verified == 3
     assert 0 < more.pop("every edit fired once") <= cases.pop("every edit fired once")[1]
+    assert more.pop("what can't differ does not") == packed.work.self_tested > 0
     assert more == {name: count for name, (_, count) in cases.items()}
 
 
@@ -169,9 +170,9 @@ def test_both_engines_give_the_same_outputs_and_cells(lm, pairs, site):
     assert both[0].cells == both[1].cells
     assert both[0].behaviour == both[1].behaviour
     assert both[0].layers == both[1].layers == ((0,) if site.component == "embed" else (0, 1, 2, 3))
-    assert [found.tally.engine for found in both] == ["reference", "packed"]
-    assert [found.verified for found in both] == [0, 2]
-    assert both[1].tally.cost.passes < both[0].tally.cost.passes
+    assert [found.engine.name for found in both] == ["reference", "packed"]
+    assert [found.work.verified for found in both] == [0, 2]
+    assert both[1].work.edited.passes < both[0].work.edited.passes
 
 
 def test_attention_patterns_are_swapped_between_prompts_of_one_length(lm, pairs, make):
@@ -204,8 +205,8 @@ def test_pairs_that_are_dropped_are_not_swapped(lm, pairs):
             engine=engine,
             progress=lambda *step, seen=steps: seen.append(step),
         )
-        assert found.tally.run + sum(found.tally.filled.values()) == 11 * 4
-        assert steps[-1] == ("swaps", 48, 48)
+        assert found.work.run + sum(found.work.filled.values()) == 11 * 4
+        assert steps[-1] == ("swaps", 44, 44)
 
 
 def test_hypotheses_at_one_site_share_a_sweep(lm, pairs):
@@ -213,7 +214,7 @@ def test_hypotheses_at_one_site_share_a_sweep(lm, pairs):
     found = run_experiment(
         lm, with_third(pairs, ["tea"] * 12), sites, layers=[3], engine="reference"
     )
-    assert found.tally.run == 2 * 12
+    assert found.work.run == 2 * 12
     places = [(cell.hypothesis, cell.position) for cell in found.cells]
     assert places == [("all", "last"), ("none", "last"), ("x", "drink_2"), ("none", "drink_2")]
     assert len(found.outputs) == 2 * 12
@@ -282,14 +283,36 @@ def test_answers_that_collide_stop_the_run(build_tiny_lm, pairs):
 
 @pytest.mark.parametrize("engine", ["reference", "packed"])
 def test_a_failing_check_stops_the_run(lm, pairs, monkeypatch, engine):
-    from cfgen.interventions import writes
+    from cfgen.interventions.traffic import Write
 
-    real = writes._writer
+    real = Write.make
 
-    def wrong(given):
-        return real([dataclasses.replace(one, columns=one.columns - 1) for one in given])
+    def wrong(write, view, fetch):
+        return real(dataclasses.replace(write, columns=write.columns - 1), view, fetch)
 
-    monkeypatch.setattr(writes, "_writer", wrong)
+    monkeypatch.setattr(Write, "make", wrong)
     site = Site(("drink_1",), component="attn_out")
     with pytest.raises(CfgenError, match="self-swap-changes-output"):
         run_experiment(lm, pairs, {"all": site}, engine=engine)
+
+
+@pytest.mark.parametrize("engine", ["reference", "packed"])
+def test_a_cell_in_which_nothing_differs_has_no_number(lm, pairs, make, engine):
+    """At the first name's token both prompts have read the same words, in every layer."""
+    given = []
+    for pair in pairs:
+        names = [pair.original.slots["name_1"], pair.original.slots["name_2"]]
+        jars, drinks = (
+            [pair.original.slots[f"{slot}_{number}"] for number in (1, 2)]
+            for slot in ("jar", "drink")
+        )
+        sides = [make.story(names, jars, words, 0) for words in (drinks, drinks[::-1])]
+        given.append(make.pair(*sides, pair.index, x="tea", y="milk"))
+    sites = {"x": Site(("name_1[0]",)), "y": Site(("drink_1",))}
+    found = run_experiment(lm, given, sites, layers=[0, 2], engine=engine)
+    assert [(v.component, v.layer, v.position, v.n) for v in found.vacuous] == [
+        ("resid_post", 0, "name_1[0]", 12),
+        ("resid_post", 2, "name_1[0]", 12),
+    ]
+    assert {cell.position for cell in found.cells} == {"drink_1"}
+    assert {output.position for output in found.outputs} == {"name_1[0]", "drink_1"}

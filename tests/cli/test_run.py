@@ -4,7 +4,6 @@ import importlib
 import json
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
@@ -28,8 +27,8 @@ def made_up(
     **how: Any,
 ) -> Experiment:
     """Stands for ``run_experiment``: position right in half of layer 3, token always in layer 4."""
-    from cfgen.analysis import Behaviour, Cell, Experiment, Output
-    from cfgen.interventions import Budget, Check, Cost, EngineTally
+    from cfgen.analysis import Behaviour, Cell, EngineSettings, Experiment, Output, VacuousCell
+    from cfgen.interventions import Check, Cost, Work
     from cfgen.stats import rate
 
     n = len(pairs)
@@ -47,6 +46,7 @@ def made_up(
         revision="sha256:0",
         device="cpu",
         dtype="float32",
+        attention="sdpa",
         task=pairs[0].task,
         design=pairs[0].design,
         n=n,
@@ -69,16 +69,17 @@ def made_up(
             Check("self-swap changes nothing", "last", 4, "swaps"),
             Check("self-swap changes nothing", "first", 5, "swaps"),
         ),
-        tally=EngineTally(
-            "packed",
-            "",
-            Budget(1024, shrunk=1),
-            Cost(2, 3000, 2500),
-            Cost(1, 500, 400),
+        vacuous=(VacuousCell("resid_post", 5, "last", n),),
+        engine=EngineSettings("packed", "", 1024),
+        work=Work(
+            clean=Cost(2, 3000, 2500),
+            edited=Cost(1, 500, 400),
             run=38,
             filled=Counter({"it is as it was": 2}),
+            whole=Counter({"it reaches everything": 3}),
+            verified=8,
+            shrunk=1,
         ),
-        verified=8,
     )
 
 
@@ -87,8 +88,7 @@ def no_lm(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is loaded and nothing computed."""
     importlib.import_module("cfgen.lm.load")  # before what it imports is replaced
     monkeypatch.setattr("cfgen.weights.find_checkpoint", lambda name, **options: None)
-    lm = SimpleNamespace(attention="sdpa")
-    monkeypatch.setattr("cfgen.lm.load.load_lm", lambda name, **options: lm)
+    monkeypatch.setattr("cfgen.lm.load.load_lm", lambda name, **options: None)
     monkeypatch.setattr("cfgen.analysis.run_experiment", made_up)
 
 
@@ -103,6 +103,8 @@ def test_text_says_what_came_out(cli: Cli, tmp_path: Path) -> None:
     assert "self-swap changes nothing 9 swaps" in shown
     assert "packed engine: 38 swaps run, 2 known without a run (it is as it was)" in shown
     assert "3,500 tokens x layers computed" in shown
+    assert "run whole: 3 it reaches everything" in shown
+    assert "layer 5: no number: in every pair, what was copied here is the same" in shown
     assert "memory did not suffice 1 times: down to 1,024 tokens per forward" in shown
     assert (
         "output_token: best at layer 4 of 5 tried, IIA 1.00 [0.68, 1.00], n 8; "

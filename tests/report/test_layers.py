@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cfgen.analysis import Cell
+from cfgen.analysis import Cell, VacuousCell
 from cfgen.report import best_cell, layer_tables
 
 if TYPE_CHECKING:
@@ -59,3 +59,13 @@ def test_the_earliest_of_equal_layers_is_the_best() -> None:
 
 def test_a_site_without_a_control(draw: Draw) -> None:
     assert row(draw(layer_tables([cell("one", 7, 0.5)])), 7)[1:] == [">0.50", "0.40-0.60"]
+
+
+def test_layers_without_a_number_are_named(draw: Draw) -> None:
+    empty = [VacuousCell("resid_post", layer, "last", 8) for layer in (0, 1)]
+    shown = draw(layer_tables([cell("one", 2, 0.5), cell("none", 2, 0.5)], empty))
+    assert "layers 0-1: no number" in shown
+    assert row(shown, 2)[1] == ">0.50"
+    alone = draw(layer_tables([], empty))
+    assert "at last: residual stream" in alone
+    assert "IIA" not in alone

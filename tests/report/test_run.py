@@ -58,3 +58,9 @@ def test_a_hypothesis_that_is_never_right(pairs: list[Pair]) -> None:
 def test_what_coincides_on_every_pair_is_named(pairs: list[Pair]) -> None:
     (said,) = sentences(results(output_token=[20], none=[0]), pairs)
     assert said.endswith("On every pair it predicts the same as copying everything (all).")
+
+
+def test_a_hypothesis_without_any_number(pairs: list[Pair]) -> None:
+    seen = SimpleNamespace(cells=[], sites=["output_token"])
+    (said,) = sentences(seen, pairs)  # type: ignore[arg-type]
+    assert said.startswith("output_token: nothing can be said")
