@@ -104,7 +104,10 @@ class Execution:
         self.work += Work(whole=self.schedule.whole, shrunk=shrunk)
 
     def _whole(self, stage: int) -> None:
-        """Execute what is whole of a stage: bases apart, since more is kept of them."""
+        """Execute what is whole of a stage: bases apart, since more is kept of them.
+
+        Runs without edits come first, as others are compared with them.
+        """
         steps = self.schedule.steps
         branches = [step for step in steps if step.base is not None and step.executed]
         bases = {step.base for step in branches}
@@ -112,8 +115,8 @@ class Execution:
             level for step in branches if step.reach for level in step.reach.enters.values()
         } - {0}
         here = [n for n, step in enumerate(steps) if step.stage == stage and step.base is None]
-        for is_base in (True, False):
-            for edited in (False, True):
+        for edited in (False, True):
+            for is_base in (True, False):
                 some = [
                     n
                     for n in here

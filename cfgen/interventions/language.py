@@ -88,12 +88,11 @@ class Value:
         """
         raise NotImplementedError
 
-    def problems(self, shape: tuple[int, ...], position: int) -> Iterator[str]:
+    def problems(self, shape: tuple[int, ...]) -> Iterator[str]:
         """What is wrong with its own tensors, or with writing it at a place.
 
         Args:
             shape: What one token has at the place of the edit.
-            position: The earliest position of the edit.
 
         Yields:
             What is wrong, as a clause.
@@ -211,7 +210,7 @@ class Affine(Value):
         return (flat @ self.matrix.to(flat) + self.offset.to(flat)).view_as(now)
 
     @override
-    def problems(self, shape: tuple[int, ...], position: int) -> Iterator[str]:
+    def problems(self, shape: tuple[int, ...]) -> Iterator[str]:
         size = torch.Size(shape).numel()
         if self.matrix.shape != (size, size):
             yield f"a matrix {tuple(self.matrix.shape)} where {(size, size)} is needed"
@@ -259,7 +258,7 @@ class Rotate(Value):
         return (own + parts @ self.basis.to(own).T).view_as(now)
 
     @override
-    def problems(self, shape: tuple[int, ...], position: int) -> Iterator[str]:
+    def problems(self, shape: tuple[int, ...]) -> Iterator[str]:
         size = torch.Size(shape).numel()
         if self.basis.dim() != 2 or self.basis.shape[0] != size:
             yield f"a basis {tuple(self.basis.shape)} where ({size}, rank) is needed"
@@ -301,7 +300,7 @@ class Mix(Value):
         return sum(parts, start=torch.zeros_like(now))
 
     @override
-    def problems(self, shape: tuple[int, ...], position: int) -> Iterator[str]:
+    def problems(self, shape: tuple[int, ...]) -> Iterator[str]:
         if not self.terms:
             yield "a sum without terms"
 
@@ -332,10 +331,8 @@ class Block(Value):
         return left / left.sum(dim=-1, keepdim=True)
 
     @override
-    def problems(self, shape: tuple[int, ...], position: int) -> Iterator[str]:
+    def problems(self, shape: tuple[int, ...]) -> Iterator[str]:
         yield from _wrong_positions(self.keys, shape[-1], "the prompt")
-        if set(range(position + 1)) <= set(self.keys):
-            yield f"every key that position {position} sees is blocked"
 
 
 @dataclass(frozen=True, slots=True)

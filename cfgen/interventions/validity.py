@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from cfgen.errors import CfgenError, Problem
 from cfgen.interventions.language import HERE, Block, Edit, Read, Run
-from cfgen.lm import COMPONENTS, SHOWN, Layout, Place, Stage, check_places
+from cfgen.lm import COMPONENTS, SHOWN, Layout, Place, Stage, attention_windows, check_places
 
 Where = tuple[str, int]
 """Component and layer: a tensor of the LM."""
@@ -95,6 +96,7 @@ def check_runs(layout: Layout, runs: Sequence[Run]) -> None:
         for edit in run.edits:
             problems += [_impossible(run, text) for text in _wrong(layout, run, edit)]
             problems += _ahead(edit)
+        problems += [_impossible(run, text) for text in _all_blocked(layout, run)]
         problems += _wrong_base(run)
         if len(problems) >= SHOWN:
             break
@@ -142,7 +144,7 @@ def _wrong(layout: Layout, run: Run, edit: Edit) -> Iterator[str]:
         yield f"keys are blocked at attn_pattern, not at {place.component}"
         return
     shape = layout.shape_of(place, length)
-    yield from edit.value.problems(shape, min(edit.positions))
+    yield from edit.value.problems(shape)
     for tensor in edit.value.rows:
         if tuple(tensor.shape[:1]) != (len(edit.positions),):
             count = tensor.shape[0] if tensor.dim() else "none"
@@ -162,6 +164,27 @@ def _wrong(layout: Layout, run: Run, edit: Edit) -> Iterator[str]:
             yield f"attention patterns of prompts with {len(source.prompt)} and {length} tokens"
         elif (other := layout.shape_of(read.place, len(source.prompt))) != shape:
             yield f"{read.place} has {other}, but {place} {shape}"
+
+
+def _all_blocked(layout: Layout, run: Run) -> Iterator[str]:
+    """Positions that are left without any key: a softmax over nothing."""
+    blocks = [e for e in run.edits if isinstance(e.value, Block) and e.place.row.over_keys]
+    if not blocks:
+        return
+    model: Any = layout.model
+    windows = attention_windows(model.config, layout.layers)
+    for layer in sorted({edit.place.layer for edit in blocks}):
+        here = [edit for edit in blocks if edit.place.layer == layer]
+        for head in {edit.place.head for edit in here}:
+            blocked: dict[int, set[int]] = {}
+            for edit in here:
+                if edit.place.head in (None, head) and isinstance(edit.value, Block):
+                    for position in edit.positions:
+                        blocked.setdefault(position, set()).update(edit.value.keys)
+            for position, keys in blocked.items():
+                first = max(0, position + 1 - (windows[layer] or position + 1))
+                if keys.issuperset(range(first, position + 1)):
+                    yield f"every key that position {position} sees is blocked"
 
 
 def _outside(positions: Sequence[int], length: int, what: str) -> str:

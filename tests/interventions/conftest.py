@@ -163,3 +163,27 @@ def build_family(family, build_tiny_lm):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     model.eval().requires_grad_(False)
     return dataclasses.replace(lm, model=model)
+
+
+def with_answers(lm, pairs):
+    """The pairs with the LM's own answers, where these tokens read back as themselves."""
+    import torch
+
+    def answered(side):
+        ids = lm.tokenizer(side.prompt.text)["input_ids"]
+        token = int(lm.model(torch.tensor([ids])).logits[0, -1].argmax())
+        text = lm.tokenizer.decode([token])
+        back = lm.tokenizer(side.prompt.text + text)["input_ids"]
+        return dataclasses.replace(side, answer=text) if back == [*ids, token] else None
+
+    found = []
+    for pair in pairs:
+        original, counterfactual = answered(pair.original), answered(pair.counterfactual)
+        if original and counterfactual:
+            found.append(build_pair(original, counterfactual, pair.index))
+    return found
+
+
+@pytest.fixture(scope="session")
+def answer():
+    return with_answers
