@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cfgen.errors import CfgenError, Problem
-from cfgen.lm import PairTokens
+from cfgen.lm import NOT_AN_ANSWER, PairTokens, TokenPath
 from cfgen.stats import Rate, rate_of
 
 SIDES = ("original", "counterfactual")
@@ -44,29 +44,33 @@ class Behaviour:
     keep_by_answer: dict[str, Rate]
 
 
-def wrong_sides(pair: PairTokens, said: tuple[int, int]) -> tuple[str, ...]:
+def wrong_sides(pair: PairTokens, said: tuple[TokenPath, TokenPath]) -> tuple[str, ...]:
     """Which of a pair's prompts the LM does not answer correctly; one without answer is not graded.
 
     Args:
         pair: The pair.
-        said: First token that the LM says after the original and after the counterfactual.
+        said: Tokens that the LM says after the original and after the counterfactual.
     """
-    expected = (pair.original_answer, pair.counterfactual_answer)
+    trees = (pair.original_tree, pair.counterfactual_tree)
     return tuple(
         side
-        for side, answer, token in zip(SIDES, expected, said, strict=True)
-        if answer is not None and answer != token
+        for side, answer, tree, tokens in zip(SIDES, _answers(pair), trees, said, strict=True)
+        if answer is not None and answer not in (tree.label(tokens) or NOT_AN_ANSWER)
     )
 
 
+def _answers(pair: PairTokens) -> tuple[str | None, str | None]:
+    return pair.pair.original.answer, pair.pair.counterfactual.answer
+
+
 def behave(
-    encoded: Sequence[PairTokens], said: Sequence[tuple[int, int]], tokenizer: Any
+    encoded: Sequence[PairTokens], said: Sequence[tuple[TokenPath, TokenPath]], tokenizer: Any
 ) -> Behaviour:
     """Grade what the LM said and filter the pairs.
 
     Args:
         encoded: The pairs, at least one.
-        said: Per pair the first token that the LM says after the original and the counterfactual.
+        said: Per pair the tokens that the LM says after the original and the counterfactual.
         tokenizer: To show what the LM said if no pair is kept.
 
     Returns:
@@ -80,8 +84,7 @@ def behave(
     dropped: Counter[str] = Counter()
     for pair, tokens in zip(encoded, said, strict=True):
         wrong = wrong_sides(pair, tokens)
-        answers = (pair.original_answer, pair.counterfactual_answer)
-        for side, answer in zip(SIDES, answers, strict=True):
+        for side, answer in zip(SIDES, _answers(pair), strict=True):
             if answer is not None:
                 right[side].append(side not in wrong)
         keep.append(not wrong)
@@ -113,12 +116,14 @@ def _by(keys: Sequence[str], keep: Sequence[bool]) -> dict[str, Rate]:
 
 
 def _nothing_kept(
-    encoded: Sequence[PairTokens], said: Sequence[tuple[int, int]], tokenizer: Any
+    encoded: Sequence[PairTokens], said: Sequence[tuple[TokenPath, TokenPath]], tokenizer: Any
 ) -> Problem:
     lines = []
     for pair, tokens in list(zip(encoded, said, strict=True))[:3]:
-        for side, token in zip((pair.pair.original, pair.pair.counterfactual), tokens, strict=True):
-            shown = tokenizer.decode([token])
+        trees = (pair.original_tree, pair.counterfactual_tree)
+        sides = (pair.pair.original, pair.pair.counterfactual)
+        for side, tree, path in zip(sides, trees, tokens, strict=True):
+            shown = tokenizer.decode([*tree.fed, *path])
             lines.append(f"{side.prompt.text}\n  expected {side.answer!r}, the LM says {shown!r}")
     return Problem(
         "no-pair-kept",

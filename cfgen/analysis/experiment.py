@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cfgen.analysis.behaviour import Behaviour, behave
-from cfgen.analysis.iia import Cell, Output, kind_of_token, score
-from cfgen.analysis.swapping import FirstTokens, run_swaps
+from cfgen.analysis.iia import Cell, Output, kind_of_output, score
+from cfgen.analysis.swapping import SaidTokens, run_swaps
 from cfgen.counterfactuals import NONE, Pair, Site
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.interventions import (
@@ -31,9 +31,10 @@ from cfgen.interventions import (
 )
 from cfgen.lm import (
     LM,
+    Candidates,
     Layout,
     PairTokens,
-    check_first_tokens,
+    TokenPath,
     check_places,
     check_sums,
     encode_pairs,
@@ -87,6 +88,7 @@ def run_experiment(
     pairs: Sequence[Pair],
     hypotheses: Mapping[str, Site],
     *,
+    candidates: Candidates | None = None,
     layers: Iterable[int] | None = None,
     batch_size: int = BATCH_SIZE,
     engine: str = "auto",
@@ -102,6 +104,7 @@ def run_experiment(
         pairs: The pairs to run; which of those there are is for the caller to choose.
         hypotheses: Name, as in the pairs' predictions -> the site where its variables are said to
             live.
+        candidates: As for :func:`cfgen.lm.encode_pairs`.
         layers: Layers counted from 0; None for all.
         batch_size: Prompts per forward.
         engine: ``packed``, ``reference``, or ``auto``: packed where the LM allows it.
@@ -112,19 +115,21 @@ def run_experiment(
         Outputs, IIA, rates, drops with their reasons, and the checks that ran.
 
     Raises:
-        CfgenError: The pairs, sites or layers don't fit together or the LM; answers that share a
-            first token; no pair is left; or one of the checks failed.
+        CfgenError: The pairs, sites or layers don't fit together or the LM; answers that nothing
+            tells apart; no pair is left; or one of the checks failed.
     """
     report = progress or (lambda step, done, total: None)
     chosen = choose_engine(lm, engine, batch_size=batch_size)
     check_arguments(pairs, hypotheses, batch_size, chosen.layout)
     sites = tuple(dict.fromkeys(hypotheses.values()))
     swept = {site: layers_of(site, layers, chosen.layout.layers) for site in sites}
-    encoded = encode_pairs(lm.tokenizer, pairs)
+    encoded = encode_pairs(lm.tokenizer, pairs, candidates)
     check_lengths(lm, encoded)
-    answers = check_first_tokens(lm.tokenizer, encoded)
+    trees = [tree for pair in encoded for tree in (pair.original_tree, pair.counterfactual_tree)]
+    chosen = replace(chosen, answer_tokens=max(tree.depth for tree in trees))
     aligned = [align(encoded, site) for site in sites]
-    checks = [Check("first tokens differ", "", answers, "answers compared")]
+    answers = len(trees[0].answers)
+    checks = [Check("answers are told apart", "", answers, "answers compared")]
     checks += _check_spans(encoded, sites)
     checks += _check_sites(chosen, aligned, swept, report)
     said = run_swaps(chosen, encoded, aligned, swept, verified, report)
@@ -192,7 +197,7 @@ def _check_sites(
     return checks
 
 
-def _checks_made(engine: Engine, said: FirstTokens) -> list[Check]:
+def _checks_made(engine: Engine, said: SaidTokens) -> list[Check]:
     """The checks that the engine made on the way."""
     checks = [Check("every edit fired once", "", engine.tally.cost.edits, "edits counted")]
     if engine.tally.self_tested:
@@ -226,7 +231,7 @@ def _outcome(
     swaps: SiteSwaps,
     names: Sequence[str],
     kept: Mapping[int, PairTokens],
-    said: Mapping[int, Mapping[int, int]],
+    said: Mapping[int, Mapping[int, TokenPath]],
 ) -> SiteOutcome:
     """Count what the LM said at a site, of the pairs that are kept and can be swapped there.
 
@@ -235,7 +240,7 @@ def _outcome(
         swaps: The swaps at the site.
         names: The hypotheses that have this site.
         kept: Index -> pair, for those that the LM answers correctly.
-        said: Layer -> index of the pair -> the first token that the LM said.
+        said: Layer -> index of the pair -> the tokens that the LM said.
 
     Raises:
         CfgenError: There is no such pair (``no-kept-pair-aligned``), or a hypothesis predicts
@@ -247,15 +252,14 @@ def _outcome(
     if not pairs:
         raise CfgenError(none_kept_aligned(site.label, lost))
     check_predictions(names, list(pairs.values()))
-    text = {token: lm.tokenizer.decode([token]) for of in said.values() for token in of.values()}
     outputs = [
         Output(
             pair_id=pair.pair.id,
             component=site.component,
             layer=layer,
             position=site.label,
-            said=text[tokens[index]],
-            kind=kind_of_token(pair, tokens[index]),
+            said=_text(lm, pair, tokens[index]),
+            kind=kind_of_output(pair, tokens[index]),
         )
         for layer, tokens in said.items()
         for index, pair in pairs.items()
@@ -272,6 +276,13 @@ def _outcome(
     ]
     found = [cell for cell in cells if cell is not None]
     return SiteOutcome(site.label, dict(sorted(lost.items())), outputs, found)
+
+
+def _text(lm: LM, pair: PairTokens, said: TokenPath) -> str:
+    """What the LM said as far as its answer was read, with what it was fed."""
+    tree = pair.original_tree
+    read = next((n for n in range(1, len(said)) if tree.label(said[:n]) is not None), len(said))
+    return str(lm.tokenizer.decode([*tree.fed, *said[:read]]))
 
 
 def check_arguments(
@@ -327,9 +338,19 @@ def check_predictions(names: Iterable[str], pairs: Sequence[PairTokens]) -> None
 def check_lengths(lm: LM, encoded: Sequence[PairTokens]) -> None:
     """Raise a CfgenError (``prompt-beyond-context``) for prompts beyond the LM's context."""
     limit = getattr(lm.model.config, "max_position_embeddings", None)
-    longest = max(max(len(pair.original), len(pair.counterfactual)) for pair in encoded)
+    longest = max(
+        len(side) + tree.depth - 1
+        for pair in encoded
+        for side, tree in (
+            (pair.original, pair.original_tree),
+            (pair.counterfactual, pair.counterfactual_tree),
+        )
+    )
     if limit is not None and longest > limit:
-        message = f"a prompt has {longest} tokens, but the LM takes at most {limit}"
+        message = (
+            f"a prompt has {longest} tokens with what of the answer is read, but the LM takes at "
+            f"most {limit}"
+        )
         hint = "use a shorter template, or an LM with a longer context"
         raise CfgenError(Problem("prompt-beyond-context", message, hint=hint))
 

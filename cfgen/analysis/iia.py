@@ -1,8 +1,8 @@
 """Interchange intervention accuracy: how often the LM says what a hypothesis predicts.
 
 IIA is the share of pairs whose output after the swap equals the output that the causal model
-gives after the corresponding interchange (Geiger et al. 2021, section 3). Outputs are compared by
-the first token of the answer, after checking that it tells all answers apart.
+gives after the corresponding interchange (Geiger et al. 2021, section 3). Outputs are read as far
+as it takes to tell the answers apart.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cfgen.counterfactuals import COUNTERFACTUAL, ORIGINAL, THIRD
-from cfgen.lm import PairTokens
+from cfgen.lm import NOT_AN_ANSWER, PairTokens, TokenPath
 from cfgen.stats import rate_of
 
 OTHER = "other"
@@ -27,7 +27,7 @@ class Output:
         component: What was swapped.
         layer: After which layer (the last of them, for swaps up to a layer).
         position: Label of the site.
-        said: The first token that the LM said, as text.
+        said: What the LM said, as far as its answer was read, as text.
         kind: ``original``, ``counterfactual``, ``third`` (an answer that only a hypothesis
             predicts) or ``other``.
     """
@@ -65,22 +65,23 @@ class Cell:
     high: float
 
 
-def kind_of_token(pair: PairTokens, token: int) -> str:
-    """Say which kind of answer a token is.
+def kind_of_output(pair: PairTokens, said: TokenPath) -> str:
+    """Say which kind of answer an output is.
 
     Args:
         pair: The pair.
-        token: What the LM said.
+        said: What the LM said after the original.
 
     Returns:
-        The kind; where both sides answer the same, that answer is the original's.
+        The kind; what is right for both sides is the original's.
     """
-    if token == _token(pair, pair.pair.original.answer):
+    right = _right(pair, said)
+    if pair.pair.original.answer in right:
         return ORIGINAL
-    if token == _token(pair, pair.pair.counterfactual.answer):
+    if pair.pair.counterfactual.answer in right:
         return COUNTERFACTUAL
     for name, prediction in pair.pair.predictions.items():
-        if pair.pair.kinds.get(name) == THIRD and token == _token(pair, prediction):
+        if pair.pair.kinds.get(name) == THIRD and prediction in right:
             return THIRD
     return OTHER
 
@@ -88,7 +89,7 @@ def kind_of_token(pair: PairTokens, token: int) -> str:
 def score(
     hypothesis: str,
     pairs: Sequence[PairTokens],
-    said: Sequence[int],
+    said: Sequence[TokenPath],
     place: tuple[str, int, str],
 ) -> Cell | None:
     """Score one hypothesis in one cell.
@@ -103,15 +104,16 @@ def score(
         The cell, or None if the hypothesis predicts nothing for any of these pairs.
     """
     hits = []
-    for pair, token in zip(pairs, said, strict=True):
-        predicted = _token(pair, pair.pair.predictions.get(hypothesis))
+    for pair, tokens in zip(pairs, said, strict=True):
+        predicted = pair.pair.predictions.get(hypothesis)
         if predicted is not None:
-            hits.append(token == predicted)
+            hits.append(predicted in _right(pair, tokens))
     if not hits:
         return None
     found = rate_of(hits)
     return Cell(hypothesis, *place, found.n, found.value, found.low, found.high)
 
 
-def _token(pair: PairTokens, answer: str | None) -> int | None:
-    return None if answer is None else pair.answers.get(answer)
+def _right(pair: PairTokens, said: TokenPath) -> frozenset[str]:
+    """The answers that the LM gave."""
+    return pair.original_tree.label(said) or NOT_AN_ANSWER

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cfgen.analysis.behaviour import wrong_sides
 from cfgen.counterfactuals import Site
 from cfgen.interventions import (
     Branch,
+    CleanRuns,
     Engine,
     Reservoir,
     SiteSwaps,
@@ -20,31 +21,31 @@ from cfgen.interventions import (
     run_chunk,
     verify,
 )
-from cfgen.lm import PairTokens
+from cfgen.lm import PairTokens, TokenPath
 from cfgen.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
-class FirstTokens:
-    """What the LM said.
+class SaidTokens:
+    """What the LM said, as many tokens as it takes to read every answer.
 
     Attributes:
-        clean: Per pair the first token after the original and after the counterfactual.
-        swapped: Site, layer and pair -> the first token after the swap, for the pairs whose two
+        clean: Per pair the tokens after the original and after the counterfactual.
+        swapped: Site, layer and pair -> the tokens after the swap, for the pairs whose two
             prompts are answered correctly unchanged.
         verified: How many swaps were run again on the reference engine.
     """
 
-    clean: list[tuple[int, int]]
-    swapped: dict[tuple[Site, int, int], int] = field(default_factory=dict)
+    clean: list[tuple[TokenPath, TokenPath]]
+    swapped: dict[tuple[Site, int, int], TokenPath] = field(default_factory=dict)
     verified: int = 0
 
-    def at(self, site: Site) -> dict[int, dict[int, int]]:
-        """Layer -> pair -> the first token after the swap at a site, lowest layer first."""
-        layers: dict[int, dict[int, int]] = {}
-        for (where, layer, pair), token in self.swapped.items():
+    def at(self, site: Site) -> dict[int, dict[int, TokenPath]]:
+        """Layer -> pair -> the tokens after the swap at a site, lowest layer first."""
+        layers: dict[int, dict[int, TokenPath]] = {}
+        for (where, layer, pair), tokens in self.swapped.items():
             if where == site:
-                layers.setdefault(layer, {})[pair] = token
+                layers.setdefault(layer, {})[pair] = tokens
         return dict(sorted(layers.items()))
 
 
@@ -55,7 +56,7 @@ def run_swaps(
     layers: Mapping[Site, Sequence[int]],
     verified: int,
     report: Progress,
-) -> FirstTokens:
+) -> SaidTokens:
     """Run every pair unchanged, and swap those that the LM answers correctly.
 
     Args:
@@ -73,7 +74,7 @@ def run_swaps(
     Raises:
         CfgenError: A check of the engine failed, or the engines disagree (``engines-disagree``).
     """
-    said = FirstTokens([(0, 0)] * len(encoded))
+    said = SaidTokens([((), ())] * len(encoded))
     sample = Reservoir(verified, random.Random(0))
     total = sum(len(found.swaps) * len(layers[found.site]) for found in aligned)
     done = 0
@@ -87,22 +88,40 @@ def run_swaps(
         }
         check_branches(engine.layout, prompts, list(branches.values()))
         chunk = open_chunk(engine, prompts, branches, also=range(len(prompts)))
-        first = most_likely(chunk.clean.logits).tolist()
-        row_of = chunk.clean.row_of
+        clean = _clean(engine, prompts, chunk.clean)
         for row, index in enumerate(group):
-            said.clean[index] = first[row_of[2 * row]], first[row_of[2 * row + 1]]
+            said.clean[index] = clean[2 * row], clean[2 * row + 1]
         kept = {index for index in group if not wrong_sides(encoded[index], said.clean[index])}
         wanted = [index for index, cell in enumerate(cells) if cell[2] in kept]
         done += len(cells) - len(wanted)
         for answered in run_chunk(engine, chunk, wanted):
             sample.add(chunk, answered)
-            for index, token in zip(answered.indices, answered.tokens[:, 0].tolist(), strict=True):
+            for index, tokens in zip(answered.indices, answered.tokens.tolist(), strict=True):
                 site, layer, pair = cells[index]
-                said.swapped[aligned[site].site, layer, pair] = token
+                said.swapped[aligned[site].site, layer, pair] = tuple(tokens)
             done += len(answered.indices)
             report("swaps", done, total)
         report("swaps", done, total)
-    return FirstTokens(said.clean, said.swapped, verify(engine, sample))
+    return SaidTokens(said.clean, said.swapped, verify(engine, sample))
+
+
+def _clean(engine: Engine, prompts: Sequence[TokenPath], first: CleanRuns) -> list[TokenPath]:
+    """What the LM says greedily after each prompt, unchanged.
+
+    Args:
+        engine: The LM, and how many tokens it says.
+        prompts: Token ids of the prompts.
+        first: Their runs, which tell the first of these tokens.
+    """
+    plain, runs = replace(engine, name="reference"), first
+    said: list[TokenPath] = [()] * len(prompts)
+    for step in range(engine.answer_tokens):
+        if step:
+            longer = [ids + tokens for ids, tokens in zip(prompts, said, strict=True)]
+            runs = open_chunk(plain, longer, {}, also=range(len(prompts))).clean
+        best = most_likely(runs.logits).tolist()
+        said = [(*tokens, best[runs.row_of[row]]) for row, tokens in enumerate(said)]
+    return said
 
 
 _Cell = tuple[int, int, int]

@@ -75,6 +75,7 @@ class RunPlan:
         task: The task.
         pairs: The pairs to run.
         sites: Hypothesis -> where it is tested.
+        candidates: What may be answered -> the texts that are this answer.
         layers: Layers to sweep; None for all.
         model: Name of the LM.
         out: Folder for the results.
@@ -84,6 +85,7 @@ class RunPlan:
     task: Task
     pairs: Sequence[Pair]
     sites: dict[str, Site]
+    candidates: dict[str, tuple[str, ...]]
     layers: list[int] | None
     model: str
     out: Path
@@ -213,6 +215,7 @@ def plan_run(request: RunRequest) -> RunPlan:
             pairs cannot be made.
     """
     from cfgen.datasets import draw_pairs, recipe
+    from cfgen.tasks import candidates_of
 
     made = recipe(
         request.task,
@@ -227,7 +230,8 @@ def plan_run(request: RunRequest) -> RunPlan:
     out = request.out or Path("runs", folder_name(made.task.name, made.design.name, model))
     check_replaceable(out, record="results.json")
     pairs = draw_pairs(made, split=request.split)
-    return RunPlan(request, made.task, pairs, sites, layers, model, out)
+    candidates = candidates_of(made.task, pairs)
+    return RunPlan(request, made.task, pairs, sites, candidates, layers, model, out)
 
 
 def sites_of(task: Task, design: counterfactuals.Design, names: Sequence[str]) -> dict[str, Site]:
@@ -282,6 +286,7 @@ def execute(plan: RunPlan, report: Progress) -> Results:
         lm,
         plan.pairs,
         plan.sites,
+        candidates=plan.candidates,
         layers=plan.layers,
         batch_size=request.batch_size,
         engine=request.engine,

@@ -16,6 +16,7 @@ from cfgen.interventions.checks import (
     swaps_to_try,
 )
 from cfgen.interventions.chunks import open_chunk, run_chunk
+from cfgen.interventions.clean import CleanRuns
 from cfgen.interventions.edits import Branch, Constant, Edit, FromPrompt, check_branches
 from cfgen.interventions.engine import (
     BATCH_SIZE,
@@ -42,6 +43,7 @@ __all__ = [
     "Branch",
     "Budget",
     "Check",
+    "CleanRuns",
     "Constant",
     "Cost",
     "Edit",
