@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from cfgen.lm.families import llama_like as llama_like
     from cfgen.lm.hooks import Handle as Handle
     from cfgen.lm.hooks import hook as hook
+    from cfgen.lm.inputs import shares as shares
     from cfgen.lm.layout import Layout as Layout
     from cfgen.lm.layout import check_places as check_places
     from cfgen.lm.layout import find_layout as find_layout
@@ -82,6 +83,7 @@ _HOME = {
     "load_tokenizer": "tokenizer",
     "locate": "tokens",
     "place_problems": "components",
+    "shares": "inputs",
 }
 
 __all__ = list(_HOME)

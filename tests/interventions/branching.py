@@ -24,7 +24,7 @@ from cfgen.interventions import (
     reference,
     run_chunk,
 )
-from cfgen.lm import LM, Place, find_layout
+from cfgen.lm import COMPONENTS, LM, Place, find_layout
 from tests.families import tiny_model
 from tests.lm.families.by_hand import BEFORE_BLOCKS, HEADWISE
 
@@ -76,9 +76,15 @@ def shape_of(layout, place: Place, length: int) -> tuple[int, ...]:
     return (layout.width,)
 
 
+def components_of(layout) -> list[str]:
+    """The components that both engines can write."""
+    rows = (COMPONENTS[name] for name in layout.components)
+    return [row.name for row in rows if not (row.recomputed or row.read_only)]
+
+
 def places_of(layout) -> Iterator[Place]:
     """Every component in every layer: whole, one head, some neurons."""
-    for name in layout.components:
+    for name in components_of(layout):
         for layer in range(1 if name in BEFORE_BLOCKS else layout.layers):
             yield Place(name, layer)
             for head in range(layout.heads_of(name)):
@@ -258,7 +264,7 @@ def random_prompts(rng: Random, count: int = 5, longest: int = 20) -> Prompts:
 
 
 def random_place(rng: Random, layout) -> Place:
-    name = rng.choice(layout.components)
+    name = rng.choice(components_of(layout))
     layer = 0 if name in BEFORE_BLOCKS else rng.randrange(layout.layers)
     if layout.heads_of(name) and rng.random() < 0.6:
         return Place(name, layer, head=rng.randrange(layout.heads_of(name)))

@@ -27,6 +27,7 @@ from tests.interventions.branching import (
     WINDOW,
     assert_equal,
     compare,
+    components_of,
     layout_of,
     lm_of,
     off,
@@ -254,7 +255,7 @@ def test_edits_within_one_block_at_one_token(name):
     rng = Random(4)
     prompts = [text(rng, 11), text(rng, 11), text(rng, 11)]
     layout, branches = layout_of(name), []
-    inside = [c for c in layout.components if c not in ("embed", "pos_embed")]
+    inside = [c for c in components_of(layout) if c not in ("embed", "pos_embed")]
     for layer in (0, 2, 3):
         for to in (5, 10):
             some = [
