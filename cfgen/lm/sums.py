@@ -114,7 +114,14 @@ def _run_again(layout: Layout, first: Values) -> _Again:
             else:
                 yield name, _put(before(layer, middle).flip(1))
 
-    own = _forward(layout, [*inputs, *read], of_its_own)
+    try:
+        own = _forward(layout, [*inputs, *read], of_its_own)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:  # shapes: something in the attention counts its heads
+        first_line = str(error).partition("\n")[0]
+        equation = f"heads can be given inputs of their own ({first_line})"
+        raise CfgenError(_problem(layout, equation, [*range(layout.layers)])) from error
     return _Again(open_, mirrored, own)
 
 
