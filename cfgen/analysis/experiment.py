@@ -89,6 +89,7 @@ def run_experiment(
     hypotheses: Mapping[str, Site],
     *,
     candidates: Candidates | None = None,
+    chat: bool = False,
     layers: Iterable[int] | None = None,
     batch_size: int = BATCH_SIZE,
     engine: str = "auto",
@@ -105,6 +106,7 @@ def run_experiment(
         hypotheses: Name, as in the pairs' predictions -> the site where its variables are said to
             live.
         candidates: As for :func:`cfgen.lm.encode_pairs`.
+        chat: Likewise.
         layers: Layers counted from 0; None for all.
         batch_size: Prompts per forward.
         engine: ``packed``, ``reference``, or ``auto``: packed where the LM allows it.
@@ -123,7 +125,7 @@ def run_experiment(
     check_arguments(pairs, hypotheses, batch_size, chosen.layout)
     sites = tuple(dict.fromkeys(hypotheses.values()))
     swept = {site: layers_of(site, layers, chosen.layout.layers) for site in sites}
-    encoded = encode_pairs(lm.tokenizer, pairs, candidates)
+    encoded = encode_pairs(lm.tokenizer, pairs, candidates, chat=chat)
     check_lengths(lm, encoded)
     trees = [tree for pair in encoded for tree in (pair.original_tree, pair.counterfactual_tree)]
     chosen = replace(chosen, answer_tokens=max(tree.depth for tree in trees))

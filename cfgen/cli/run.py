@@ -64,6 +64,7 @@ class RunRequest:
     batch_size: int = BATCH_SIZE
     engine: str = "auto"
     verify: int = VERIFIED
+    chat: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,12 @@ def run(
             min=0,
         ),
     ] = VERIFIED,
+    chat: Annotated[
+        bool,
+        typer.Option(
+            "--chat", help="Make each prompt the user's message in the LM's own chat template."
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Test hypotheses: swap activations of an LM, and compare what it says with the predictions."""
@@ -159,6 +166,7 @@ def run(
             batch_size=batch_size,
             engine=engine,
             verify=verify,
+            chat=chat,
         )
     )
     present(run_introduction(plan.task, plan.pairs[0], plan.sites, n), aside=json)
@@ -227,7 +235,8 @@ def plan_run(request: RunRequest) -> RunPlan:
     sites = sites_of(made.task, made.design, request.hypotheses)
     layers = parse_layers(request.layers) if request.layers is not None else None
     model = request.model or made.task.default_model
-    out = request.out or Path("runs", folder_name(made.task.name, made.design.name, model))
+    name = folder_name(made.task.name, made.design.name, model)
+    out = request.out or Path("runs", f"{name}-chat" if request.chat else name)
     check_replaceable(out, record="results.json")
     pairs = draw_pairs(made, split=request.split)
     candidates = candidates_of(made.task, pairs)
@@ -287,6 +296,7 @@ def execute(plan: RunPlan, report: Progress) -> Results:
         plan.pairs,
         plan.sites,
         candidates=plan.candidates,
+        chat=request.chat,
         layers=plan.layers,
         batch_size=request.batch_size,
         engine=request.engine,
@@ -301,6 +311,7 @@ def execute(plan: RunPlan, report: Progress) -> Results:
         "templates": ", ".join(request.templates or (plan.task.default_template or "all",)),
         "batch_size": request.batch_size,
         "attention": lm.attention,
+        "chat": request.chat,
     }
     return write_results(
         experiment,

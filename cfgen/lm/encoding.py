@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from cfgen.counterfactuals import Pair, Side, answers_of
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.lm.answers import AnswerTree, TokenPath, build_tree
+from cfgen.lm.chat import chat_side
 from cfgen.lm.tokens import PairTokens, PromptTokens
 
 SHOWN = 8
@@ -29,6 +30,8 @@ def encode_pairs(
     tokenizer: Any,
     pairs: Sequence[Pair],
     candidates: Candidates | None = None,
+    *,
+    chat: bool = False,
 ) -> list[PairTokens]:
     """Tokenise pairs. Every answer is tokenised behind each prompt, never on its own.
 
@@ -37,6 +40,8 @@ def encode_pairs(
         pairs: What to tokenise.
         candidates: What answers there are, for all pairs alike, so that what is fed tells nothing
             about a pair; None for those that the pairs have or predict, each its own only text.
+        chat: Whether a prompt is the user's message in the LM's chat template, see
+            :func:`cfgen.lm.chat.chat_side`.
 
     Returns:
         One record per pair, in order.
@@ -46,7 +51,7 @@ def encode_pairs(
             prompt with the start of an answer (``answer-joins-prompt``), or makes no token of
             an answer (``answer-without-token``) or a prompt (``prompt-without-token``); an answer
             of the pairs is not among the candidates (``answer-not-a-candidate``), or two have the
-            same tokens (``answers-collide``).
+            same tokens (``answers-collide``); or the prompts can't be wrapped in a chat template.
     """
     if not getattr(tokenizer, "is_fast", False):
         message = f"{type(tokenizer).__name__} gives no character offsets, so no token positions"
@@ -58,8 +63,10 @@ def encode_pairs(
         candidates = {answer: (answer,) for answer in found}
     _check_candidates(found, candidates)
     texts = dict.fromkeys(text for own in candidates.values() for text in own)
-    encoder = _Encoder(tokenizer, candidates, tuple(texts))
+    encoder = _Encoder(tokenizer, candidates, tuple(texts), special=not chat)
     sides = [side for pair in pairs for side in (pair.original, pair.counterfactual)]
+    if chat:
+        sides = [chat_side(tokenizer, side) for side in sides]
     made = encoder.encode(sides)
     if encoder.problems:
         raise CfgenError(list(encoder.problems.values())[:SHOWN])
@@ -91,6 +98,7 @@ class _Encoder:
         tokenizer: The LM's.
         candidates: Answer -> its texts.
         texts: All of them, each once.
+        special: Whether the tokenizer adds special tokens; a chat template has them already.
         problems: What went wrong, each kind and text once.
         trees: Tokens of all texts behind a prompt -> their tree; most prompts share one.
     """
@@ -98,6 +106,7 @@ class _Encoder:
     tokenizer: Any
     candidates: Candidates
     texts: tuple[str, ...]
+    special: bool = True
     problems: dict[str, Problem] = field(default_factory=dict)
     trees: dict[tuple[TokenPath, ...], AnswerTree] = field(default_factory=dict)
 
@@ -107,9 +116,10 @@ class _Encoder:
         found = []
         for start in range(0, len(sides), size):
             chunk = sides[start : start + size]
-            own = tokenise(self.tokenizer, [side.prompt.text for side in chunk])
+            prompts = [side.prompt.text for side in chunk]
+            own = tokenise(self.tokenizer, prompts, special=self.special)
             behind = [s.prompt.text + s.answer_prefix + text for s in chunk for text in self.texts]
-            rows = iter(_ids(self.tokenizer, behind))
+            rows = iter(_ids(self.tokenizer, behind, special=self.special))
             found += [
                 self._side(side, *encoding, rows) for side, encoding in zip(chunk, own, strict=True)
             ]
@@ -157,10 +167,13 @@ class _Encoder:
         return joined[len(ids) :]
 
 
-def tokenise(tokenizer: Any, texts: list[str]) -> list[tuple[TokenPath, TokenOffsets]]:
+def tokenise(
+    tokenizer: Any, texts: list[str], *, special: bool = True
+) -> list[tuple[TokenPath, TokenOffsets]]:
     """Ids and offsets per text, without the special tokens that a tokenizer puts at the end."""
     made = tokenizer(
         texts,
+        add_special_tokens=special,
         return_offsets_mapping=True,
         return_special_tokens_mask=True,
         return_attention_mask=False,
@@ -187,12 +200,13 @@ def _end(special: Sequence[int]) -> int:
     return end
 
 
-def _ids(tokenizer: Any, texts: list[str]) -> list[TokenPath]:
+def _ids(tokenizer: Any, texts: list[str], *, special: bool) -> list[TokenPath]:
     """Ids per text, likewise."""
     if not texts:
         return []
     made = tokenizer(
         texts,
+        add_special_tokens=special,
         return_special_tokens_mask=True,
         return_attention_mask=False,
         padding=False,
