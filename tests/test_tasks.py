@@ -481,3 +481,32 @@ def test_template_domain(project: Path) -> None:
     ]
     edit(project / "causal_models/fruit.py", '    default_template="plain",\n', "")
     assert load_task("fruit").template_domain() == {}
+
+
+def test_what_a_task_says_of_answers(project: Path) -> None:
+    path = project / "causal_models/fruit.py"
+    assert (load_task("fruit").candidates, load_task("fruit").accept) == ((), None)
+    said = 'version="1", candidates=["apple", "pear"], accept=lambda fruit: [fruit, fruit + "s"],'
+    edit(path, 'version="1",', said)
+    task = load_task("fruit")
+    assert task.candidates == ("apple", "pear")
+    assert task.accept is not None
+    assert task.accept("fig") == ["fig", "figs"]
+    edit(path, '[fruit, fruit + "s"]', "fruit")
+    found = problems_of(lambda: load_task("fruit"))
+    assert [problem.code for problem in found] == ["bad-accept", "bad-accept"]
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ('candidates="apple"', "candidates: expected list, not 'apple'"),
+        ("candidates=[]", "candidates: an answer: expected str, not None"),
+        ('candidates=["apple", 3]', "candidates: an answer: expected str, not 3"),
+        ('accept=["apple"]', "accept: expected Callable, not ['apple']"),
+    ],
+)
+def test_what_a_task_may_not_say_of_answers(project: Path, said: str, message: str) -> None:
+    edit(project / "causal_models/fruit.py", 'version="1",', f'version="1", {said},')
+    [problem] = problems_of(lambda: load_task("fruit"))
+    assert (problem.code, problem.message) == ("bad-definition", message)

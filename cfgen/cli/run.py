@@ -64,6 +64,7 @@ class RunRequest:
     batch_size: int = BATCH_SIZE
     engine: str = "auto"
     verify: int = VERIFIED
+    chat: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class RunPlan:
         task: The task.
         pairs: The pairs to run.
         sites: Hypothesis -> where it is tested.
+        candidates: What may be answered -> the texts that are this answer.
         layers: Layers to sweep; None for all.
         model: Name of the LM.
         out: Folder for the results.
@@ -84,6 +86,7 @@ class RunPlan:
     task: Task
     pairs: Sequence[Pair]
     sites: dict[str, Site]
+    candidates: dict[str, tuple[str, ...]]
     layers: list[int] | None
     model: str
     out: Path
@@ -134,6 +137,12 @@ def run(
             min=0,
         ),
     ] = VERIFIED,
+    chat: Annotated[
+        bool,
+        typer.Option(
+            "--chat", help="Make each prompt the user's message in the LM's own chat template."
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Test hypotheses: swap activations of an LM, and compare what it says with the predictions."""
@@ -157,6 +166,7 @@ def run(
             batch_size=batch_size,
             engine=engine,
             verify=verify,
+            chat=chat,
         )
     )
     present(run_introduction(plan.task, plan.pairs[0], plan.sites, n), aside=json)
@@ -213,6 +223,7 @@ def plan_run(request: RunRequest) -> RunPlan:
             pairs cannot be made.
     """
     from cfgen.datasets import draw_pairs, recipe
+    from cfgen.tasks import candidates_of
 
     made = recipe(
         request.task,
@@ -224,10 +235,12 @@ def plan_run(request: RunRequest) -> RunPlan:
     sites = sites_of(made.task, made.design, request.hypotheses)
     layers = parse_layers(request.layers) if request.layers is not None else None
     model = request.model or made.task.default_model
-    out = request.out or Path("runs", folder_name(made.task.name, made.design.name, model))
+    name = folder_name(made.task.name, made.design.name, model)
+    out = request.out or Path("runs", f"{name}-chat" if request.chat else name)
     check_replaceable(out, record="results.json")
     pairs = draw_pairs(made, split=request.split)
-    return RunPlan(request, made.task, pairs, sites, layers, model, out)
+    candidates = candidates_of(made.task, pairs)
+    return RunPlan(request, made.task, pairs, sites, candidates, layers, model, out)
 
 
 def sites_of(task: Task, design: counterfactuals.Design, names: Sequence[str]) -> dict[str, Site]:
@@ -282,6 +295,8 @@ def execute(plan: RunPlan, report: Progress) -> Results:
         lm,
         plan.pairs,
         plan.sites,
+        candidates=plan.candidates,
+        chat=request.chat,
         layers=plan.layers,
         batch_size=request.batch_size,
         engine=request.engine,
@@ -295,6 +310,7 @@ def execute(plan: RunPlan, report: Progress) -> Results:
         "split": request.split,
         "templates": ", ".join(request.templates or (plan.task.default_template or "all",)),
         "batch_size": request.batch_size,
+        "chat": request.chat,
     }
     return write_results(
         experiment,

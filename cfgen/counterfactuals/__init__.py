@@ -4,7 +4,7 @@ from cfgen.counterfactuals import edits
 from cfgen.counterfactuals.designs import Design, draw_inputs, restrict_domains
 from cfgen.counterfactuals.hypotheses import ALL, NONE, Hypothesis, Site
 from cfgen.counterfactuals.operation import InputEdit, apply_edits, problems_with
-from cfgen.counterfactuals.pairs import Pair, Side
+from cfgen.counterfactuals.pairs import Pair, Side, answers_of
 from cfgen.counterfactuals.predictions import (
     COUNTERFACTUAL,
     KINDS,
@@ -30,6 +30,7 @@ __all__ = [
     "Predictor",
     "Side",
     "Site",
+    "answers_of",
     "apply_edits",
     "draw_inputs",
     "edits",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,3 +57,18 @@ class Pair:
     kinds: Mapping[str, str]
     decisive: bool
     contrast: tuple[str, ...]
+
+
+def answers_of(pairs: Iterable[Pair]) -> dict[str, str]:
+    """Every answer that pairs have or predict, with where it was met first."""
+    found: dict[str, str] = {}
+    for pair in pairs:
+        said = {
+            "the original's answer": pair.original.answer,
+            "the counterfactual's answer": pair.counterfactual.answer,
+            **{f"the prediction of {name!r}": text for name, text in pair.predictions.items()},
+        }
+        for what, answer in said.items():
+            if answer is not None:
+                found.setdefault(answer, f"{what} in pair {pair.id}")
+    return found

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cfgen.causal import CausalModel, Choice
-from cfgen.counterfactuals import Pair
+from cfgen.counterfactuals import Pair, answers_of
 from cfgen.datasets import Candidates, Split, candidate_pairs
 from cfgen.errors import CfgenError
 from cfgen.lint.findings import Finding, from_error
@@ -68,11 +68,8 @@ def possible_answers(task: Task, sample: Sample) -> list[str]:
 
     Where one of them is a word of a lexicon, all words of that lexicon may be.
     """
-    found: dict[str, None] = {}
-    for pairs in sample.pairs.values():
-        for pair in pairs:
-            said = (pair.original.answer, pair.counterfactual.answer, *pair.predictions.values())
-            found.update(dict.fromkeys(answer for answer in said if answer is not None))
+    pairs = itertools.chain.from_iterable(sample.pairs.values())
+    found = dict.fromkeys(answers_of(pairs))
     for domain in task.causal_model.domains.values():
         for words in domain.pools.values():
             if not found.keys().isdisjoint(words):

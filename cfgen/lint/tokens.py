@@ -13,9 +13,10 @@ from cfgen.datasets import answer_tokens
 from cfgen.errors import CfgenError
 from cfgen.lint.findings import Finding
 from cfgen.lint.sample import Sample, inputs_for, own_design, possible_answers
+from cfgen.lm.answers import build_tree
 from cfgen.lm.tokens import Misalignment, PromptTokens, aligned_spans
 from cfgen.prompts import Encode, Encoding, Prompt, Template, render, tokens_over
-from cfgen.tasks import Task
+from cfgen.tasks import Task, accepted_texts
 
 PAIRS = 60
 """Pairs of every design that are tokenised."""
@@ -45,35 +46,38 @@ class Tokens:
 
 
 def check_answer_tokens(task: Task, sample: Sample, tokens: Tokens) -> Iterable[Finding]:
-    """Answers of several tokens, and answers whose first token is the same."""
+    """Answers without tokens of their own behind a prompt, and answers with the same ones."""
     side = next((p.original for pairs in sample.pairs.values() for p in pairs), None)
     if side is None:
         return
     model = task.causal_model
     where = model.places[model.output]
-    several: list[str] = []
-    first: dict[int, list[str]] = {}
-    for answer in possible_answers(task, sample):
-        ids = answer_tokens(side.prompt.text, side.answer_prefix + answer, tokens)
-        if len(ids) != 1:
-            several.append(answer)
-        if ids:
-            first.setdefault(ids[0], []).append(answer)
-    if several:
+    answers = task.candidates or possible_answers(task, sample)
+    texts = accepted_texts(task.accept, answers, task.where)
+    paths = {
+        text: answer_tokens(side.prompt.text, side.answer_prefix + text, tokens)
+        for text in dict.fromkeys(text for own in texts.values() for text in own)
+    }
+    joined = [text for text, path in paths.items() if not path]
+    if joined:
         yield Finding(
             "answer-tokens",
-            f"{tokens.name}: behind the prompt, {listed(several)} are not one token each",
+            f"{tokens.name}: behind the prompt, {listed(joined)} share a token with its end, or "
+            "have none",
             where,
-            "only the first token is read; prefer words of one token, or generate with --tokenizer",
+            "let the template's `answer_prefix` put a space or a line break between the two",
             tokens.name,
         )
-    for answers in first.values():
-        if len(answers) > 1:
+        return
+    try:
+        build_tree({answer: [paths[text] for text in own] for answer, own in texts.items()})
+    except CfgenError as error:
+        for problem in error.problems:
             yield Finding(
                 "answers-collide",
-                f"{tokens.name}: the answers {listed(answers)} begin with the same token",
+                f"{tokens.name}: {problem.message}",
                 where,
-                "keep one of them; what the LM says is read off the first token",
+                problem.hint,
                 tokens.name,
             )
 

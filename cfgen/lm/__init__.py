@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from cfgen.faces import lazy_face
 
 if TYPE_CHECKING:
-    from cfgen.lm.answers import OTHER as OTHER
+    from cfgen.lm.answers import NOT_AN_ANSWER as NOT_AN_ANSWER
     from cfgen.lm.answers import AnswerTree as AnswerTree
     from cfgen.lm.answers import TokenPath as TokenPath
     from cfgen.lm.answers import build_tree as build_tree
@@ -24,11 +24,15 @@ if TYPE_CHECKING:
     from cfgen.lm.components import Place as Place
     from cfgen.lm.components import Stage as Stage
     from cfgen.lm.components import place_problems as place_problems
+    from cfgen.lm.encoding import SHOWN as SHOWN
+    from cfgen.lm.encoding import Candidates as Candidates
+    from cfgen.lm.encoding import encode_pairs as encode_pairs
     from cfgen.lm.families import FAMILIES as FAMILIES
     from cfgen.lm.families import Family as Family
     from cfgen.lm.families import llama_like as llama_like
     from cfgen.lm.hooks import Handle as Handle
     from cfgen.lm.hooks import hook as hook
+    from cfgen.lm.inputs import shares as shares
     from cfgen.lm.layout import Layout as Layout
     from cfgen.lm.layout import check_places as check_places
     from cfgen.lm.layout import find_layout as find_layout
@@ -37,19 +41,17 @@ if TYPE_CHECKING:
     from cfgen.lm.load import load_lm as load_lm
     from cfgen.lm.sums import check_sums as check_sums
     from cfgen.lm.tokenizer import load_tokenizer as load_tokenizer
-    from cfgen.lm.tokens import SHOWN as SHOWN
     from cfgen.lm.tokens import Misalignment as Misalignment
     from cfgen.lm.tokens import PairTokens as PairTokens
     from cfgen.lm.tokens import PromptTokens as PromptTokens
     from cfgen.lm.tokens import TokenSpan as TokenSpan
     from cfgen.lm.tokens import aligned_spans as aligned_spans
-    from cfgen.lm.tokens import check_first_tokens as check_first_tokens
-    from cfgen.lm.tokens import encode_pairs as encode_pairs
     from cfgen.lm.tokens import locate as locate
 
 _HOME = {
     "AnswerTree": "answers",
     "COMPONENTS": "components",
+    "Candidates": "encoding",
     "Component": "components",
     "DTYPES": "load",
     "FAMILIES": "families",
@@ -61,20 +63,19 @@ _HOME = {
     "PLAIN_ATTENTION": "attention",
     "Misalignment": "tokens",
     "PairTokens": "tokens",
-    "OTHER": "answers",
+    "NOT_AN_ANSWER": "answers",
     "Place": "components",
     "PromptTokens": "tokens",
-    "SHOWN": "tokens",
+    "SHOWN": "encoding",
     "Stage": "components",
     "TokenPath": "answers",
     "TokenSpan": "tokens",
     "attention_windows": "attention",
     "aligned_spans": "tokens",
     "build_tree": "answers",
-    "check_first_tokens": "tokens",
     "check_places": "layout",
     "check_sums": "sums",
-    "encode_pairs": "tokens",
+    "encode_pairs": "encoding",
     "find_layout": "layout",
     "hook": "hooks",
     "llama_like": "families",
@@ -82,6 +83,7 @@ _HOME = {
     "load_tokenizer": "tokenizer",
     "locate": "tokens",
     "place_problems": "components",
+    "shares": "inputs",
 }
 
 __all__ = list(_HOME)

@@ -19,7 +19,7 @@ from cfgen.errors import CfgenError, Problem
 TokenPath: TypeAlias = tuple[int, ...]
 """Token ids, one after the other."""
 
-OTHER: frozenset[str] = frozenset()
+NOT_AN_ANSWER: frozenset[str] = frozenset()
 """The answers of which an LM has said none."""
 
 
@@ -80,13 +80,13 @@ class AnswerTree:
             said: Tokens after the fed ones, such as the most likely ones, each after those before.
 
         Returns:
-            The answers for which the text is right; none of them (:data:`OTHER`) if it is not on
-            the way to any text; None if the next token is needed.
+            The answers for which the text is right; none of them (:data:`NOT_AN_ANSWER`) if it is
+            not on the way to any text; None if the next token is needed.
         """
         node: TokenPath = ()
         for token in said:
             if token not in self.children[node]:
-                return self.ends.get(node, OTHER)
+                return self.ends.get(node, NOT_AN_ANSWER)
             node = (*node, token)
             if node in self.leaves:
                 return self.leaves[node]
@@ -142,7 +142,7 @@ def build_tree(paths: Mapping[str, Iterable[TokenPath]]) -> AnswerTree:
             at least one token.
 
     Returns:
-        The tree.
+        The tree; of no answers, one by which nothing is an answer.
 
     Raises:
         CfgenError: Two answers have exactly the same paths (``answers-collide``).
@@ -154,7 +154,8 @@ def build_tree(paths: Mapping[str, Iterable[TokenPath]]) -> AnswerTree:
     _check_apart(owners, paths)
     # the last token of the shortest text is left to be said
     shared = takewhile(lambda column: len({*column}) == 1, zip(*owners, strict=False))
-    fed = tuple(column[0] for column in shared)[: min(map(len, owners)) - 1]
+    shortest = min(map(len, owners), default=1)
+    fed = tuple(column[0] for column in shared)[: shortest - 1]
     right = {path[len(fed) :]: frozenset(names) for path, names in owners.items()}
     open_at: dict[TokenPath, set[frozenset[str]]] = {}
     for path, names in right.items():

@@ -74,7 +74,8 @@ def hook_weights(module: nn.Module, use: Use) -> WeightsHook:
 
     Args:
         module: One that :func:`shows_weights` and uses transformers' attention interface.
-        use: Called with the weights (rows, heads, queries, keys), which it may change in place.
+        use: Called with the weights (rows, heads, queries, keys) in float32, which it may change in
+            place; they take on the dtype of the queries after that.
 
     """
     owner: Any = module
@@ -131,9 +132,11 @@ def open_attention(
     if softcap is not None:
         scores = torch.tanh(scores / softcap) * softcap
     scores = _masked(scores, attention_mask)
-    weights = scores.softmax(dim=-1, dtype=torch.float32).to(query.dtype)
+    # a copy, since the softmax needs its own result to be differentiated
+    weights = scores.softmax(dim=-1, dtype=torch.float32).clone()
     for use in tuple(module.config.open_uses):
         use(weights)
+    weights = weights.to(query.dtype)
     outputs = weights.view(rows, kv_heads, -1, keys) @ value  # (rows, kv heads, group * queries, w)
     outputs = outputs.view(rows, heads, queries, -1).transpose(1, 2).contiguous()
     return outputs, weights

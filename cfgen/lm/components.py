@@ -10,7 +10,7 @@ that imports torch.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Literal
 
@@ -22,14 +22,17 @@ class Stage(IntEnum):
 
     EMBEDDING = 0
     INPUT = 1
-    PROJECTION = 2
-    WEIGHTS = 3
-    HEADS = 4
-    ATTENTION = 5
-    MIDDLE = 6
-    NEURONS = 7
-    MLP = 8
-    OUTPUT = 9
+    HEAD_INPUT = 2
+    PROJECTION = 3
+    WEIGHTS = 4
+    HEADS = 5
+    RESULTS = 6
+    ATTENTION = 7
+    MIDDLE = 8
+    MLP_INPUT = 9
+    NEURONS = 10
+    MLP = 11
+    OUTPUT = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +45,10 @@ class Component:
         stage: When it comes by.
         module: The field of :class:`cfgen.lm.families.Family` that names its module; empty for the
             block itself.
-        tap: Whether it is what goes into its module, what comes out of it, or the weights of the
+        tap: Whether it is what goes into its module, what comes out of it, the weights of the
             attention in between, for which the attention has to be opened
-            (:mod:`cfgen.lm.attention`).
+            (:mod:`cfgen.lm.attention`), or a copy of the residual stream of its module's own, from
+            which norm and projection are made again (:mod:`cfgen.lm.inputs`).
         axes: What one token has there: sizes of :class:`cfgen.lm.layout.Layout` by name, heads
             first; ``keys`` are the tokens that attention looks at.
         form: How its module lays it out: a function of :mod:`cfgen.lm.hooks`.
@@ -60,6 +64,14 @@ class Component:
         in_place: Whether the block uses the same tensor once more behind the module, so that a
             write must change the tensor itself and not what the module is given.
         one_row: Whether its module may give one row for all prompts.
+        recomputed: Whether what is written there takes effect by making norm and projection again,
+            so that only whole prompts can be run with it.
+        instead: For what is only made to be looked at, and from which nothing is computed, the
+            component to write instead.
+        part: For the input of one head's projection, the projection's component. Where query
+            heads share that, no one value of it is left once the input of one is written.
+        needs: The property of :class:`cfgen.lm.layout.Layout` that says whether an architecture
+            has it; empty if it has it with the module.
         absence: Why an architecture may lack it, as the end of "it has none, since ..."; empty if
             all have it.
     """
@@ -68,9 +80,9 @@ class Component:
     meaning: str
     stage: Stage
     module: str = ""
-    tap: Literal["input", "output", "attention"] = "output"
+    tap: Literal["input", "output", "attention", "own"] = "output"
     axes: tuple[str, ...] = ("width",)
-    form: Literal["tokens", "heads", "projection", "weights"] = "tokens"
+    form: Literal["tokens", "heads", "projection", "weights", "results"] = "tokens"
     behind_keys: bool = True
     decided_by: Literal["token", "position", "prefix"] = "prefix"
     role: Literal["stream", "addend", ""] = ""
@@ -78,12 +90,20 @@ class Component:
     in_place: bool = False
     one_row: bool = False
     recomputed: bool = False
+    instead: str = ""
+    part: Literal["", "q", "k", "v"] = ""
+    needs: str = ""
     absence: str = ""
 
     @property
     def by_head(self) -> bool:
         """Whether every head has its own part of it."""
         return self.axes[0] in ("heads", "kv_heads")
+
+    @property
+    def read_only(self) -> bool:
+        """Whether it can be read, but not written."""
+        return bool(self.instead)
 
     @property
     def by_neuron(self) -> bool:
@@ -138,6 +158,47 @@ _TABLE = (
         role="stream",
         boundary=0,
     ),
+    # What single heads are given is before the norm, so that it can be put together of what was
+    # added to the residual stream. Keys and values count by query heads here, even if these share
+    # them: the keys that one head sees are changed for that head alone.
+    Component(
+        "q_in",
+        "residual stream as the query of a head is made from it",
+        Stage.HEAD_INPUT,
+        module="q",
+        tap="own",
+        axes=("heads", "width"),
+        recomputed=True,
+        part="q",
+        needs="separates_heads",
+        absence="a norm of its queries reaches over all heads, so that none has one of its own",
+    ),
+    Component(
+        "k_in",
+        "residual stream as the keys that a query head sees are made from it",
+        Stage.HEAD_INPUT,
+        module="k",
+        tap="own",
+        axes=("heads", "width"),
+        behind_keys=False,
+        recomputed=True,
+        part="k",
+        needs="separates_keys",
+        absence="its attention can't give the heads of a group different keys",
+    ),
+    Component(
+        "v_in",
+        "residual stream as the values that a query head sees are made from it",
+        Stage.HEAD_INPUT,
+        module="v",
+        tap="own",
+        axes=("heads", "width"),
+        behind_keys=False,
+        recomputed=True,
+        part="v",
+        needs="separates_keys",
+        absence="its attention can't give the heads of a group different values",
+    ),
     # q, k and v are as projected: before norms of queries and keys, before rotation. A query is
     # read by its own token only, so it counts as behind the keys though it is of their stage.
     Component(
@@ -185,6 +246,18 @@ _TABLE = (
         form="heads",
     ),
     Component(
+        "head_result",
+        "what a head adds to the attention's output, in front of the bias",
+        Stage.RESULTS,
+        module="out_proj",
+        tap="input",
+        axes=("heads", "width"),
+        form="results",
+        instead="head_out",
+        needs="adds_heads",
+        absence="a norm follows its attention, so that what heads give does not simply add up",
+    ),
+    Component(
         "attn_out",
         "what the attention adds to the residual stream",
         Stage.ATTENTION,
@@ -200,6 +273,14 @@ _TABLE = (
         role="stream",
         in_place=True,  # the block adds the same tensor to its MLP's output
         absence="its attention and MLP run side by side, with nothing in between",
+    ),
+    Component(
+        "mlp_in",
+        "residual stream as the MLP is given it, before its norm",
+        Stage.MLP_INPUT,
+        module="mlp_in",
+        tap="own",
+        recomputed=True,
     ),
     Component(
         "mlp_neuron",
@@ -250,6 +331,14 @@ class Place:
         """Its component's row of the table. Raises KeyError if there is none."""
         return COMPONENTS[self.component]
 
+    @property
+    def canonical(self) -> Place:
+        """The same tensor under one name: what enters a block is what leaves the one before."""
+        if self.layer and self.row.boundary == 0:
+            left = next(row.name for row in COMPONENTS.values() if row.boundary == 1)
+            return replace(self, component=left, layer=self.layer - 1)
+        return self
+
     def __str__(self) -> str:
         known = COMPONENTS.get(self.component)
         parts = [self.component]
@@ -268,6 +357,7 @@ def place_problems(
     layers: int | None = None,
     heads: int | None = None,
     neurons: int | None = None,
+    write: bool = True,
 ) -> list[Problem]:
     """What is wrong with a place: its component, or numbers of layers, heads and neurons.
 
@@ -276,9 +366,11 @@ def place_problems(
         layers: How many layers there are; None where no LM is at hand.
         heads: How many heads a component with heads has.
         neurons: How many neurons a component with neurons has.
+        write: Whether something is to be written there.
 
     Returns:
-        Problems ``unknown-component``, ``no-such-layer``, ``no-such-head``, ``no-such-neuron``.
+        Problems ``unknown-component``, ``component-read-only``, ``no-such-layer``,
+        ``no-such-head``, ``no-such-neuron``.
     """
     name, row = place.component, COMPONENTS.get(place.component)
     if row is None:
@@ -286,6 +378,9 @@ def place_problems(
         return [Problem("unknown-component", f"no component {name!r}", hint=hint)]
     head = () if place.head is None else (place.head,)
     problems = []
+    if write and row.read_only:
+        message = f"{name} can be read, not written: nothing is computed from it"
+        problems.append(Problem("component-read-only", message, hint=f"write {row.instead}"))
     if wrong := _outside("layer", (place.layer,), 1 if row.before_blocks else layers, name):
         problems.append(Problem("no-such-layer", wrong[0], hint=wrong[1]))
     if wrong := _outside("head", head, heads if row.by_head else 0, name):

@@ -35,6 +35,13 @@ class Family:
         down_proj: The MLP's down projection; its input holds the neurons.
         mid: The first module that reads the residual stream between attention and MLP. Empty for
             parallel blocks, whose attention and MLP both read the block's input.
+        norm: The norm that the block's input passes through on its way to the attention; empty
+            without one.
+        mlp_norm: For parallel blocks, the norm in front of the MLP; empty if the MLP reads what
+            comes out of ``norm``, as the attention does.
+        key_norm: Where a norm has weights of its own for every key-value head, its path and the
+            axis that counts these heads in what it is given. A model may lack it.
+        joint_norm: Whether queries and keys pass through a norm across all heads.
         pos_embed: Path, from the model, of the learned position embedding; empty without one.
         fused: How one projection gives queries, keys and values: ``""`` (it doesn't), ``stacked``
             (all queries, then all keys, then all values) or ``interleaved`` (head by head).
@@ -61,6 +68,10 @@ class Family:
     mlp_out: str
     down_proj: str
     mid: str
+    norm: str = ""
+    mlp_norm: str = ""
+    key_norm: tuple[str, int] | None = None
+    joint_norm: bool = False
     pos_embed: str = ""
     fused: Literal["", "stacked", "interleaved"] = ""
     pattern: str = ""
@@ -75,7 +86,17 @@ class Family:
         """The paths of all modules inside a block that are named here, but for ``has``."""
         named = (self.attn, self.attn_out, self.out_proj, self.q, self.k, self.v, self.mlp_out)
         named += (self.down_proj, self.mid, self.pattern, *(self.norms or ()))
-        return tuple(dict.fromkeys(filter(None, named)))
+        return tuple(dict.fromkeys(filter(None, (*named, self.norm, self.mlp_norm))))
+
+    @property
+    def mlp_in(self) -> str:
+        """The first module that reads, for the MLP alone, what the MLP is given."""
+        return self.mid or self.mlp_norm or self.mlp_out
+
+    @property
+    def mlp_shares_norm(self) -> bool:
+        """Whether that module reads the norm of the residual stream, which the attention reads."""
+        return not (self.mid or self.mlp_norm)
 
 
 def llama_like(name: str, *model_types: str, **changes: Any) -> Family:
@@ -98,7 +119,7 @@ def llama_like(name: str, *model_types: str, **changes: Any) -> Family:
         "mlp_out": "mlp",
         "down_proj": "mlp.down_proj",
         "mid": "post_attention_layernorm",
-        "has": ("input_layernorm",),
+        "norm": "input_layernorm",
         # A scaled or a parallel block has the same modules, but other sums.
         "lacks": ("residual_multiplier", "use_parallel_residual"),
     }
@@ -123,7 +144,8 @@ _OLMO2 = llama_like(
     attn_out="post_attention_layernorm",
     mid="mlp",
     mlp_out="post_feedforward_layernorm",
-    has=(),
+    norm="",
+    joint_norm=True,
 )
 
 # Learned positions: embed and pos_embed are the two summands of the first block's input. With cross
@@ -142,9 +164,9 @@ _GPT2 = Family(
     v="attn.c_attn",
     fused="stacked",
     mid="ln_2",
+    norm="ln_1",
     mlp_out="mlp",
     down_proj="mlp.c_proj",
-    has=("ln_1",),
     lacks=("crossattention",),
 )
 
@@ -165,7 +187,9 @@ _GPT_NEOX = Family(
     mlp_out="mlp",
     down_proj="mlp.dense_4h_to_h",
     mid="",
-    has=("input_layernorm", "post_attention_layernorm", "use_parallel_residual"),
+    norm="input_layernorm",
+    mlp_norm="post_attention_layernorm",
+    has=("use_parallel_residual",),
 )
 
 # Parallel blocks, whose attention and MLP read the same norm. The attention does not use the
@@ -186,7 +210,7 @@ _GPTJ = Family(
     mlp_out="mlp",
     down_proj="mlp.fc_out",
     mid="",
-    has=("ln_1",),
+    norm="ln_1",
 )
 
 # Learned positions. The MLP is three modules of the block and sees all tokens of all rows in one.
@@ -204,10 +228,11 @@ _OPT = Family(
     k="self_attn.k_proj",
     v="self_attn.v_proj",
     mid="final_layer_norm",
+    norm="self_attn_layer_norm",
     mlp_out="fc2",
     down_proj="fc2",
-    flat=("mid", "mlp_out", "down_proj"),
-    has=("self_attn_layer_norm", "fc1", "do_layer_norm_before"),
+    flat=("mid", "mlp_in", "mlp_out", "down_proj"),
+    has=("fc1", "do_layer_norm_before"),
 )
 
 FAMILIES: tuple[Family, ...] = (
@@ -222,7 +247,8 @@ FAMILIES: tuple[Family, ...] = (
     replace(
         _GPT_NEOX,
         mid="post_attention_layernorm",
-        has=("input_layernorm",),
+        mlp_norm="",
+        has=(),
         lacks=("use_parallel_residual",),
     ),
     _GPTJ,
@@ -232,6 +258,7 @@ FAMILIES: tuple[Family, ...] = (
     replace(
         _OPT,
         mid="fc1",
+        norm="",
         norms=("self_attn_layer_norm", "final_layer_norm"),
         has=(),
         lacks=("do_layer_norm_before",),
@@ -248,11 +275,17 @@ FAMILIES: tuple[Family, ...] = (
     # What attention and MLP add is multiplied by residual_multiplier; attn_out and mlp_out are
     # before that. So is embed, which the model multiplies after the embedding's module.
     llama_like("granite", factor="residual_multiplier", lacks=("use_parallel_residual",)),
-    llama_like("stablelm"),
-    llama_like("stablelm", mid="", has=("input_layernorm", "use_parallel_residual"), lacks=()),
+    llama_like("stablelm", key_norm=("self_attn.k_layernorm", 1)),
+    llama_like(
+        "stablelm",
+        mid="",
+        key_norm=("self_attn.k_layernorm", 1),
+        has=("use_parallel_residual",),
+        lacks=(),
+    ),
     # Command R: parallel blocks, whose attention and MLP read the same norm. Where queries and
     # keys have norms, q and k are before them.
-    llama_like("cohere", mid=""),
+    llama_like("cohere", mid="", key_norm=("self_attn.k_norm", 2)),
     llama_like("starcoder2", down_proj="mlp.c_proj"),  # an MLP without a gate
     llama_like("smollm3"),  # every fourth layer does not rotate queries and keys
 )

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor
 
+from cfgen.errors import CfgenError
 from cfgen.lm.attention import Use, hook_weights
-from cfgen.lm.components import Component, Place
-from cfgen.lm.layout import Layout
-
-NAMES = ("hidden_states", "input_ids", "inputs_embeds")
-"""What modules call the argument that matters, where it is given by name."""
-
-
-class Removable(Protocol):
-    """What can be taken off a module again."""
-
-    def remove(self) -> None:
-        """Take it off."""
+from cfgen.lm.components import Place, Stage, place_problems
+from cfgen.lm.inputs import check_shared, hook_inputs, projected, split
+from cfgen.lm.layout import Layout, matrix
+from cfgen.lm.taps import Removable, Side, put_tap
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +37,8 @@ def hook(layout: Layout, place: Place, use: Use, *, write: bool) -> Handle:
 
     Rows and columns are those that the module sees in that forward, whatever they stand for. The
     tensor is a view: copy what is to be kept. Hooks on one component run in the order in which
-    they were put there, so that a later one sees what an earlier one wrote.
+    they were put there, so that a later one sees what an earlier one wrote; those on different
+    components run in the order of the table.
 
     Args:
         layout: Of the model.
@@ -58,103 +52,92 @@ def hook(layout: Layout, place: Place, use: Use, *, write: bool) -> Handle:
 
     Returns:
         A handle; its ``remove()`` leaves the model as it was.
+
+    Raises:
+        CfgenError: A component is to be written that can only be read (``component-read-only``), or
+            one that heads share while what single heads are given is written
+            (``component-shared``; see :func:`cfgen.lm.inputs.shares`).
     """
     row = place.row
+    if write and row.read_only:
+        raise CfgenError(place_problems(place))
+    if row.tap == "own" and (row.by_head or layout.family.mlp_shares_norm):
+        return Handle((hook_inputs(layout, place, use, write=write),))
+    if row.axes[0] == "kv_heads":
+        check_shared(layout, place)
     shape: list[int] = []  # rows and columns of this forward, for modules that don't see them
 
     def see(tensor: Tensor) -> None:
-        view = FORMS[row.form](layout, row, tensor, shape)  # (rows, columns, *axes)
+        view = FORMS[row.form](layout, place, tensor, shape)  # (rows, columns, *axes)
         use(view if place.head is None else view.select(2, place.head))
+
+    def change(tensor: Tensor) -> Tensor:
+        # position embeddings may have one row for all
+        seen = tensor.expand(shape[0], -1, -1) if row.one_row else tensor
+        # A write that is not to be seen by the module alone is made in what everybody has.
+        seen = seen.clone() if write and not row.in_place else seen
+        see(seen)
+        return seen if write else tensor
 
     if row.tap == "attention" and not layout.family.pattern:
         return Handle((hook_weights(layout.module(layout.family.attn, place.layer), see),))
-    put = _on_input if row.tap == "input" else _on_output
-    # A write that is not to be seen by the module alone is made in the tensor that everybody has.
-    copied = write and not row.in_place
-    hooks = _noters(layout, place, shape)
-    return Handle((*hooks, put(layout.module_of(place), see, copied, shape)))
+    side: Side = "output" if row.tap == "output" or row.tap == "attention" else "input"
+    tap = put_tap(layout.module_of(place), side, row.stage, row.name, change)
+    return Handle((*_noters(layout, place, shape), tap))
 
 
-def _tokens(_layout: Layout, _row: Component, tensor: Tensor, shape: list[int]) -> Tensor:
+def _tokens(_layout: Layout, _place: Place, tensor: Tensor, shape: list[int]) -> Tensor:
     """One vector for each token, which may come as (rows * columns, width)."""
     return tensor.view(*shape, tensor.shape[-1]) if tensor.dim() == 2 else tensor
 
 
-def _heads(layout: Layout, row: Component, tensor: Tensor, _shape: list[int]) -> Tensor:
+def _heads(layout: Layout, place: Place, tensor: Tensor, _shape: list[int]) -> Tensor:
     """Heads one after another."""
-    return tensor.view(*tensor.shape[:-1], *(layout.size(axis) for axis in row.axes))
+    return tensor.view(*tensor.shape[:-1], *(layout.size(axis) for axis in place.row.axes))
 
 
-def _projection(layout: Layout, row: Component, tensor: Tensor, shape: list[int]) -> Tensor:
+def _projection(layout: Layout, place: Place, tensor: Tensor, _shape: list[int]) -> Tensor:
     """Queries, keys or values in what a projection gives, perhaps all three together."""
-    heads, kv_heads, width = layout.heads, layout.kv_heads, layout.head_width
-    if layout.family.fused == "interleaved":  # (rows, columns, heads * 3 * head width)
-        return tensor.view(*tensor.shape[:-1], heads, 3, width)[..., "qkv".index(row.name), :]
-    if layout.family.fused == "stacked":  # (rows, columns, (heads + 2 * kv heads) * head width)
-        start = {"q": 0, "k": heads, "v": heads + kv_heads}[row.name]
-        tensor = tensor.narrow(-1, start * width, layout.heads_of(row.name) * width)
-    return _heads(layout, row, tensor, shape)
+    return projected(layout, place.component, tensor)
 
 
-def _weights(_layout: Layout, _row: Component, tensor: Tensor, _shape: list[int]) -> Tensor:
+def _weights(_layout: Layout, _place: Place, tensor: Tensor, _shape: list[int]) -> Tensor:
     """Weights of the attention (rows, heads, queries, keys): the queries are the columns."""
     return tensor.transpose(1, 2)
 
 
-FORMS: dict[str, Callable[[Layout, Component, Tensor, list[int]], Tensor]] = {
+def _results(layout: Layout, place: Place, tensor: Tensor, _shape: list[int]) -> Tensor:
+    """Heads one after another, each times its rows of the projection that the module does."""
+    weight = matrix(layout.module_of(place))  # (heads * head width, width)
+    weight = split(weight, 0, (layout.heads, layout.head_width))
+    heads = split(tensor, -1, (layout.heads, layout.head_width))
+    if place.head is None:
+        return torch.einsum("rchw,hwo->rcho", heads, weight)  # (rows, columns, heads, width)
+    one = heads[:, :, place.head] @ weight[place.head]  # (rows, columns, width)
+    return one[:, :, None].expand(-1, -1, layout.heads, -1)  # of which only this head's is seen
+
+
+FORMS: dict[str, Callable[[Layout, Place, Tensor, list[int]], Tensor]] = {
     "tokens": _tokens,
     "heads": _heads,
     "projection": _projection,
     "weights": _weights,
+    "results": _results,
 }
 """How a component lies in its module's tensor -> a view of it as (rows, columns, *axes)."""
 
 
 def _noters(layout: Layout, place: Place, shape: list[int]) -> tuple[Removable, ...]:
     """Hooks that note the rows and columns of a forward, where the component's module can't."""
+
+    def note(tensor: Tensor) -> Tensor:
+        shape[:] = tensor.shape[:2]
+        return tensor
+
+    name = place.component
     if place.row.one_row:
         body = layout.module(layout.family.blocks.rpartition(".")[0])
-        return (_on_input(body, lambda ids: _note(ids, shape), write=False),)
+        return (put_tap(body, "input", Stage.EMBEDDING, name, note),)
     if place.row.module in layout.family.flat:
-        block = layout.blocks[place.layer]
-        return (_on_input(block, lambda hidden: _note(hidden, shape), write=False),)
+        return (put_tap(layout.blocks[place.layer], "input", Stage.EMBEDDING, name, note),)
     return ()
-
-
-def _note(tensor: Tensor, shape: list[int]) -> None:
-    shape[:] = tensor.shape[:2]
-
-
-def _on_input(module: nn.Module, see: Use, write: bool, _shape: object = None) -> Removable:
-    """Show a module's first input, or let it be changed."""
-
-    def before(_module: Any, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        first = bool(given) and isinstance(given[0], Tensor)
-        name = "" if first else next(name for name in NAMES if named.get(name) is not None)
-        tensor: Tensor = given[0] if first else named[name]
-        if not write:
-            return see(tensor)
-        tensor = tensor.clone()
-        see(tensor)
-        return ((tensor, *given[1:]), named) if first else (given, {**named, name: tensor})
-
-    handle: Removable = module.register_forward_pre_hook(before, with_kwargs=True)
-    return handle
-
-
-def _on_output(module: nn.Module, see: Use, write: bool, shape: list[int]) -> Removable:
-    """Show a module's output, or the first of its outputs, or let it be changed."""
-
-    def after(_module: Any, _given: Any, output: Any) -> Any:
-        several = isinstance(output, tuple)
-        tensor: Tensor = output[0] if several else output
-        if shape and tensor.dim() == 3:  # position embeddings may have one row for all
-            tensor = tensor.expand(shape[0], -1, -1)
-        if not write:
-            return see(tensor)
-        tensor = tensor.clone()
-        see(tensor)
-        return (tensor, *output[1:]) if several else tensor
-
-    handle: Removable = module.register_forward_hook(after)
-    return handle

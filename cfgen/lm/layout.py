@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from cfgen.errors import CfgenError, Problem
 from cfgen.lm.attention import shows_weights
@@ -61,7 +61,34 @@ class Layout:
 
     def has(self, row: Component) -> bool:
         """Whether this architecture has a component."""
-        return not (row.absence and not getattr(self.family, row.module))
+        if not row.absence:
+            return True
+        return bool(getattr(self, row.needs) if row.needs else getattr(self.family, row.module))
+
+    @property
+    def grouped(self) -> bool:
+        """Whether several query heads share keys and values."""
+        return self.kv_heads < self.heads
+
+    @property
+    def separates_heads(self) -> bool:
+        """Whether every head has queries and keys that hang on its own part of the projection."""
+        return not self.family.joint_norm
+
+    @property
+    def separates_keys(self) -> bool:
+        """Whether every query head can be given keys and values of its own.
+
+        Where heads share them, the attention has to say by its attributes how it counts them.
+        """
+        counts = "num_key_value_heads" if self.family.fused else "num_key_value_groups"
+        countable = not self.grouped or hasattr(self.module(self.family.attn, 0), counts)
+        return self.separates_heads and countable
+
+    @property
+    def adds_heads(self) -> bool:
+        """Whether what the heads give, times the output projection, adds up to ``attn_out``."""
+        return self.family.attn_out == self.family.attn and not self.family.norms
 
     def heads_of(self, component: str) -> int:
         """How many heads a component has; 0 if heads have no parts of it."""
@@ -127,16 +154,29 @@ def find_layout(model: nn.Module, families: Sequence[Family] = FAMILIES) -> Layo
     return found
 
 
-def check_places(layout: Layout, places: Iterable[Place]) -> None:
-    """Check that a model has all of some places.
+def check_places(layout: Layout, places: Iterable[Place], *, write: bool = True) -> None:
+    """Check that a model has all of some places, and that they can be written.
+
+    Args:
+        layout: Of the model.
+        places: The places.
+        write: Whether something is to be written there.
 
     Raises:
         CfgenError: Every place that it doesn't have: ``unknown-component``, ``no-such-component``,
-            ``no-such-layer``, ``no-such-head``, ``no-such-neuron``, ``attention-not-open``.
+            ``component-read-only``, ``no-such-layer``, ``no-such-head``, ``no-such-neuron``,
+            ``attention-not-open``.
     """
-    problems = [problem for place in dict.fromkeys(places) for problem in _check(layout, place)]
+    unique = dict.fromkeys(places)
+    problems = [problem for place in unique for problem in _check(layout, place, write)]
     if problems:
         raise CfgenError(problems)
+
+
+def matrix(projection: Any) -> Tensor:
+    """The weights of a linear layer (inputs, outputs), whichever way it keeps them."""
+    weight: Tensor = projection.weight
+    return weight.T if hasattr(projection, "in_features") else weight
 
 
 def _fits(model: nn.Module, family: Family) -> bool:
@@ -210,7 +250,7 @@ def _sizes(projection: Any) -> tuple[int, int]:
     return projection.nx, projection.nf
 
 
-def _check(layout: Layout, place: Place) -> list[Problem]:
+def _check(layout: Layout, place: Place, write: bool) -> list[Problem]:
     row = COMPONENTS.get(place.component)
     if row is None:
         return place_problems(place)
@@ -223,4 +263,7 @@ def _check(layout: Layout, place: Place) -> list[Problem]:
         hint = 'load it with attn_implementation="sdpa", or "eager"'
         problems.append(Problem("attention-not-open", message, hint=hint))
     heads, neurons = layout.heads_of(row.name), layout.neurons
-    return problems + place_problems(place, layers=layout.layers, heads=heads, neurons=neurons)
+    layers = layout.layers
+    return problems + place_problems(
+        place, layers=layers, heads=heads, neurons=neurons, write=write
+    )

@@ -21,8 +21,8 @@ from transformers import (
 )
 
 from cfgen.errors import CfgenError, Problem, did_you_mean
+from cfgen.lm.encoding import SHOWN
 from cfgen.lm.tokenizer import check_alone, own_tokenizer
-from cfgen.lm.tokens import SHOWN
 from cfgen.paths import display
 from cfgen.progress import Progress, no_progress
 from cfgen.weights import Checkpoint, find_checkpoint, linked, quiet

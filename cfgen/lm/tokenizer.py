@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from cfgen.errors import CfgenError, Problem
-from cfgen.lm.tokens import tokenise, without_end
+from cfgen.lm.encoding import tokenise, without_end
 from cfgen.paths import display
 from cfgen.progress import Progress, no_progress
 from cfgen.prompts import Encode, Encoding

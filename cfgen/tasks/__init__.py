@@ -1,5 +1,6 @@
 """Tasks: a causal model, its wording, its designs and its hypotheses, loaded from a project."""
 
+from cfgen.tasks.answers import accepted_texts, candidates_of, output_texts
 from cfgen.tasks.loading import find_task, list_tasks, load_task
 from cfgen.tasks.records import TEMPLATE_INPUT, Task, TaskDefinition, get_named
 
@@ -7,8 +8,11 @@ __all__ = [
     "TEMPLATE_INPUT",
     "Task",
     "TaskDefinition",
+    "accepted_texts",
+    "candidates_of",
     "find_task",
     "get_named",
     "list_tasks",
     "load_task",
+    "output_texts",
 ]

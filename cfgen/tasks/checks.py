@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,6 +11,7 @@ from cfgen.counterfactuals import ALL, NONE, Design, Hypothesis, InputEdit, prob
 from cfgen.counterfactuals.hypotheses import Align, Layers
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.prompts import Template, parse_position
+from cfgen.tasks.answers import accepted_texts
 from cfgen.tasks.records import TEMPLATE_INPUT, TaskDefinition, unknown_names
 
 
@@ -27,6 +28,7 @@ def form_problems(definition: TaskDefinition) -> list[Problem]:
         items = definition.allow.items()
         expected += [("allow: a reason in words", reason or None, str) for _, reason in items]
         expected += [("allow: a code", code, str) for code, _ in items]
+    expected += _answer_parts(definition)
     for name, given, kind in (
         ("designs", definition.designs, Design),
         ("hypotheses", definition.hypotheses, Hypothesis),
@@ -49,6 +51,17 @@ def form_problems(definition: TaskDefinition) -> list[Problem]:
         for name, value, kind in expected
         if not isinstance(value, kind)
     ]
+
+
+def _answer_parts(definition: TaskDefinition) -> list[tuple[str, Any, type]]:
+    """What a definition says of answers, and of which type each part has to be."""
+    given, accept = definition.candidates, definition.accept
+    parts: list[tuple[str, Any, Any]] = [] if accept is None else [("accept", accept, Callable)]
+    if isinstance(given, (list, tuple)):
+        parts += [("candidates: an answer", text or None, str) for text in given or (None,)]
+    elif given is not None:
+        parts.append(("candidates", given, list))
+    return parts
 
 
 def _named(kind: type) -> str:
@@ -95,6 +108,7 @@ def definition_problems(
         )
     if templates is not None:
         problems += _template_problems(definition, templates)
+    problems += _accept_problems(definition)
     for hypothesis in definition.hypotheses:
         problems += _hypothesis_problems(hypothesis, model, designs)
     contrasts = [h.name for h in definition.hypotheses] + [ALL]
@@ -104,6 +118,15 @@ def definition_problems(
         named = [(name, design.where) for name in design.contrast]
         problems += unknown_names("hypothesis", named, contrasts)
     return problems
+
+
+def _accept_problems(definition: TaskDefinition) -> list[Problem]:
+    """What ``accept`` gives for the answers that are declared; for others a run looks."""
+    try:
+        accepted_texts(definition.accept, definition.candidates or (), definition.where)
+    except CfgenError as error:
+        return list(error.problems)
+    return []
 
 
 def _template_problems(

@@ -123,6 +123,8 @@ def _assemble(definition: TaskDefinition, module: ModuleType, path: Path) -> Tas
         default_model=definition.default_model,
         default_template=definition.default_template,
         allow=dict(definition.allow),
+        candidates=tuple(definition.candidates or ()),
+        accept=definition.accept,
         path=path,
         where=definition.where,
         content_hash=_content_hash(model, path, templates),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from cfgen.causal import CausalModel, Choice, Domain
 from cfgen.counterfactuals import Design, Hypothesis
@@ -14,6 +14,9 @@ from cfgen.prompts import Template
 
 TEMPLATE_INPUT = "template"
 """The input that says which template a prompt is rendered with."""
+
+Accept: TypeAlias = Callable[[str], Sequence[str]]
+"""From an answer of the causal model to the texts any of which is right for it."""
 
 Record = TypeVar("Record")
 
@@ -32,6 +35,10 @@ class TaskDefinition:
         default_model: LM used when none is named.
         default_template: Template used when none is named; None for all of them.
         allow: What ``cfgen lint`` finds and is meant to be so: code, or ``code:name``, to a reason.
+        candidates: All answers that the causal model can give, where a run should not find them out
+            by itself: what they all begin with is given to the LM.
+        accept: From an answer to the texts any of which is right for it, such as other spellings;
+            None where only the answer itself is. A text may be right for several answers.
         where: ``file:line`` of the declaration.
     """
 
@@ -43,6 +50,8 @@ class TaskDefinition:
     default_model: str
     default_template: str | None = None
     allow: Mapping[str, str] = field(default_factory=dict)
+    candidates: Sequence[str] | None = None
+    accept: Accept | None = None
     where: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
@@ -65,6 +74,8 @@ class Task:
         default_model: LM used when none is named.
         default_template: Template used when none is named; None for all of them.
         allow: What ``cfgen lint`` finds and is meant to be so: code, or ``code:name``, to a reason.
+        candidates: All answers that the causal model can give; none if a run finds them out.
+        accept: From an answer to the texts any of which is right for it; None for itself alone.
         path: The task file.
         where: ``file:line`` of its definition.
         content_hash: SHA-256 over task file, templates and lexicons.
@@ -81,6 +92,8 @@ class Task:
     default_model: str
     default_template: str | None
     allow: Mapping[str, str]
+    candidates: tuple[str, ...]
+    accept: Accept | None
     path: Path
     where: str
     content_hash: str

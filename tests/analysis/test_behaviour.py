@@ -29,7 +29,7 @@ def graded(lm, make, answers, designs=None):
 
 def tokens(lm, said):
     ids = lm.tokenizer.get_vocab()
-    return [(ids[f" {first}"], ids[f" {second}"]) for first, second in said]
+    return [((ids[f" {first}"],), (ids[f" {second}"],)) for first, second in said]
 
 
 def test_counts(tiny_lm, make):

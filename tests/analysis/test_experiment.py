@@ -122,7 +122,7 @@ def test_all_checks_are_reported_with_cases(lm, pairs):
     label = site.label
     answers = {a for pair in pairs for a in (pair.original.answer, pair.counterfactual.answer)}
     assert cases == {
-        "first tokens differ": ("", len(answers)),
+        "answers are told apart": ("", len(answers)),
         "spans show their slots": (
             "",
             sum(
@@ -177,7 +177,9 @@ def test_both_engines_give_the_same_outputs_and_cells(lm, pairs, site):
 
 def test_attention_patterns_are_swapped_between_prompts_of_one_length(lm, pairs, make):
     shorter = dataclasses.replace(
-        pairs[0].counterfactual, prompt=make.prompt("Ann fills the mug"), answer=None
+        pairs[0].counterfactual,
+        prompt=make.prompt("Ann fills the mug:"),
+        answer=None,
     )
     given = [make.pair(pairs[0].original, shorter), *pairs[1:]]
     site = Site(component="attn_pattern")
@@ -226,7 +228,7 @@ def test_drops_are_counted_and_lower_n(lm, pairs, make):
     )
     other = make.pair(
         pairs[1].original,
-        dataclasses.replace(pairs[1].counterfactual, prompt=make.prompt("Ann")),
+        dataclasses.replace(pairs[1].counterfactual, prompt=make.prompt("Ann:")),
         99,
     )
     other = dataclasses.replace(
@@ -245,7 +247,7 @@ def test_drops_are_counted_and_lower_n(lm, pairs, make):
 
 
 def test_no_kept_pair_aligned(lm, pairs, make):
-    short = dataclasses.replace(pairs[0].counterfactual, prompt=make.prompt("Ann"), answer=None)
+    short = dataclasses.replace(pairs[0].counterfactual, prompt=make.prompt("Ann:"), answer=None)
     kept = make.pair(pairs[0].original, short)
     wrong = dataclasses.replace(
         pairs[1], original=dataclasses.replace(pairs[1].original, answer=" Story")
@@ -275,10 +277,29 @@ def test_a_prompt_beyond_the_context_is_an_error(build_tiny_lm, pairs):
         run_experiment(small, pairs, {"all": Site()})
 
 
-def test_answers_that_collide_stop_the_run(build_tiny_lm, pairs):
-    lm = build_tiny_lm(WORDS + " tea-pot tea-cup")
-    with pytest.raises(CfgenError, match="answers-share-first-token"):
-        run_experiment(lm, with_third(pairs, ["tea-pot", "tea-cup"] * 6), {"x": Site()})
+def test_answers_that_begin_alike_are_read_further(lm, pairs):
+    plain = run_experiment(lm, pairs, {"all": Site()})
+    for engine in ("reference", "packed"):
+        found = run_experiment(
+            lm,
+            with_third(pairs, ["tea-mug", "tea-jar"] * 6),
+            {"all": Site(), "x": Site()},
+            engine=engine,
+        )
+        assert [cell for cell in found.cells if cell.hypothesis != "x"] == list(plain.cells)
+        assert {cell.iia for cell in found.cells if cell.hypothesis == "x"} == {0.0}
+        assert {output.said for output in found.outputs if output.said[:3] == "tea"} != set()
+
+
+def test_answers_that_collide_stop_the_run(lm, pairs):
+    same = {name: ("tea",) for name in ("tea", "milk")} | {
+        name: (name,)
+        for pair in pairs
+        for name in (pair.original.answer, pair.counterfactual.answer)
+        if name not in ("tea", "milk")
+    }
+    with pytest.raises(CfgenError, match="answers-collide"):
+        run_experiment(lm, pairs, {"all": Site()}, candidates=same)
 
 
 @pytest.mark.parametrize("engine", ["reference", "packed"])

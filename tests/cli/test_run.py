@@ -220,3 +220,23 @@ def test_the_real_lm_finds_the_token_late(cli: Cli, tmp_path: Path) -> None:
     pairs = {row["id"]: row for row in pq.read_table(out / "pairs.parquet").to_pylist()}
     right = [pairs[key]["predictions"]["output_token"] == word for key, word in said.items()]
     assert sum(right) / len(right) == cells["output_token", 29]
+
+
+@pytest.mark.usefixtures("no_lm")
+def test_chat_is_passed_on_and_written_down(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def noted(*given: Any, **how: Any) -> Experiment:
+        asked.append(how["chat"])
+        return made_up(*given, **how)
+
+    monkeypatch.setattr("cfgen.analysis.run_experiment", noted)
+    monkeypatch.chdir(tmp_path)
+    for flags in ((), ("--chat",)):
+        ended = cli("run", "ioi", "-n", 4, "--json", *flags)
+        assert ended.code == 0
+        assert ended.json["settings"]["chat"] is bool(flags)
+        assert ended.json["folder"].endswith("-chat") is bool(flags)
+    assert asked == [False, True]

@@ -50,10 +50,7 @@ def test_nothing_is_said_about_tokens_without_a_tokenizer(project: Project) -> N
 
 
 def test_a_word_of_two_tokens(project: Project) -> None:
-    answer = str(project.line(TASK, "def answer"))
-    line = int(answer.rpartition(":")[2]) - 1
     assert findings(tokenizer("kite")) == {
-        ("answer-tokens", f"{TASK}:{line}", "some"),
         ("word-tokens", project.line(TASK, '"words"'), "toys"),
         ("length-differs", project.line(TASK, "    Design("), "other"),
     }
@@ -62,11 +59,26 @@ def test_a_word_of_two_tokens(project: Project) -> None:
     assert not any("'ball'" in f.message for f in report.findings)
 
 
-def test_answers_that_begin_alike(project: Project) -> None:
-    assert "answers-collide" not in {code for code, _, _ in findings(tokenizer("ball", "kite"))}
-    found = lint_task("toy", {"some": tokenizer("ball", "boat", "kite")}).findings
+def test_answers_that_begin_alike_are_fine(project: Project) -> None:
+    assert "answers-collide" not in {c for c, _, _ in findings(tokenizer("ball", "boat", "kite"))}
+
+
+def test_answers_of_the_same_tokens(project: Project) -> None:
+    plain = tokenizer()
+
+    def forgetful(text: str) -> Encoding:
+        return plain(text.replace("boat", "ball"))
+
+    found = lint_task("toy", {"some": forgetful}).findings
     (collide,) = [item for item in found if item.code == "answers-collide"]
-    assert "'ball', 'boat' begin with the same token" in collide.message
+    assert "'ball', 'boat' are the same tokens" in collide.message
+
+
+def test_answers_that_are_accepted_for_another(project: Project) -> None:
+    given = 'accept=lambda word: ["ball"] if word == "boat" else [word], default_design='
+    project.plant({TASK: ("default_design=", given)})
+    (found,) = [f for f in lint_task("toy", {"some": tokenizer()}).findings if "collide" in f.code]
+    assert "'ball', 'boat' are the same tokens" in found.message
 
 
 def test_a_site_whose_tokens_do_not_correspond(project: Project) -> None:
@@ -102,7 +114,8 @@ def test_findings_about_tokens_can_be_allowed_and_need_not_occur(project: Projec
     assert lint_task("toy").findings == ()
     report = lint_task("toy", {"some": tokenizer("kite", "ball", "boat")})
     assert report.findings == ()
-    assert {item.finding.code for item in report.allowed} == TOKEN_CODES - {"slots-misaligned"}
+    never = {"slots-misaligned", "answer-tokens", "answers-collide"}
+    assert {item.finding.code for item in report.allowed} == TOKEN_CODES - never
 
 
 def test_an_answer_that_joins_the_prompt(project: Project) -> None:

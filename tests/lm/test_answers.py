@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cfgen.errors import CfgenError
-from cfgen.lm import OTHER, AnswerTree, TokenPath, build_tree
+from cfgen.lm import NOT_AN_ANSWER, AnswerTree, TokenPath, build_tree
 
 Paths = dict[str, list[TokenPath]]
 
@@ -28,7 +28,7 @@ def test_answers_that_differ_at_once_are_told_by_one_token():
     assert (tree.fed, tree.nodes, tree.depth) == ((), ((),), 1)
     assert tree.leaves == {(5,): only("tea"), (6,): only("milk")}
     assert tree.label([5]) == only("tea")
-    assert tree.label([7]) == OTHER
+    assert tree.label([7]) == NOT_AN_ANSWER
     assert tree.label([]) is None
     assert tree.tracked("milk") == ((6,),)
 
@@ -42,7 +42,7 @@ def test_what_all_answers_begin_with_is_fed():
     assert tree.label([1]) is None
     assert tree.label([1, 2]) == only("12")
     assert tree.label([1, 7]) == only("1")
-    assert tree.label([4, 2]) == OTHER
+    assert tree.label([4, 2]) == NOT_AN_ANSWER
 
 
 def test_the_shorter_of_two_answers_is_told_by_the_token_that_follows():
@@ -58,7 +58,7 @@ def test_the_shorter_of_two_answers_is_told_by_the_token_that_follows():
 def test_a_single_answer_has_to_be_said():
     tree = build_tree({"yes": [(4, 5, 6)]})
     assert (tree.fed, tree.leaves) == ((4, 5), {(6,): only("yes")})
-    assert tree.label([7]) == OTHER
+    assert tree.label([7]) == NOT_AN_ANSWER
 
 
 def test_several_texts_of_one_answer_need_not_be_told_apart():

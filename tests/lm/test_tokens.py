@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cfgen.counterfactuals import Pair, Side
 from cfgen.errors import CfgenError
-from cfgen.lm import PromptTokens, check_first_tokens, encode_pairs, locate
+from cfgen.lm import PromptTokens, encode_pairs, locate
 from cfgen.prompts import Prompt, Span, tokens_over
 
 
@@ -146,31 +146,8 @@ def test_special_tokens_in_front_stay_and_those_at_the_end_go(tiny_lm):
     original = side("Ann has the", "tea", item_1="Ann")
     encoded = encode_pairs(tokenizer, [pair(original)])[0]
     assert tokenizer.convert_ids_to_tokens(encoded.original.ids) == ["<bos>", "Ann", " has", " the"]
-    assert tokenizer.decode([encoded.original_answer]) == " tea"
+    assert {tokenizer.decode(path) for path in encoded.original_tree.leaves} == {" tea"}
     assert locate(encoded.original, "item_1")[0].tokens == (1,)
-
-
-def test_answers_are_tokenised_behind_their_own_prompt(tiny_lm):
-    original, counterfactual = side("Ann has the", "tea"), side("Ben asks:", "milk", prefix="")
-    encoded = encode_pairs(tiny_lm.tokenizer, [pair(original, counterfactual, x="juice", y=None)])[
-        0
-    ]
-    decode = tiny_lm.tokenizer.decode
-    assert {name: decode([token]) for name, token in encoded.answers.items()} == {
-        "tea": " tea",
-        "milk": " milk",
-        "juice": " juice",
-    }
-    assert decode([encoded.original_answer]) == " tea"
-    assert decode([encoded.counterfactual_answer]) == "milk"
-
-
-def test_a_side_without_an_answer(tiny_lm):
-    encoded = encode_pairs(
-        tiny_lm.tokenizer, [pair(side("Ann has the"), side("Ben has the", "tea"))]
-    )[0]
-    assert encoded.original_answer is None
-    assert encoded.counterfactual_answer is not None
 
 
 def test_many_pairs_stay_in_order(tiny_lm):
@@ -203,24 +180,3 @@ def test_an_empty_answer_or_prompt_is_an_error(tiny_lm):
 def test_a_slow_tokenizer_is_an_error():
     with pytest.raises(CfgenError, match="slow-tokenizer"):
         encode_pairs(SimpleNamespace(is_fast=False), [])
-
-
-def test_answers_with_the_same_first_token_are_named(build_tiny_lm):
-    tokenizer = build_tiny_lm("Ann Ben has the tea-pot tea-cup milk", kind="words").tokenizer
-    pairs = [
-        pair(side("Ann has the", "tea-pot"), side("Ann has the", "milk")),
-        pair(side("Ben has the", "milk"), side("Ben has the", "milk"), x="tea-cup"),
-    ]
-    with pytest.raises(CfgenError) as caught:
-        check_first_tokens(tokenizer, encode_pairs(tokenizer, pairs))
-    (problem,) = caught.value.problems
-    assert problem.code == "answers-share-first-token"
-    assert "'tea-cup', 'tea-pot' all begin with the token ' tea'" in problem.message
-    assert check_first_tokens(tokenizer, encode_pairs(tokenizer, pairs[:1])) == 2
-
-
-def test_a_collision_with_the_counterfactuals_own_answer_counts(build_tiny_lm):
-    tokenizer = build_tiny_lm("Ann has the tea-pot tea-cup").tokenizer
-    pairs = [pair(side("Ann has the", "tea-pot"), side("Ann has the", "tea-cup"))]
-    with pytest.raises(CfgenError, match="answers-share-first-token"):
-        check_first_tokens(tokenizer, encode_pairs(tokenizer, pairs))

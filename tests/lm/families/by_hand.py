@@ -15,6 +15,12 @@ BEFORE_BLOCKS = ("embed", "pos_embed")
 """Components that there is one of, before the first block; their layer is 0."""
 HEADWISE = ("head_out", "q", "k", "v", "attn_pattern")
 """Components that every head has its own part of."""
+OWN = ("q_in", "k_in", "v_in")
+"""What single query heads are given."""
+JOINT_NORM = ("olmo2", "olmo3")
+"""Queries and keys pass through a norm across all heads, so no head has an input of its own."""
+NORM_BEHIND = (*JOINT_NORM, "gemma2", "gemma3", "opt-post-norm")
+"""A norm follows the attention, so what heads give does not add up."""
 PARALLEL = ("gpt_neox", "gptj", "cohere", "stablelm-parallel")
 LEARNED_POSITIONS = ("gpt2", "opt", "opt-post-norm")
 WINDOW = 8
@@ -69,6 +75,18 @@ def attention_of(block: Any, name: str) -> Any:
         case "gpt_neox":
             return block.attention
     return block.self_attn
+
+
+def norm(block: Any, name: str, hidden: Tensor) -> Tensor:
+    """What the attention projects of a residual stream."""
+    match name:
+        case "opt-post-norm":
+            return hidden
+        case "opt":
+            return block.self_attn_layer_norm(hidden)
+        case "gpt2" | "gptj":
+            return block.ln_1(hidden)
+    return block.input_layernorm(hidden)
 
 
 def projection(block: Any, name: str, part: str) -> Any:
@@ -149,6 +167,10 @@ def mlp(block: Any, name: str, hidden: Tensor) -> Tensor:
             return block.fc2(block.activation_fn(block.fc1(block.final_layer_norm(hidden))))
         case "opt-post-norm":
             return block.fc2(block.activation_fn(block.fc1(hidden)))
+        case "gptj":
+            return block.mlp(block.ln_1(hidden))
+        case "cohere" | "stablelm-parallel":
+            return block.mlp(block.input_layernorm(hidden))
     return block.mlp(block.post_attention_layernorm(hidden))
 
 

@@ -149,6 +149,14 @@ def test_only_hooked_layers_change_and_only_while_they_are_hooked(name):
     assert seen == []
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_weights_are_shown_as_the_softmax_makes_them(dtype):
+    weights = patterns(copy.deepcopy(model_of("llama")).to(dtype))
+    for shown in weights:
+        assert shown.dtype == torch.float32
+        torch.testing.assert_close(shown.sum(-1), torch.ones(shown.shape[:-1]))
+
+
 def test_a_kernel_without_weights_is_refused():
     model = copy.deepcopy(model_of("llama"))
     layout = find_layout(model)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import subprocess
 import sys
 
@@ -13,6 +12,7 @@ from cfgen.lm import (
     COMPONENTS,
     Component,
     Family,
+    Layout,
     Place,
     Stage,
     check_places,
@@ -26,6 +26,7 @@ from tests.lm.families.by_hand import (
     BEFORE_BLOCKS,
     HEADWISE,
     LAYERS,
+    OWN,
     model_of,
     output_projection,
     text,
@@ -59,11 +60,14 @@ def test_rows_are_in_order_and_name_what_there_is():
     rows = list(COMPONENTS.values())
     assert rows == sorted(rows, key=lambda row: row.stage)
     assert all(row.name == name for name, row in COMPONENTS.items())
-    fields = {field.name for field in dataclasses.fields(Family)}
-    assert {row.module for row in rows if row.module} <= fields
+    assert all(hasattr(Family, row.module) for row in rows if row.module)
+    assert all(hasattr(Layout, row.needs) for row in rows if row.needs)
+    assert {row.instead for row in rows if row.read_only} <= {*COMPONENTS}
     assert {row.form for row in rows} == set(FORMS)
     assert [row.name for row in rows if row.before_blocks] == list(BEFORE_BLOCKS)
-    assert {row.name for row in rows if row.by_head} == set(HEADWISE)
+    assert {row.name for row in rows if row.by_head} == {*HEADWISE, *OWN, "head_result"}
+    assert {row.name for row in rows if row.recomputed} == {*OWN, "mlp_in"}
+    assert [row.name for row in rows if row.read_only] == ["head_result"]
     assert [row.name for row in rows if row.by_neuron] == ["mlp_neuron"]
     assert [row.name for row in rows if row.over_keys] == ["attn_pattern"]
 
@@ -78,6 +82,8 @@ def test_other_tokens_see_what_is_written_unless_it_is_behind_the_keys(name):
         tensor[:, 5] *= -1
 
     for component in set(find_layout(model).components) - set(BEFORE_BLOCKS):
+        if COMPONENTS[component].read_only:
+            continue
         later = (run(model, (Place(component, LAYERS - 1), write)) - base)[:, 6:].abs().max()
         assert (later < 1e-5) == COMPONENTS[component].behind_keys, component
 
@@ -85,9 +91,17 @@ def test_other_tokens_see_what_is_written_unless_it_is_behind_the_keys(name):
 def test_problems_of_places_can_be_told_without_an_lm():
     assert place_problems(Place("resid_post", 99)) == []
     assert place_problems(Place("head_out", 3, 7)) == []
-    wrong = [Place("resid_pst"), Place("mlp_out", 1, 2), Place("embed", 1), Place("q", 0, -1)]
+    assert place_problems(Place("head_result", 3, 7), write=False) == []
+    wrong = [
+        Place("head_result", 3, 7),
+        Place("resid_pst"),
+        Place("mlp_out", 1, 2),
+        Place("embed", 1),
+        Place("q", 0, -1),
+    ]
     problems = [problem for place in wrong for problem in place_problems(place)]
     assert [(problem.code, problem.hint) for problem in problems] == [
+        ("component-read-only", "write head_out"),
         ("unknown-component", "did you mean 'resid_post'?"),
         ("no-such-head", "mlp_out has no heads"),
         ("no-such-layer", "its layer is 0"),

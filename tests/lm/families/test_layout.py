@@ -182,7 +182,9 @@ def test_what_there_is_is_accepted(name):
         for component in HEADWISE
     ]
     whole = [Place(component) for component in layout.components]
-    check_places(layout, [*whole, *heads, Place("mlp_neuron", 0, None, (layout.neurons - 1,))])
+    some = [*whole, *heads, Place("mlp_neuron", 0, None, (layout.neurons - 1,))]
+    check_places(layout, some, write=False)
+    check_places(layout, [place for place in some if not place.row.read_only])
     for component in set(COMPONENTS) - set(layout.components):
         with pytest.raises(CfgenError, match="no-such-component"):
             check_places(layout, [Place(component)])
@@ -192,6 +194,34 @@ def test_a_place_says_what_it_is():
     assert str(Place("head_out", 3, 2)) == "head_out, layer 3, head 2"
     assert str(Place("embed")) == "embed"
     assert str(Place("mlp_neuron", 0, None, (1, 5))) == "mlp_neuron, layer 0, neurons 1, 5"
+
+
+def test_what_enters_a_block_is_what_leaves_the_one_before():
+    assert Place("resid_pre", 2).canonical == Place("resid_post", 1)
+    same = [Place("resid_pre", 0), Place("resid_post", 2), Place("q_in", 2, 1), Place("embed")]
+    assert [place.canonical for place in same] == same
+
+
+@pytest.mark.parametrize(
+    ("name", "component", "why"),
+    [
+        ("olmo2", "q_in", "a norm of its queries reaches over all heads"),
+        ("olmo3", "k_in", "its attention can't give the heads of a group different keys"),
+        ("gemma2", "head_result", "a norm follows its attention"),
+        ("opt-post-norm", "head_result", "a norm follows its attention"),
+    ],
+)
+def test_what_heads_do_not_have_alone_is_refused(name, component, why):
+    with pytest.raises(CfgenError, match=why) as caught:
+        check_places(find_layout(model_of(name)), [Place(component, 1)], write=False)
+    assert [problem.code for problem in caught.value.problems] == ["no-such-component"]
+
+
+def test_an_attention_that_does_not_say_how_it_counts_keys_has_no_inputs_of_single_heads():
+    layout = find_layout(untrained("gpt_bigcode"))  # one key-value head, in one projection
+    assert layout.grouped
+    assert "q_in" in layout.components
+    assert not {"k_in", "v_in"} & {*layout.components}
 
 
 def test_the_builder_gives_an_lm_with_a_tokenizer(build_family_lm):

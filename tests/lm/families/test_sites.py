@@ -15,8 +15,11 @@ from tests.lm.families.by_hand import (
     BEFORE_BLOCKS,
     COLUMNS,
     HEADWISE,
+    JOINT_NORM,
     LAYERS,
     LEARNED_POSITIONS,
+    NORM_BEHIND,
+    OWN,
     PARALLEL,
     ROWS,
     block_of,
@@ -33,11 +36,14 @@ from tests.lm.families.by_hand import (
 
 ORDER = (
     ("resid_pre",),
+    ("q_in", "k_in", "v_in"),
     ("q", "k", "v"),
     ("attn_pattern",),
     ("head_out",),
+    ("head_result",),
     ("attn_out",),
     ("resid_mid",),
+    ("mlp_in",),
     ("mlp_neuron",),
     ("mlp_out",),
     ("resid_post",),
@@ -98,6 +104,11 @@ def places_of(model, layers=range(LAYERS)):
             yield Place(component, layer)
 
 
+def written_places_of(model, layers=range(LAYERS)):
+    """Those that can be written."""
+    return [place for place in places_of(model, layers) if place.component != "head_result"]
+
+
 def nothing(tensor):
     tensor.copy_(tensor.clone())
 
@@ -110,7 +121,10 @@ def test_the_components_are_those_of_the_architecture(name):
     components = find_layout(model_of(name)).components
     assert ("resid_mid" in components) == (name not in PARALLEL)
     assert ("pos_embed" in components) == (name in LEARNED_POSITIONS)
-    assert len(components) == 13 - (name in PARALLEL) - (name not in LEARNED_POSITIONS)
+    assert {*OWN} & {*components} == (set() if name in JOINT_NORM else {*OWN})
+    assert ("head_result" in components) == (name not in NORM_BEHIND)
+    lacking = [name in PARALLEL, name not in LEARNED_POSITIONS, name in NORM_BEHIND]
+    assert len(components) == 18 - sum(lacking) - 3 * (name in JOINT_NORM)
 
 
 def test_the_shapes(name):
@@ -129,6 +143,7 @@ def test_the_shapes(name):
             "k": (kv_heads, width),
             "v": (kv_heads, width),
             "mlp_neuron": (layout.neurons,),
+            **dict.fromkeys((*OWN, "head_result"), (heads, 32)),
         }.get(place.component, (vector,))
         assert tensor.shape == (ROWS, COLUMNS, *shape), place
 
@@ -137,7 +152,7 @@ def test_reading_a_place_and_writing_it_back_changes_nothing(name):
     model = model_of(name)
     layout = find_layout(model)
     base = run(model)
-    for component in layout.components:
+    for component in dict.fromkeys(place.component for place in written_places_of(model)):
         wholes = [place for place in places_of(model) if place.component == component]
         written = run(model, *((place, nothing) for place in wholes))
         if component == "attn_pattern":  # another kernel than the LM's own: other roundings
@@ -330,7 +345,7 @@ def test_a_write_changes_nothing_upstream(name):
     places = list(places_of(model))
     base, _ = read(model, places)
     steps = {component: step for step, group in enumerate(ORDER) for component in group}
-    for place in places_of(model, layers=(1, LAYERS - 1)):
+    for place in written_places_of(model, layers=(1, LAYERS - 1)):
         if place.component in BEFORE_BLOCKS:
             continue
 
@@ -353,7 +368,7 @@ def test_columns_before_a_written_one_stay_as_they_are(name):
     def write(tensor):
         tensor[1, 5] *= -1
 
-    for place in places_of(model, layers=[1]):
+    for place in written_places_of(model, layers=[1]):
         written = run(model, (place, write))
         close(written[0], base[0])
         close(written[1, :5], base[1, :5])
@@ -362,7 +377,7 @@ def test_columns_before_a_written_one_stay_as_they_are(name):
 
 def test_hooks_on_one_place_see_each_others_writes(name):
     model = model_of(name)
-    for place in places_of(model, layers=[1]):
+    for place in written_places_of(model, layers=[1]):
         seen = []
         run(
             model,

@@ -122,3 +122,18 @@ def test_attention_with_more_than_weights_and_values_is_found():
     config = BitNetConfig(vocab_size=96, hidden_size=32, intermediate_size=48, **sizes)
     (message,) = complaints(find_layout(BitNetForCausalLM(config).eval()))
     assert "has the modules of llama, but not: head_out = attn_pattern @ v" in message
+
+
+def test_a_norm_that_the_attention_does_not_read_is_found():
+    (llama,) = FAMILIES_OF["llama"]
+    layout = find_layout(model_of("llama"), [replace(llama, norm="", has=("input_layernorm",))])
+    assert any("q_in = resid_pre (layers 0, 1, 2, 3)" in message for message in complaints(layout))
+
+
+def test_a_norm_that_counts_the_heads_that_share_keys_is_found():
+    model = model_of("cohere")
+    layout = find_layout(model, [replace(find_layout(model).family, key_norm=None)])
+    (message,) = complaints(layout)
+    assert "heads can be given inputs of their own" in message
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+    check_sums(find_layout(model))
