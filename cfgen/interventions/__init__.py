@@ -5,6 +5,7 @@ What other packages may use. Importing it imports torch.
 
 from __future__ import annotations
 
+from cfgen.interventions.answers import Reply, read_answers
 from cfgen.interventions.batches import LEAST, TOKEN_BUDGETS, Batch, Budget, within_memory
 from cfgen.interventions.checks import (
     Check,
@@ -70,6 +71,7 @@ __all__ = [
     "Question",
     "Reach",
     "Read",
+    "Reply",
     "Rotate",
     "Row",
     "Run",
@@ -93,6 +95,7 @@ __all__ = [
     "most_likely",
     "pack",
     "place_of",
+    "read_answers",
     "run_of",
     "swaps_to_try",
     "why_not_packed",

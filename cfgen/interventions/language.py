@@ -88,6 +88,13 @@ class Value:
         """
         raise NotImplementedError
 
+    def over_more_keys(self, tokens: tuple[int, ...]) -> Value:
+        """What is written to an attention pattern when more tokens follow the prompt.
+
+        Nothing before them looks at them.
+        """
+        return self
+
     def problems(self, shape: tuple[int, ...]) -> Iterator[str]:
         """What is wrong with its own tensors, or with writing it at a place.
 
@@ -133,6 +140,10 @@ class Copy(Value):
         return (Read(self.run, self.positions),)
 
     @override
+    def over_more_keys(self, tokens: tuple[int, ...]) -> Copy:
+        return Copy(self.run.followed_by(tokens), self.positions)
+
+    @override
     def write(self, now: Tensor, *operands: Tensor) -> Tensor:
         return operands[0]
 
@@ -158,6 +169,10 @@ class Constant(Value):
         return (self.numbers,)
 
     @override
+    def over_more_keys(self, tokens: tuple[int, ...]) -> Constant:
+        return Constant(torch.nn.functional.pad(self.numbers, (0, len(tokens))), self.name)
+
+    @override
     def write(self, now: Tensor, *operands: Tensor) -> Tensor:
         return operands[0]
 
@@ -178,6 +193,10 @@ class Add(Value):
     @override
     def rows(self) -> tuple[Tensor, ...]:
         return (self.numbers,)
+
+    @override
+    def over_more_keys(self, tokens: tuple[int, ...]) -> Add:
+        return Add(torch.nn.functional.pad(self.numbers, (0, len(tokens))), self.name)
 
     @override
     def write(self, now: Tensor, *operands: Tensor) -> Tensor:
@@ -393,6 +412,17 @@ class Run:
         """This run with further edits, to be computed upon this one, or upon what this one is."""
         base = self.base or (self if self.edits else None)
         return Run(self.prompt, (*self.edits, *edits), base)
+
+    def followed_by(self, tokens: tuple[int, ...]) -> Run:
+        """This run, with tokens after its prompt that are not edited."""
+        edits = (
+            Edit(edit.place, edit.positions, edit.value.over_more_keys(tokens))
+            if edit.place.row.over_keys
+            else edit
+            for edit in self.edits
+        )
+        base = self.base and self.base.followed_by(tokens)
+        return Run((*self.prompt, *tokens), tuple(edits), base)
 
     @property
     def sources(self) -> tuple[Run, ...]:

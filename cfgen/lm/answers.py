@@ -110,17 +110,42 @@ class AnswerTree:
         Returns:
             Answer -> natural logarithm of its probability; minus infinity for probability 0.
         """
-        parts: dict[str, list[float]] = {answer: [] for answer in self.answers}
-        for path, right in self.leaves.items():
+        return {answer: self.log_probability(self.tracked(answer), at) for answer in self.answers}
+
+    def log_probability(
+        self, paths: Iterable[TokenPath], at: Mapping[TokenPath, Mapping[int, float]]
+    ) -> float:
+        """Log-probability of an answer, given the fed tokens.
+
+        Args:
+            paths: Its paths, as :meth:`tracked` gives them.
+            at: As for :meth:`log_probabilities`; at least what :meth:`needs` names.
+        """
+        values = []
+        for path in paths:
             value = _along(path, at)
-            for answer in right:
-                parts[answer].append(value)
-        for path, right in self.ends.items():
-            on = math.fsum(math.exp(at[path][token]) for token in self.children[path])
-            value = _along(path, at) + (math.log1p(-on) if on < 1 else -math.inf)
-            for answer in right:
-                parts[answer].append(value)
-        return {answer: _log_sum(values) for answer, values in parts.items()}
+            if path in self.ends:
+                on = math.fsum(math.exp(at[path][token]) for token in self.children[path])
+                value += math.log1p(-on) if on < 1 else -math.inf
+            values.append(value)
+        return _log_sum(values)
+
+    def needs(self, paths: Iterable[TokenPath]) -> dict[TokenPath, tuple[int, ...]]:
+        """What has to be known for the probability of an answer.
+
+        Args:
+            paths: Its paths, as :meth:`tracked` gives them.
+
+        Returns:
+            Node -> tokens whose log-probabilities are needed there.
+        """
+        found: dict[TokenPath, dict[int, None]] = {}
+        for path in paths:
+            for step, token in enumerate(path):
+                found.setdefault(path[:step], {})[token] = None
+            if path in self.ends:
+                found.setdefault(path, {}).update(dict.fromkeys(self.children[path]))
+        return {node: tuple(tokens) for node, tokens in found.items()}
 
 
 def _along(path: TokenPath, at: Mapping[TokenPath, Mapping[int, float]]) -> float:
