@@ -9,7 +9,7 @@ from typing import Any
 
 from cfgen.analysis.sweeps import SAID
 from cfgen.errors import CfgenError, Problem
-from cfgen.interventions import Engine, Run, Work
+from cfgen.interventions import Engine, Reply, Run, Work, read_answers
 from cfgen.lm import PairTokens
 from cfgen.progress import Progress
 from cfgen.stats import Rate, rate_of
@@ -47,19 +47,22 @@ class Behaviour:
     keep_by_answer: dict[str, Rate]
 
 
-def wrong_sides(pair: PairTokens, said: tuple[int, int]) -> tuple[str, ...]:
+def wrong_sides(pair: PairTokens, replies: tuple[Reply, Reply]) -> tuple[str, ...]:
     """Which of a pair's prompts the LM does not answer correctly; one without answer is not graded.
 
     Args:
         pair: The pair.
-        said: First token that the LM says after the original and after the counterfactual.
+        replies: What the LM answers after the original and after the counterfactual.
     """
-    expected = (pair.original_answer, pair.counterfactual_answer)
     return tuple(
         side
-        for side, answer, token in zip(SIDES, expected, said, strict=True)
-        if answer is not None and answer != token
+        for side, answer, reply in zip(SIDES, _answers(pair), replies, strict=True)
+        if answer is not None and answer not in reply.right
     )
+
+
+def _answers(pair: PairTokens) -> tuple[str | None, str | None]:
+    return pair.pair.original.answer, pair.pair.counterfactual.answer
 
 
 def behave(
@@ -78,24 +81,23 @@ def behave(
     Raises:
         CfgenError: No pair is kept (``no-pair-kept``).
     """
-    prompts = [ids for pair in encoded for ids in (pair.original.ids, pair.counterfactual.ids)]
-    report("prompts unchanged", 0, len(prompts))
-    found = engine.outcomes([Run(ids) for ids in prompts], question=SAID)
-    report("prompts unchanged", len(prompts), len(prompts))
-    assert found.said is not None
-    said = found.said.tolist()
-    both = list(zip(said[::2], said[1::2], strict=True))
-    return grade(encoded, both, engine.lm.tokenizer), found.work
+    runs = [Run(side.ids) for pair in encoded for side in (pair.original, pair.counterfactual)]
+    trees = [tree for pair in encoded for tree in (pair.original_tree, pair.counterfactual_tree)]
+    report("prompts unchanged", 0, len(runs))
+    replies, work = read_answers(engine, runs, trees, [()] * len(runs), SAID)
+    report("prompts unchanged", len(runs), len(runs))
+    both = list(zip(replies[::2], replies[1::2], strict=True))
+    return grade(encoded, both, engine.lm.tokenizer), work
 
 
 def grade(
-    encoded: Sequence[PairTokens], said: Sequence[tuple[int, int]], tokenizer: Any
+    encoded: Sequence[PairTokens], replies: Sequence[tuple[Reply, Reply]], tokenizer: Any
 ) -> Behaviour:
     """Grade what the LM said and filter the pairs.
 
     Args:
         encoded: The pairs, at least one.
-        said: Per pair the first token that the LM says after the original and the counterfactual.
+        replies: Per pair what the LM answers after the original and after the counterfactual.
         tokenizer: To show what the LM said if no pair is kept.
 
     Returns:
@@ -107,17 +109,16 @@ def grade(
     right: dict[str, list[bool]] = {side: [] for side in SIDES}
     keep: list[bool] = []
     dropped: Counter[str] = Counter()
-    for pair, tokens in zip(encoded, said, strict=True):
-        wrong = wrong_sides(pair, tokens)
-        answers = (pair.original_answer, pair.counterfactual_answer)
-        for side, answer in zip(SIDES, answers, strict=True):
+    for pair, both in zip(encoded, replies, strict=True):
+        wrong = wrong_sides(pair, both)
+        for side, answer in zip(SIDES, _answers(pair), strict=True):
             if answer is not None:
                 right[side].append(side not in wrong)
         keep.append(not wrong)
         if wrong:
             dropped[f"{' and '.join(wrong)} answered wrongly"] += 1
     if not any(keep):
-        raise CfgenError(_nothing_kept(encoded, said, tokenizer))
+        raise CfgenError(_nothing_kept(encoded, replies, tokenizer))
     return Behaviour(
         kept=tuple(index for index, kept in enumerate(keep) if kept),
         dropped=dict(sorted(dropped.items())),
@@ -142,12 +143,14 @@ def _by(keys: Sequence[str], keep: Sequence[bool]) -> dict[str, Rate]:
 
 
 def _nothing_kept(
-    encoded: Sequence[PairTokens], said: Sequence[tuple[int, int]], tokenizer: Any
+    encoded: Sequence[PairTokens], replies: Sequence[tuple[Reply, Reply]], tokenizer: Any
 ) -> Problem:
     lines = []
-    for pair, tokens in list(zip(encoded, said, strict=True))[:3]:
-        for side, token in zip((pair.pair.original, pair.pair.counterfactual), tokens, strict=True):
-            shown = tokenizer.decode([token])
+    for pair, both in list(zip(encoded, replies, strict=True))[:3]:
+        trees = (pair.original_tree, pair.counterfactual_tree)
+        sides = (pair.pair.original, pair.pair.counterfactual)
+        for side, tree, reply in zip(sides, trees, both, strict=True):
+            shown = tokenizer.decode([*tree.fed, *reply.said])
             lines.append(f"{side.prompt.text}\n  expected {side.answer!r}, the LM says {shown!r}")
     return Problem(
         "no-pair-kept",

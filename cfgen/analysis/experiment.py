@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cfgen.analysis.behaviour import Behaviour, behave
-from cfgen.analysis.iia import Cell, Output, VacuousCell, kind_of_token, score
+from cfgen.analysis.iia import Cell, Output, VacuousCell, kind_of, score
 from cfgen.analysis.sweeps import Sweep, make_sweeps, run_sweeps
 from cfgen.counterfactuals import Pair, Site
 from cfgen.errors import CfgenError, Problem, did_you_mean
@@ -16,6 +16,7 @@ from cfgen.interventions import (
     TOLERANCE,
     Check,
     Engine,
+    Reply,
     Work,
     check_padding,
     check_self_swap,
@@ -27,9 +28,9 @@ from cfgen.interventions import (
 )
 from cfgen.lm import (
     LM,
+    Candidates,
     Layout,
     PairTokens,
-    check_first_tokens,
     check_places,
     check_sums,
     encode_pairs,
@@ -105,6 +106,8 @@ def run_experiment(
     pairs: Sequence[Pair],
     hypotheses: Mapping[str, Site],
     *,
+    candidates: Candidates | None = None,
+    chat: bool = False,
     layers: Iterable[int] | None = None,
     batch_size: int = BATCH_SIZE,
     engine: str = "auto",
@@ -120,6 +123,8 @@ def run_experiment(
         pairs: The pairs to run; which of those there are is for the caller to choose.
         hypotheses: Name, as in the pairs' predictions -> the site where its variables are said to
             live.
+        candidates: As for :func:`cfgen.lm.encode_pairs`.
+        chat: Whether each prompt is the user's message in the LM's own chat template.
         layers: Layers counted from 0; None for all.
         batch_size: Prompts per forward.
         engine: ``packed``, ``reference``, or ``auto``: packed where the LM allows it.
@@ -130,16 +135,16 @@ def run_experiment(
         Outputs, IIA, rates, drops with their reasons, and the checks that ran.
 
     Raises:
-        CfgenError: The pairs, sites or layers don't fit together or the LM; answers that share a
-            first token; no pair is left; or one of the checks failed.
+        CfgenError: The pairs, sites or layers don't fit together or the LM; answers that nothing
+            tells apart; no pair is left; or one of the checks failed.
     """
     chosen = choose_engine(lm, engine, batch_size=batch_size)
     check_arguments(pairs, hypotheses, batch_size, chosen.layout)
-    encoded = encode_pairs(lm.tokenizer, pairs)
+    encoded = encode_pairs(lm.tokenizer, pairs, candidates, chat=chat)
     check_lengths(lm, encoded)
-    answers = check_first_tokens(lm.tokenizer, encoded)
     sweeps = make_sweeps(encoded, hypotheses, layers, chosen.layout.layers)
-    checks = [Check("first tokens differ", "", answers, "answers compared")]
+    answers = len(encoded[0].original_tree.answers)
+    checks = [Check("answers are told apart", "", answers, "answers compared")]
     checks += _check_spans(encoded, hypotheses.values())
     checks += _check_sites(chosen, sweeps, progress)
     behaviour, clean = behave(chosen, encoded, progress)
@@ -152,7 +157,6 @@ def run_experiment(
         score(sweep, [one for one in responses if one.sweep == number], kept)
         for number, sweep in enumerate(sweeps)
     ]
-    texts = {token: lm.tokenizer.decode([token]) for token in {one.token for one in responses}}
     return Experiment(
         model=lm.name,
         revision=lm.revision,
@@ -172,8 +176,8 @@ def run_experiment(
                 component=sweeps[one.sweep].site.component,
                 layer=one.layer,
                 position=sweeps[one.sweep].site.label,
-                said=texts[one.token],
-                kind=kind_of_token(kept[one.pair], one.token),
+                said=_text(lm, kept[one.pair], one.reply),
+                kind=kind_of(kept[one.pair], one.reply),
             )
             for one in responses
         ),
@@ -183,6 +187,11 @@ def run_experiment(
         engine=EngineSettings(chosen.name, chosen.note, chosen.budget.tokens),
         work=work,
     )
+
+
+def _text(lm: LM, pair: PairTokens, reply: Reply) -> str:
+    """What the LM said, with what it was fed."""
+    return str(lm.tokenizer.decode([*pair.original_tree.fed, *reply.said]))
 
 
 def _check_spans(encoded: Sequence[PairTokens], sites: Iterable[Site]) -> list[Check]:
@@ -298,9 +307,19 @@ def check_predictions(names: Iterable[str], pairs: Sequence[PairTokens]) -> None
 def check_lengths(lm: LM, encoded: Sequence[PairTokens]) -> None:
     """Raise a CfgenError (``prompt-beyond-context``) for prompts beyond the LM's context."""
     limit = getattr(lm.model.config, "max_position_embeddings", None)
-    longest = max(max(len(pair.original), len(pair.counterfactual)) for pair in encoded)
+    longest = max(
+        len(side) + tree.depth - 1
+        for pair in encoded
+        for side, tree in (
+            (pair.original, pair.original_tree),
+            (pair.counterfactual, pair.counterfactual_tree),
+        )
+    )
     if limit is not None and longest > limit:
-        message = f"a prompt has {longest} tokens, but the LM takes at most {limit}"
+        message = (
+            f"a prompt has {longest} tokens with what of the answer is read, but the LM takes at "
+            f"most {limit}"
+        )
         hint = "use a shorter template, or an LM with a longer context"
         raise CfgenError(Problem("prompt-beyond-context", message, hint=hint))
 

@@ -1,8 +1,8 @@
 """Interchange intervention accuracy: how often the LM says what a hypothesis predicts.
 
 IIA is the share of pairs whose output after the swap equals the output that the causal model
-gives after the corresponding interchange (Geiger et al. 2021, section 3). Outputs are compared by
-the first token of the answer, after checking that it tells all answers apart.
+gives after the corresponding interchange (Geiger et al. 2021, section 3). Outputs are read as far
+as it takes to tell the answers apart.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from cfgen.analysis.sweeps import Response, Sweep
 from cfgen.counterfactuals import COUNTERFACTUAL, NONE, ORIGINAL, THIRD
+from cfgen.interventions import Reply
 from cfgen.lm import PairTokens
 from cfgen.stats import rate_of
 
@@ -28,7 +29,7 @@ class Output:
         component: What was swapped.
         layer: After which layer (the last of them, for swaps up to a layer).
         position: Label of the site.
-        said: The first token that the LM said, as text.
+        said: What the LM said, as far as its answer was read, as text.
         kind: ``original``, ``counterfactual``, ``third`` (an answer that only a hypothesis
             predicts) or ``other``.
     """
@@ -83,22 +84,22 @@ class VacuousCell:
     n: int
 
 
-def kind_of_token(pair: PairTokens, token: int) -> str:
-    """Say which kind of answer a token is.
+def kind_of(pair: PairTokens, reply: Reply) -> str:
+    """Say which kind of answer a reply is.
 
     Args:
         pair: The pair.
-        token: What the LM said.
+        reply: What the LM answered after a swap in the original.
 
     Returns:
-        The kind; where both sides answer the same, that answer is the original's.
+        The kind; what is right for both sides is the original's.
     """
-    if token == _token(pair, pair.pair.original.answer):
+    if pair.pair.original.answer in reply.right:
         return ORIGINAL
-    if token == _token(pair, pair.pair.counterfactual.answer):
+    if pair.pair.counterfactual.answer in reply.right:
         return COUNTERFACTUAL
     for name, prediction in pair.pair.predictions.items():
-        if pair.pair.kinds.get(name) == THIRD and token == _token(pair, prediction):
+        if pair.pair.kinds.get(name) == THIRD and prediction in reply.right:
             return THIRD
     return OTHER
 
@@ -121,19 +122,16 @@ def score(
     at: dict[int, list[Response]] = {layer: [] for layer in sweep.layers}
     for response in responses:
         at[response.layer].append(response)
-    empty = [layer for layer, here in at.items() if not any(one.changed for one in here)]
+    empty = [layer for layer, here in at.items() if not any(one.reply.changed for one in here)]
     vacuous = [VacuousCell(site.component, layer, site.label, len(at[layer])) for layer in empty]
     cells = []
     for name in dict.fromkeys([*sweep.hypotheses, NONE]):  # the control, at every site
-        wanted = {i: _token(pair, pair.pair.predictions.get(name)) for i, pair in pairs.items()}
+        wanted = {index: pair.pair.predictions.get(name) for index, pair in pairs.items()}
         for layer, here in at.items():
-            hits = [one.token == wanted[one.pair] for one in here if wanted[one.pair] is not None]
+            predicted = [(wanted[one.pair], one.reply) for one in here]
+            hits = [answer in reply.right for answer, reply in predicted if answer is not None]
             if hits and layer not in empty:
                 rate = rate_of(hits)
                 numbers = rate.n, rate.value, rate.low, rate.high
                 cells.append(Cell(name, site.component, layer, site.label, *numbers))
     return cells, vacuous
-
-
-def _token(pair: PairTokens, answer: str | None) -> int | None:
-    return None if answer is None else pair.answers.get(answer)

@@ -6,7 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cfgen.counterfactuals import Site
-from cfgen.interventions import Engine, Question, SiteSwaps, Work, align, layers_of, run_of
+from cfgen.interventions import (
+    Engine,
+    Question,
+    Reply,
+    SiteSwaps,
+    Work,
+    align,
+    layers_of,
+    read_answers,
+    run_of,
+)
 from cfgen.lm import PairTokens
 from cfgen.progress import Progress
 
@@ -42,15 +52,13 @@ class Response:
         sweep: Number of the sweep.
         layer: The layer; the last of the layers, for a site that is swapped up to a layer.
         pair: Index of the pair.
-        token: What the LM said.
-        changed: Whether anything that was written differs from what was there.
+        reply: What the LM answered.
     """
 
     sweep: int
     layer: int
     pair: int
-    token: int
-    changed: bool
+    reply: Reply
 
 
 def make_sweeps(
@@ -120,10 +128,11 @@ def run_sweeps(
             run_of(sweeps[n].aligned.swaps[i], sweeps[n].site, layer, engine.layout.layers)
             for n, layer, i in asked
         ]
-        found = engine.outcomes(runs, question=SAID, verified=share)
-        assert found.said is not None
-        rows = zip(asked, found.said.tolist(), found.changed.tolist(), strict=True)
-        responses += [Response(*cell, token, changed) for cell, token, changed in rows]
-        work += found.work
+        trees = [kept[i].original_tree for _, _, i in asked]
+        replies, done_work = read_answers(
+            engine, runs, trees, [()] * len(runs), SAID, verified=share
+        )
+        responses += [Response(*cell, reply) for cell, reply in zip(asked, replies, strict=True)]
+        work += done_work
     report("swaps", total, total)
     return sorted(responses, key=lambda one: (one.sweep, one.layer, one.pair)), work

@@ -15,9 +15,8 @@ Where = tuple[str, int]
 
 def where_of(place: Place) -> Where:
     """The tensor that a place is in, named one way: what enters a block left the one before."""
-    if place.row.boundary == 0 and place.layer:
-        return "resid_post", place.layer - 1
-    return place.component, place.layer
+    same = place.canonical
+    return same.component, same.layer
 
 
 def moment_of(where: Where) -> tuple[int, Stage]:
@@ -87,7 +86,8 @@ def check_runs(layout: Layout, runs: Sequence[Run]) -> None:
     """
     edits = [edit for run in runs for edit in run.edits]
     read = [read.place for edit in edits for read in edit.reads if read.place is not None]
-    check_places(layout, dict.fromkeys([*(edit.place for edit in edits), *read]))
+    check_places(layout, (edit.place for edit in edits))
+    check_places(layout, read, write=False)
     problems: list[Problem] = []
     for run in runs:
         if not run.prompt:
@@ -111,7 +111,7 @@ def check_reads(layout: Layout, reads: Sequence[Read]) -> None:
         CfgenError: A read names no run, place or positions, or positions that aren't there
             (``read-impossible``), or the LM has no such place.
     """
-    check_places(layout, dict.fromkeys(read.place for read in reads if read.place is not None))
+    check_places(layout, (read.place for read in reads if read.place is not None), write=False)
     problems = []
     for read in reads:
         if read.run is None or read.place is None or read.positions is None:
