@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from cfgen.interventions.schedule import Schedule, make_schedule
 from cfgen.interventions.store import Store
 from cfgen.interventions.validity import shown, where_of
 from cfgen.interventions.whole import Foundation, Machine, Part, join, run_whole
+from cfgen.lm import Place, shares
 
 
 @dataclass(slots=True)
@@ -122,10 +123,31 @@ class Execution:
                     for n in here
                     if (n in bases) == is_base and bool(steps[n].run.edits) == edited
                 ]
-                for part in self._portions(some, levels if is_base else None):
-                    self._take(part, edited=edited)
-                    if part.foundation:
-                        self.foundations.append(part.foundation)
+                for together in self._compatible(some):
+                    for part in self._portions(together, levels if is_base else None):
+                        self._take(part, edited=edited)
+                        if part.foundation:
+                            self.foundations.append(part.foundation)
+
+    def _compatible(self, numbers: Sequence[int]) -> list[list[int]]:
+        """Parts of steps whose edits can be made in one forward.
+
+        Where query heads share keys, there is none for all of them any more once one of them is
+        given another input. So nobody can ask for those keys in the same forward.
+        """
+        steps, layout = self.schedule.steps, self.machine.layout
+        inputs = {
+            n: frozenset(e.place for e in steps[n].run.edits if e.place.row.part) for n in numbers
+        }
+        written = {place for places in inputs.values() for place in places}
+        hooked = {Place(*where) for n in numbers for where in steps[n].wanted}
+        hooked |= {replace(e.place, head=None) for n in numbers for e in steps[n].run.edits}
+        if not any(shares(layout, one, other) for one in hooked for other in written):
+            return [list(numbers)]
+        groups: dict[frozenset[Place], list[int]] = {}
+        for n in numbers:
+            groups.setdefault(inputs[n], []).append(n)
+        return list(groups.values())
 
     def _portions(self, numbers: list[int], levels: set[int] | None) -> Iterator[Part]:
         rest = sorted(numbers, key=lambda n: len(self.schedule.steps[n].run.prompt))

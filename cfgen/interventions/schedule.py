@@ -117,11 +117,11 @@ def make_schedule(
     wanted_answers = set(asked)
     runs = in_order([*asked, *(read.run for read in reads if read.run is not None)])
     reasons = _unbounded(runs, reads) if packed else {}
-    bases = {run.base for run in runs if run.base is not None}
+    bases = {_base_of(run) for run in runs if run not in reasons}
     upon: dict[Run, Run] = {}
     if packed:
         upon = {
-            run: run.base or Run(run.prompt)
+            run: _base_of(run)
             for run in runs
             if run.edits and run not in bases and run not in reasons
         }
@@ -174,6 +174,15 @@ def _tests(spreads: Mapping[Run, Spread], number: Mapping[Run, int]) -> dict[int
         for reason, found in filled.items()
         for index in found[:: max(1, len(found) // SELF_TESTS)][:SELF_TESTS]
     }
+
+
+def _base_of(run: Run) -> Run:
+    """The run that one is computed upon."""
+    base = run.base
+    if base is None or any(edit.place.row.recomputed for edit in base.edits):
+        # its keys may be those of single query heads, which nothing can be computed upon
+        return Run(run.prompt)
+    return base
 
 
 def _unbounded(runs: Sequence[Run], reads: Sequence[Read]) -> dict[Run, str]:
