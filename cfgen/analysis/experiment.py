@@ -35,8 +35,11 @@ from cfgen.lm import (
     Layout,
     PairTokens,
     TokenPath,
+    check_known,
     check_places,
+    check_prompts,
     check_sums,
+    check_text,
     encode_pairs,
 )
 from cfgen.progress import Progress
@@ -122,16 +125,23 @@ def run_experiment(
     """
     report = progress or (lambda step, done, total: None)
     chosen = choose_engine(lm, engine, batch_size=batch_size)
-    check_arguments(pairs, hypotheses, batch_size, chosen.layout)
+    check_arguments(pairs, hypotheses, chosen.layout)
     sites = tuple(dict.fromkeys(hypotheses.values()))
     swept = {site: layers_of(site, layers, chosen.layout.layers) for site in sites}
     encoded = encode_pairs(lm.tokenizer, pairs, candidates, chat=chat)
-    check_lengths(lm, encoded)
     trees = [tree for pair in encoded for tree in (pair.original_tree, pair.counterfactual_tree)]
     chosen = replace(chosen, answer_tokens=max(tree.depth for tree in trees))
+    read = [ids for pair in encoded for ids in (pair.original.ids, pair.counterfactual.ids)]
+    check_prompts(lm, chosen.facts, dict(enumerate(read)), chosen.answer_tokens)
+    nexts = (token for tree in trees for tokens in tree.children.values() for token in tokens)
+    check_known(lm, chosen.facts, set(nexts))
+    texts = check_text(lm.tokenizer, encoded)
     aligned = [align(encoded, site) for site in sites]
     answers = len(trees[0].answers)
-    checks = [Check("answers are told apart", "", answers, "answers compared")]
+    checks = [
+        Check("tokens are the text", "", texts, "prompts decoded"),
+        Check("answers are told apart", "", answers, "answers compared"),
+    ]
     checks += _check_spans(encoded, sites)
     checks += _check_sites(chosen, aligned, swept, report)
     said = run_swaps(chosen, encoded, aligned, swept, verified, report)
@@ -287,22 +297,18 @@ def _text(lm: LM, pair: PairTokens, said: TokenPath) -> str:
     return str(lm.tokenizer.decode([*tree.fed, *said[:read]]))
 
 
-def check_arguments(
-    pairs: Sequence[Pair], hypotheses: Mapping[str, Site], batch_size: int, layout: Layout
-) -> None:
+def check_arguments(pairs: Sequence[Pair], hypotheses: Mapping[str, Site], layout: Layout) -> None:
     """Check what a run is given, before anything is computed.
 
     Args:
         pairs: The pairs to run.
         hypotheses: Name -> site.
-        batch_size: Prompts per forward.
         layout: Where everything is in the LM.
 
     Raises:
         CfgenError: There are no pairs (``no-pairs``) or hypotheses (``no-hypotheses``), a
-            hypothesis that the pairs don't know (``unknown-hypothesis``), a batch size below 1
-            (``bad-batch-size``), or a component that there isn't or that the LM doesn't have (see
-            :func:`cfgen.lm.layout.check_places`).
+            hypothesis that the pairs don't know (``unknown-hypothesis``), or a component that
+            there isn't or that the LM doesn't have (see :func:`cfgen.lm.layout.check_places`).
     """
     problems = []
     if not pairs:
@@ -311,9 +317,6 @@ def check_arguments(
     if not hypotheses:
         hint = "name at least one hypothesis and its site"
         problems.append(Problem("no-hypotheses", "there is no hypothesis to test", hint=hint))
-    if batch_size < 1:
-        message = f"a batch of {batch_size} prompts is none"
-        problems.append(Problem("bad-batch-size", message, hint="use 1 or more"))
     known = {name for pair in pairs for name in pair.predictions}
     for name in hypotheses:
         if pairs and name not in known:
@@ -335,26 +338,6 @@ def check_predictions(names: Iterable[str], pairs: Sequence[PairTokens]) -> None
             Problem("no-predictions", f"{name!r} predicts an answer for no pair kept", hint=hint)
             for name in silent
         )
-
-
-def check_lengths(lm: LM, encoded: Sequence[PairTokens]) -> None:
-    """Raise a CfgenError (``prompt-beyond-context``) for prompts beyond the LM's context."""
-    limit = getattr(lm.model.config, "max_position_embeddings", None)
-    longest = max(
-        len(side) + tree.depth - 1
-        for pair in encoded
-        for side, tree in (
-            (pair.original, pair.original_tree),
-            (pair.counterfactual, pair.counterfactual_tree),
-        )
-    )
-    if limit is not None and longest > limit:
-        message = (
-            f"a prompt has {longest} tokens with what of the answer is read, but the LM takes at "
-            f"most {limit}"
-        )
-        hint = "use a shorter template, or an LM with a longer context"
-        raise CfgenError(Problem("prompt-beyond-context", message, hint=hint))
 
 
 def none_kept_aligned(label: str, lost: Mapping[str, int]) -> Problem:

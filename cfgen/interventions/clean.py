@@ -14,7 +14,7 @@ from cfgen.interventions.answers import Cost
 from cfgen.interventions.batches import Batch, by_length, make_batch, within_memory
 from cfgen.interventions.engine import Engine
 from cfgen.interventions.values import Reads, Values, Where, merge, reading
-from cfgen.lm import LM, Layout
+from cfgen.lm import LM, Layout, check_finite
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,7 @@ def run_part(
     """
     with reading(layout, batch, prompts, reads) as found:
         logits = forward(lm, batch, **more)
+    check_finite(logits, lm.model, batch.input_ids)
     passes = len(prompts) * batch.width * layout.layers
     cost = Cost(1, passes, sum(batch.lengths) * layout.layers)
     return CleanPart(prompts, reads, logits, found, cost)

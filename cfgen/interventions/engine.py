@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.interventions.answers import Cost
 from cfgen.interventions.batches import TOKEN_BUDGETS, Budget, by_length
-from cfgen.lm import LM, MASKED_KERNELS, PLAIN_ATTENTION, Layout, find_layout
+from cfgen.lm import (
+    LM,
+    Layout,
+    LMFacts,
+    check_lm,
+    count_problems,
+    find_facts,
+    find_layout,
+    packing_obstacle,
+    rotations_of,
+)
 
 ENGINES = ("auto", "packed", "reference")
 BATCH_SIZE = 16
@@ -60,12 +69,8 @@ def check_rotations(lm: LM, lengths: Collection[int], answer_tokens: int) -> Non
     Raises:
         CfgenError: It does (``rotations-depend-on-length``).
     """
-    config: Any = lm.model.config
-    scaling = getattr(config, "rope_parameters", None) or {}
-    each = [part for part in (scaling, *scaling.values()) if isinstance(part, dict)]
-    for part in each:
-        limit = part.get("original_max_position_embeddings") or config.max_position_embeddings
-        kind, last = part.get("rope_type"), answer_tokens - 1
+    for rotation in rotations_of(lm.model):
+        kind, limit, last = rotation.kind, rotation.limit, answer_tokens - 1
         beyond = [length for length in lengths if length + last > limit]
         straddling = len(beyond) < len(lengths) or any(n <= limit for n in beyond)
         if beyond and (kind == DYNAMIC or (kind == LONG and straddling)):
@@ -88,14 +93,7 @@ def why_not_packed(lm: LM) -> str:
     Returns:
         The reason; empty if they can.
     """
-    config: Any = lm.model.config
-    attention = getattr(config, "_attn_implementation", None)
-    if attention not in MASKED_KERNELS:
-        return f"its attention ({attention}) takes no mask for every query and key"
-    types = set(getattr(config, "layer_types", None) or ())
-    if other := sorted(types - PLAIN_ATTENTION):
-        return f"it has layers that are not plain attention ({', '.join(other)})"
-    return ""
+    return packing_obstacle(find_facts(find_layout(lm.model)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +103,7 @@ class Engine:
     Attributes:
         lm: The LM.
         layout: Where everything is in it.
+        facts: What is true of it.
         name: ``packed`` or ``reference``.
         batch_size: Whole prompts per forward.
         answer_tokens: How many tokens the LM says.
@@ -113,6 +112,7 @@ class Engine:
 
     lm: LM
     layout: Layout
+    facts: LMFacts
     name: str
     batch_size: int
     answer_tokens: int
@@ -155,14 +155,21 @@ def choose_engine(
         The engine.
 
     Raises:
-        CfgenError: There is no such engine (``unknown-engine``), ``packed`` is impossible with
-            this LM (``cannot-pack``), or its architecture is unknown
-            (``unsupported-architecture``).
+        CfgenError: There is no such engine (``unknown-engine``), an amount is none
+            (``bad-amount``), ``packed`` is impossible with this LM (``cannot-pack``), its
+            architecture is unknown (``unsupported-architecture``), or it is not fit to run
+            (:func:`cfgen.lm.check_lm`).
     """
     if wanted not in ENGINES:
         hint = did_you_mean(wanted, ENGINES)
         raise CfgenError(Problem("unknown-engine", f"there is no engine {wanted!r}", hint=hint))
-    reason = why_not_packed(lm) if wanted != "reference" else ""
+    amounts = {"batch_size": batch_size, "token_budget": token_budget}
+    if problems := count_problems(**amounts, answer_tokens=answer_tokens):
+        raise CfgenError(problems)
+    check_lm(lm)
+    layout = find_layout(lm.model)
+    facts = find_facts(layout)
+    reason = packing_obstacle(facts) if wanted != "reference" else ""
     if reason and wanted == "packed":
         message = f"interventions on {lm.name!r} can't be packed: {reason}"
         raise CfgenError(Problem("cannot-pack", message, hint="use --engine auto or reference"))
@@ -171,7 +178,8 @@ def choose_engine(
         token_budget = TOKEN_BUDGETS.get(lm.device.type, TOKEN_BUDGETS["cpu"])
     return Engine(
         lm=lm,
-        layout=find_layout(lm.model),
+        layout=layout,
+        facts=facts,
         name=name,
         batch_size=batch_size,
         answer_tokens=answer_tokens,

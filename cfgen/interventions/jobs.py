@@ -20,7 +20,7 @@ from cfgen.interventions.edits import Branch, Edit, FromPrompt, check_branches
 from cfgen.interventions.engine import BATCH_SIZE, Engine, EngineTally, choose_engine
 from cfgen.interventions.reference import run_all
 from cfgen.interventions.values import needed
-from cfgen.lm import LM
+from cfgen.lm import LM, check_prompts
 
 VERIFIED = 8
 """How many interventions are run again if nothing else is said."""
@@ -200,7 +200,8 @@ def run_branches(
         What the LM says, in the order of ``branches``.
 
     Raises:
-        CfgenError: The interventions are impossible (see
+        CfgenError: The LM can't read the prompts (see :func:`cfgen.lm.check_prompts`), the
+            interventions are impossible (see
             :func:`cfgen.interventions.edits.check_branches`), the engine is (see
             :func:`cfgen.interventions.engine.choose_engine`), or a check failed.
     """
@@ -212,6 +213,8 @@ def run_branches(
         answer_tokens=answer_tokens,
     )
     check_branches(chosen.layout, prompts, branches)
+    used = sorted({prompt for one in branches for prompt in (one.prompt, *one.sources)})
+    check_prompts(lm, chosen.facts, {prompt: prompts[prompt] for prompt in used}, answer_tokens)
     of_prompt: dict[int, list[int]] = {}
     for index, branch in enumerate(branches):
         of_prompt.setdefault(branch.prompt, []).append(index)

@@ -150,7 +150,7 @@ def _run(
         return
     layers, budget = engine.layout.layers, engine.tally.budget
     lengths = {branch.prompt: len(chunk.prompts[branch.prompt]) for branch in branches}
-    about = (engine.lm, engine.layout, chunk.prompts, chunk.original, chunk.clean.values)
+    about = (engine, chunk.prompts, chunk.original, chunk.clean.values)
     for forward in pack(branches, lengths, layers, budget.tokens):
         together = [branch for row in forward for branch in row.branches]
 

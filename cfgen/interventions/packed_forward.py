@@ -18,6 +18,7 @@ from transformers import DynamicCache
 
 from cfgen.interventions.answers import Answers, Cost, most_likely
 from cfgen.interventions.edits import Edit
+from cfgen.interventions.engine import Engine
 from cfgen.interventions.masks import Owners, answer_mask, find_owners, prompt_mask
 from cfgen.interventions.original import Original
 from cfgen.interventions.packing import Placement, Row, lay_out
@@ -25,12 +26,11 @@ from cfgen.interventions.reach import Reach
 from cfgen.interventions.stepping import Entry, Stepping, stepping
 from cfgen.interventions.values import Values
 from cfgen.interventions.writes import Target, check_targets, make_writes, writing
-from cfgen.lm import LM, Layout, attention_windows
+from cfgen.lm import LM, Layout, check_finite
 
 
 def run_forward(
-    lm: LM,
-    layout: Layout,
+    engine: Engine,
     prompts: Sequence[Sequence[int]],
     original: Original,
     values: Values,
@@ -40,8 +40,7 @@ def run_forward(
     """Run the branches of one forward.
 
     Args:
-        lm: The LM.
-        layout: Where everything is in it.
+        engine: The LM, and what is true of it.
         prompts: Token ids of the prompts.
         original: The originals' run.
         values: What was read from the prompts that values are taken from.
@@ -51,9 +50,10 @@ def run_forward(
     Returns:
         What the LM says.
     """
+    layout, windows = engine.layout, engine.facts.windows
     columns = lay_out(rows, layout.layers)
     owners = find_owners(columns, original.batch, dict(original.row_of))
-    packed = _Forward(lm, layout, prompts, original, values, columns, owners)
+    packed = _Forward(engine.lm, layout, windows, prompts, original, values, columns, owners)
     cache = _prefix(original, owners)
     logits, edits = packed.prompts(cache)
     said = [most_likely(logits)]  # (branches,)
@@ -82,6 +82,7 @@ class _Forward:
 
     lm: LM
     layout: Layout
+    windows: Sequence[int | None]
     texts: Sequence[Sequence[int]]
     original: Original
     values: Values
@@ -93,18 +94,18 @@ class _Forward:
         input_ids = self._ids()
         masks = {
             window: prompt_mask(self.owners, self.original.batch, window, self.lm.dtype)
-            for window in set(self._windows)
+            for window in set(self.windows)
         }
         seen = self.original.batch.width
 
         def mask_of(layer: int) -> Tensor:
             count = self.columns.present[layer]
-            return masks[self._windows[layer]][:, :, :count, : seen + count]
+            return masks[self.windows[layer]][:, :, :count, : seen + count]
 
         targets = list(self._targets())
         inside = [item for item, entering in targets if not entering]
         check_targets(input_ids, [item for item, _ in targets])
-        whole = masks[self._windows[0]]
+        whole = masks[self.windows[0]]
         plan = Stepping(
             mask=whole,
             mask_of=mask_of,
@@ -116,6 +117,7 @@ class _Forward:
         writes = make_writes(inside, self.values, self.lm.device)
         with stepping(self.layout, plan), writing(self.layout, writes):
             logits = self._forward(input_ids, whole, self.owners.positions, cache)
+        check_finite(logits, self.lm.model)
         return logits, len(targets)
 
     def answers(self, cache: DynamicCache, said: Tensor, step: int) -> Tensor:
@@ -136,7 +138,7 @@ class _Forward:
         input_ids[where] = said
 
         def mask_of(layer: int) -> Tensor:
-            present, window = self.columns.present[layer], self._windows[layer]
+            present, window = self.columns.present[layer], self.windows[layer]
             asking, batch = (owner, positions), self.original.batch
             args = (self.owners, batch, asking, step, layer, present, window, self.lm.dtype)
             return answer_mask(*args)
@@ -144,11 +146,9 @@ class _Forward:
         whole = mask_of(0)
         plan = Stepping(whole, mask_of, count, (count,) * (self.layout.layers + 1), {}, where)
         with stepping(self.layout, plan):
-            return self._forward(input_ids, whole, positions, cache)
-
-    @property
-    def _windows(self) -> tuple[int | None, ...]:
-        return attention_windows(self.lm.model.config, self.layout.layers)
+            logits = self._forward(input_ids, whole, positions, cache)
+        check_finite(logits, self.lm.model)
+        return logits
 
     def _forward(
         self, input_ids: Tensor, mask: Tensor, positions: Tensor, cache: DynamicCache

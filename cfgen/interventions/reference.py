@@ -17,6 +17,7 @@ from cfgen.interventions.edits import Branch
 from cfgen.interventions.engine import Engine
 from cfgen.interventions.values import Values
 from cfgen.interventions.writes import Target, check_targets, make_writes, writing
+from cfgen.lm import check_finite
 
 
 def run_all(
@@ -89,6 +90,7 @@ def run_batch(
         check_targets(batch.input_ids, targets)
         with writing(layout, make_writes(targets, values, lm.device)):
             logits = forward(lm, batch)
+        check_finite(logits, lm.model, batch.input_ids)
         first = logits if first is None else first
         said.append(most_likely(logits).cpu())  # (branches,)
         texts = [[*text, int(token)] for text, token in zip(texts, said[-1], strict=True)]

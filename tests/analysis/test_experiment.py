@@ -122,6 +122,10 @@ def test_all_checks_are_reported_with_cases(lm, pairs):
     label = site.label
     answers = {a for pair in pairs for a in (pair.original.answer, pair.counterfactual.answer)}
     assert cases == {
+        "tokens are the text": (
+            "",
+            len({side.prompt.text for p in pairs for side in (p.original, p.counterfactual)}),
+        ),
         "answers are told apart": ("", len(answers)),
         "spans show their slots": (
             "",
@@ -257,9 +261,11 @@ def test_no_kept_pair_aligned(lm, pairs, make):
 
 def test_what_is_given_is_checked_at_once(lm, pairs):
     with pytest.raises(CfgenError) as caught:
-        run_experiment(lm, [], {}, batch_size=0)
+        run_experiment(lm, [], {})
     codes = [problem.code for problem in caught.value.problems]
-    assert codes == ["no-pairs", "no-hypotheses", "bad-batch-size"]
+    assert codes == ["no-pairs", "no-hypotheses"]
+    with pytest.raises(CfgenError, match=r"batch_size is 0.*bad-amount"):
+        run_experiment(lm, pairs, {"all": Site()}, batch_size=0)
     with pytest.raises(CfgenError, match=r"did you mean 'none'"):
         run_experiment(lm, pairs, {"nne": Site()})
     with pytest.raises(CfgenError, match="no-predictions"):

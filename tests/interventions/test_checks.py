@@ -82,12 +82,15 @@ def test_values_of_another_layer_fail_the_self_swap(tiny_lm, swaps, monkeypatch,
 
 
 @ENGINES
-def test_a_model_in_training_mode_fails_the_self_swap(build_tiny_lm, make, name):
+def test_a_model_that_is_never_the_same_fails_the_self_swap(build_tiny_lm, make, name):
     lm = build_tiny_lm(attention_dropout=0.5)
+    engine = choose_engine(lm, name)
     lm.model.train()
     swaps = align(encode_pairs(lm.tokenizer, make.pairs(4)), SITE).swaps
     with pytest.raises(CfgenError, match="self-swap-changes-output"):
-        check_self_swap(choose_engine(lm, name), list(swaps.values()), SITE, LAYERS)
+        check_self_swap(engine, list(swaps.values()), SITE, LAYERS)
+    with pytest.raises(CfgenError, match="lm-in-training"):
+        choose_engine(lm, name)
 
 
 @ENGINES

@@ -232,7 +232,7 @@ def test_sources_are_named_once_and_in_order():
 @pytest.mark.parametrize("engine", ["packed", "reference"])
 def test_a_job_checks_before_it_runs_anything(engine, monkeypatch):
     lm = lm_of("llama")
-    monkeypatch.setattr(lm.model, "forward", None)
+    monkeypatch.setattr("cfgen.interventions.jobs.open_chunk", None)
     with pytest.raises(CfgenError) as caught:
         run_branches(lm, PROMPTS, [swap(Place(RESID), 0, [9], 1, [1])], engine=engine)
     assert [problem.code for problem in caught.value.problems] == ["edit-impossible"]

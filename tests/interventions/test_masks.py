@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -12,7 +10,7 @@ from hypothesis import strategies as st
 from cfgen.interventions import Batch, Reach, Row, lay_out, pack
 from cfgen.interventions.batches import position_ids
 from cfgen.interventions.masks import answer_mask, find_owners, prompt_mask
-from cfgen.lm import LM, attention_windows
+from cfgen.lm import LM, find_facts, find_layout
 from tests.interventions.branching import lm_of
 
 LAYERS = 3
@@ -176,13 +174,7 @@ def test_owners_of_a_small_forward():
         ),
     ],
 )
-def test_windows_are_those_of_the_configuration(name, config, expected):
+def test_windows_are_those_of_the_masks(name, config, expected):
     lm: LM = lm_of(name, **config)
-    assert attention_windows(lm.model.config, 4) == expected
-
-
-def test_layers_that_a_configuration_names_beyond_the_blocks_do_not_count():
-    config = SimpleNamespace(
-        sliding_window=3, layer_types=["full_attention", "sliding_attention", "full_attention"]
-    )
-    assert attention_windows(config, 2) == (None, 3)
+    facts = find_facts(find_layout(lm.model))
+    assert (facts.windows, facts.odd) == (expected, ())

@@ -133,7 +133,7 @@ def failing_above(monkeypatch, name, size_of, limit, error):
     return sizes
 
 
-def forward_size(lm, layout, prompts, original, values, rows, answer_tokens):
+def forward_size(engine, prompts, original, values, rows, answer_tokens):
     return len(rows) * max(row.width for row in rows)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from random import Random
 
 import pytest
 import torch
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from cfgen.errors import CfgenError
 from cfgen.interventions import choose_engine, run_branches, why_not_packed
@@ -17,12 +18,26 @@ from tests.interventions.branching import lm_of, swap, text
 
 
 def with_config(name="llama", **entries):
-    lm = lm_of(name)
-    model = copy.copy(lm.model)
-    model.config = copy.copy(lm.model.config)
+    """An LM whose modules read other entries of the configuration than it was made with."""
+    model = tiny_model(name)
     for key, value in entries.items():
         setattr(model.config, key, value)
-    return replace(lm, model=model)
+    return replace(lm_of(name), model=model)
+
+
+def with_odd_masks(name="llama", layer=1):
+    """An LM one of whose layers sees pieces of four tokens and nothing beyond (chunked)."""
+    model = tiny_model(name)
+
+    def chunked(_module, given, named):
+        count = given[0].shape[1] if given else named["hidden_states"].shape[1]
+        piece = torch.arange(count) // 4
+        seen = torch.ones(count, count, dtype=torch.bool).tril() & (piece == piece[:, None])
+        return given, {**named, "attention_mask": seen[None, None]}
+
+    attention = model.model.layers[layer].self_attn
+    attention.register_forward_pre_hook(chunked, with_kwargs=True)
+    return replace(lm_of(name), model=model)
 
 
 def codes(caught):
@@ -37,20 +52,17 @@ def test_every_architecture_is_packed(name):
 
 
 IMPOSSIBLE = {
-    "attention": ({"_attn_implementation": "flash_attention_2"}, "flash_attention_2"),
-    "no attention": ({"_attn_implementation": None}, "None"),
-    "recurrent": (
-        {"layer_types": ["linear_attention", "full_attention"] * 2},
-        "linear_attention",
-    ),
-    "chunked": ({"layer_types": ["chunked_attention"] * 4}, "chunked_attention"),
+    "kernel": (lambda: with_config(_attn_implementation="cfgen_test_kernel"), "cfgen_test_kernel"),
+    "chunked": (with_odd_masks, "masks of layer 1 are neither causal nor a window"),
+    "experts": (lambda: lm_of("mixtral"), "mixture of experts"),
 }
 
 
 @pytest.mark.parametrize("kind", IMPOSSIBLE)
 def test_what_cannot_be_packed_is_run_on_the_reference(kind):
-    entries, shown = IMPOSSIBLE[kind]
-    lm = with_config(**entries)
+    AttentionInterface.register("cfgen_test_kernel", sdpa_attention_forward)
+    made, shown = IMPOSSIBLE[kind]
+    lm = made()
     assert shown in why_not_packed(lm)
     engine = choose_engine(lm, "auto")
     assert engine.name == engine.tally.engine == "reference"
@@ -68,17 +80,15 @@ def test_a_job_says_what_it_was_run_on():
     rng = Random(0)
     prompts = [text(rng, 5), text(rng, 5)]
     branches = [swap(Place("resid_pre", 2), 0, [3], 1, [3])]
-    # a kind of layer that the models' own code takes for plain attention
-    lm = with_config(layer_types=["another_attention"] * 4)
-    outcome = run_branches(lm, prompts, branches)
+    outcome = run_branches(with_odd_masks(), prompts, branches)
     assert outcome.tally.engine == "reference"
-    assert "another_attention" in outcome.tally.note
+    assert "neither causal" in outcome.tally.note
     assert outcome.verified == 0
 
 
-def test_layers_of_both_known_kinds_are_packed():
-    kinds = ["full_attention", "sliding_attention"] * 2
-    assert why_not_packed(with_config(layer_types=kinds)) == ""
+def test_what_a_configuration_says_and_no_module_obeys_is_no_obstacle():
+    kinds = ["chunked_attention", "linear_attention"] * 2
+    assert why_not_packed(with_config(layer_types=kinds, sliding_window=2)) == ""
 
 
 def test_an_engine_that_there_is_not():
@@ -116,7 +126,8 @@ ROTATIONS = {
 @pytest.mark.parametrize("engine", ["packed", "reference"])
 def test_prompts_whose_rotations_depend_on_their_neighbours(kind, lengths, steps, refused, engine):
     rng = Random(0)
-    lm = tiny_lm_with(rope_parameters=ROTATIONS[kind])
+    context = {"dynamic": 16, "longrope": 64}[kind]
+    lm = tiny_lm_with(rope_parameters=ROTATIONS[kind], max_position_embeddings=context)
     prompts = [text(rng, length) for length in lengths]
     branches = [swap(Place("resid_post", 1), 0, [3], 1, [3])]
     options = {"engine": engine, "answer_tokens": steps, "keep_logits": True}
@@ -132,5 +143,5 @@ def test_prompts_whose_rotations_depend_on_their_neighbours(kind, lengths, steps
 
 def tiny_lm_with(**config):
     lm = lm_of("llama")
-    model = tiny_model("llama", vocabulary=96, max_position_embeddings=16, head_dim=8, **config)
+    model = tiny_model("llama", vocabulary=96, head_dim=8, **config)
     return replace(lm, model=model)
