@@ -320,3 +320,28 @@ def test_a_failing_check_stops_the_run(lm, pairs, monkeypatch, engine):
     site = Site(("drink_1",), component="attn_out")
     with pytest.raises(CfgenError, match="self-swap-changes-output"):
         run_experiment(lm, pairs, {"all": site}, engine=engine)
+
+
+def test_what_all_answers_begin_with_is_given_to_the_lm(build_tiny_lm, make):
+    """Behind a space that is a token of its own, which all answers begin with."""
+    lm = build_tiny_lm("", kind="bytes", layers=2)
+
+    def said(side):
+        ids = lm.tokenizer(side.prompt.text + " ")["input_ids"]
+        return lm.tokenizer.decode([int(lm.model(torch.tensor([ids])).logits[0, -1].argmax())])
+
+    pairs = []
+    for pair in make.pairs(60, seed=5):
+        sides = [
+            dataclasses.replace(side, answer=said(side), answer_prefix=" ")
+            for side in (pair.original, pair.counterfactual)
+        ]
+        if all(side.answer.isascii() and side.answer.isprintable() for side in sides):
+            pairs.append(make.pair(*sides, pair.index))
+    assert len({pair.original.answer for pair in pairs}) > 1
+    found = run_experiment(lm, pairs, {"all": Site()}, layers=[1])
+    assert found.behaviour.keep == rate(len(pairs), len(pairs))
+    assert [cell.iia for cell in found.cells if cell.hypothesis == "all"] == [1.0]
+    assert [output.said for output in found.outputs] == [
+        f" {pair.counterfactual.answer}" for pair in pairs
+    ]
