@@ -79,6 +79,22 @@ TINY: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """Family -> its ``config.model_type`` and the configuration of a tiny model."""
 
+ROUTED: dict[str, Any] = {**SMALL, "num_experts_per_tok": 2, "moe_intermediate_size": 24}
+EXPERTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "mixtral": ("mixtral", {**ROUTED, "num_local_experts": 4, "sliding_window": 8}),
+    "qwen2_moe": (
+        "qwen2_moe",
+        {**ROUTED, "num_experts": 4, "shared_expert_intermediate_size": 24},
+    ),
+    "qwen3_moe": ("qwen3_moe", {**ROUTED, "num_experts": 4, "head_dim": 12}),
+    "olmoe": ("olmoe", {**ROUTED, "num_experts": 4}),
+    "gpt_oss": (
+        "gpt_oss",
+        {**ROUTED, "num_local_experts": 4, "head_dim": 12, "sliding_window": 8},
+    ),
+}
+"""The same for mixtures of experts, which are not packed."""
+
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "gpt_neox-sequential": ("gpt_neox", {"use_parallel_residual": False}),
     "stablelm-parallel": ("stablelm", {"use_parallel_residual": True, "qk_layernorm": True}),
@@ -96,7 +112,7 @@ def tiny_model(name: str, *, seed: int = 0, vocabulary: int = 96, **config: Any)
     Biases and norms, which transformers starts at 0 and 1, are random too.
 
     Args:
-        name: One of :data:`ALL`.
+        name: One of :data:`ALL` or :data:`EXPERTS`.
         seed: Of the weights.
         vocabulary: How many tokens it knows.
         **config: Further entries of the configuration.
@@ -108,7 +124,7 @@ def tiny_model(name: str, *, seed: int = 0, vocabulary: int = 96, **config: Any)
     from transformers import AutoConfig, AutoModelForCausalLM
 
     family, extra = VARIANTS.get(name, (name, {}))
-    kind, sizes = TINY[family]
+    kind, sizes = {**TINY, **EXPERTS}[family]
     tokens = {"vocab_size": vocabulary, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 3}
     settings = AutoConfig.for_model(kind, **{**sizes, **tokens, **extra, **config})
     with torch.random.fork_rng(devices=[]):

@@ -31,8 +31,11 @@ from cfgen.lm import (
     Candidates,
     Layout,
     PairTokens,
+    check_known,
     check_places,
+    check_prompts,
     check_sums,
+    check_text,
     encode_pairs,
 )
 from cfgen.progress import Progress, no_progress
@@ -139,12 +142,15 @@ def run_experiment(
             tells apart; no pair is left; or one of the checks failed.
     """
     chosen = choose_engine(lm, engine, batch_size=batch_size)
-    check_arguments(pairs, hypotheses, batch_size, chosen.layout)
+    check_arguments(pairs, hypotheses, chosen.layout)
     encoded = encode_pairs(lm.tokenizer, pairs, candidates, chat=chat)
-    check_lengths(lm, encoded)
+    texts = _check_prompts(chosen, encoded)
     sweeps = make_sweeps(encoded, hypotheses, layers, chosen.layout.layers)
     answers = len(encoded[0].original_tree.answers)
-    checks = [Check("answers are told apart", "", answers, "answers compared")]
+    checks = [
+        Check("tokens are the text", "", texts, "prompts decoded"),
+        Check("answers are told apart", "", answers, "answers compared"),
+    ]
     checks += _check_spans(encoded, hypotheses.values())
     checks += _check_sites(chosen, sweeps, progress)
     behaviour, clean = behave(chosen, encoded, progress)
@@ -187,6 +193,22 @@ def run_experiment(
         engine=EngineSettings(chosen.name, chosen.note, chosen.budget.tokens),
         work=work,
     )
+
+
+def _check_prompts(engine: Engine, encoded: Sequence[PairTokens]) -> int:
+    """Check that the LM can read all prompts and answers, and that prompts are their texts.
+
+    Returns:
+        How many prompts were decoded.
+    """
+    lm, facts = engine.lm, engine.facts
+    sides = [side for pair in encoded for side in (pair.original, pair.counterfactual)]
+    trees = [tree for pair in encoded for tree in (pair.original_tree, pair.counterfactual_tree)]
+    depth = max(tree.depth for tree in trees)
+    check_prompts(lm, facts, {index: side.ids for index, side in enumerate(sides)}, depth)
+    nexts = (token for tree in trees for tokens in tree.children.values() for token in tokens)
+    check_known(lm, facts, set(nexts))
+    return check_text(lm.tokenizer, encoded)
 
 
 def _text(lm: LM, pair: PairTokens, reply: Reply) -> str:
@@ -254,22 +276,18 @@ def _unaligned(sweep: Sweep, kept: Mapping[int, PairTokens]) -> dict[str, int]:
     return lost
 
 
-def check_arguments(
-    pairs: Sequence[Pair], hypotheses: Mapping[str, Site], batch_size: int, layout: Layout
-) -> None:
+def check_arguments(pairs: Sequence[Pair], hypotheses: Mapping[str, Site], layout: Layout) -> None:
     """Check what a run is given, before anything is computed.
 
     Args:
         pairs: The pairs to run.
         hypotheses: Name -> site.
-        batch_size: Prompts per forward.
         layout: Where everything is in the LM.
 
     Raises:
         CfgenError: There are no pairs (``no-pairs``) or hypotheses (``no-hypotheses``), a
-            hypothesis that the pairs don't know (``unknown-hypothesis``), a batch size below 1
-            (``bad-batch-size``), or a component that there isn't or that the LM doesn't have (see
-            :func:`cfgen.lm.layout.check_places`).
+            hypothesis that the pairs don't know (``unknown-hypothesis``), or a component that
+            there isn't or that the LM doesn't have (see :func:`cfgen.lm.layout.check_places`).
     """
     problems = []
     if not pairs:
@@ -278,9 +296,6 @@ def check_arguments(
     if not hypotheses:
         hint = "name at least one hypothesis and its site"
         problems.append(Problem("no-hypotheses", "there is no hypothesis to test", hint=hint))
-    if batch_size < 1:
-        message = f"a batch of {batch_size} prompts is none"
-        problems.append(Problem("bad-batch-size", message, hint="use 1 or more"))
     known = {name for pair in pairs for name in pair.predictions}
     for name in hypotheses:
         if pairs and name not in known:
@@ -302,26 +317,6 @@ def check_predictions(names: Iterable[str], pairs: Sequence[PairTokens]) -> None
             Problem("no-predictions", f"{name!r} predicts an answer for no pair kept", hint=hint)
             for name in silent
         )
-
-
-def check_lengths(lm: LM, encoded: Sequence[PairTokens]) -> None:
-    """Raise a CfgenError (``prompt-beyond-context``) for prompts beyond the LM's context."""
-    limit = getattr(lm.model.config, "max_position_embeddings", None)
-    longest = max(
-        len(side) + tree.depth - 1
-        for pair in encoded
-        for side, tree in (
-            (pair.original, pair.original_tree),
-            (pair.counterfactual, pair.counterfactual_tree),
-        )
-    )
-    if limit is not None and longest > limit:
-        message = (
-            f"a prompt has {longest} tokens with what of the answer is read, but the LM takes at "
-            f"most {limit}"
-        )
-        hint = "use a shorter template, or an LM with a longer context"
-        raise CfgenError(Problem("prompt-beyond-context", message, hint=hint))
 
 
 def none_kept_aligned(label: str, lost: Mapping[str, int]) -> Problem:

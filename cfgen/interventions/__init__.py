@@ -15,7 +15,7 @@ from cfgen.interventions.checks import (
     check_words,
     swaps_to_try,
 )
-from cfgen.interventions.choice import choose_engine, why_not_packed
+from cfgen.interventions.choice import choose_engine
 from cfgen.interventions.engine import BATCH_SIZE, Engine
 from cfgen.interventions.language import (
     HERE,
@@ -98,6 +98,5 @@ __all__ = [
     "read_answers",
     "run_of",
     "swaps_to_try",
-    "why_not_packed",
     "within_memory",
 ]

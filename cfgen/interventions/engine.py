@@ -21,10 +21,17 @@ from cfgen.interventions.execution import Execution
 from cfgen.interventions.language import Read, Run
 from cfgen.interventions.outcomes import Outcomes, Question, Work, joined
 from cfgen.interventions.readout import Head
-from cfgen.interventions.validity import Where, check_reads, check_runs, in_order, where_of
+from cfgen.interventions.validity import (
+    Where,
+    check_reads,
+    check_rotations,
+    check_runs,
+    in_order,
+    where_of,
+)
 from cfgen.interventions.verification import check_blocking, draw, verify
 from cfgen.interventions.whole import Machine
-from cfgen.lm import LM, Layout, Place
+from cfgen.lm import LM, Layout, LMFacts, Place, check_prompts
 
 BATCH_SIZE = 16
 """Whole prompts per forward."""
@@ -44,6 +51,7 @@ class Engine:
     Attributes:
         lm: The LM.
         layout: Where everything is in it.
+        facts: What is true of it.
         name: ``packed`` or ``reference``.
         note: Why it is not the one that would have been chosen; empty if it is.
         batch_size: Whole prompts per forward.
@@ -56,6 +64,7 @@ class Engine:
 
     lm: LM
     layout: Layout
+    facts: LMFacts
     name: str
     note: str
     batch_size: int
@@ -94,14 +103,16 @@ class Engine:
             What came out, in the order of ``runs``.
 
         Raises:
-            CfgenError: A run is impossible (see :func:`cfgen.interventions.validity.check_runs`),
-                memory does not suffice (``lm-memory-run``), or a check failed: logits are not
-                finite (``logits-not-finite``), an edit was not made once (``edit-did-not-fire``)
-                or over another token (``edit-off-target``), what was taken to differ in nothing
-                does differ (``filled-cell-differs``), blocked keys are looked at
+            CfgenError: The LM can't read a prompt (see :func:`cfgen.lm.check_prompts`), a run is
+                impossible (see :func:`cfgen.interventions.validity.check_runs`), what a prompt
+                comes to depends on those next to it (``rotations-depend-on-length``), memory
+                does not suffice (``lm-memory-run``), or a check failed: logits are not finite
+                (``logits-not-finite``), an edit was not made once (``edit-did-not-fire``) or over
+                another token (``edit-off-target``), what was taken to differ in nothing does
+                differ (``filled-cell-differs``), blocked keys are looked at
                 (``block-not-kept``), the engines disagree (``engines-disagree``).
         """
-        check_runs(self.layout, in_order(runs))
+        self._check(runs)
         tracked = [()] * len(runs) if tracked is None else tracked
         machine = self._machine(question, tracked, gradients)
         checked = machine.packed and not gradients
@@ -134,16 +145,25 @@ class Engine:
             CfgenError: As :meth:`outcomes`.
         """
         runs = [read.run for read in reads if read.run is not None]
-        check_runs(self.layout, in_order(runs))
+        self._check(runs)
         check_reads(self.layout, reads)
         machine = self._machine(NOTHING, [], gradients)
         return Execution(machine, NOTHING).values(reads)
+
+    def _check(self, runs: Sequence[Run]) -> None:
+        """Check that runs can be made, and that the LM can read their prompts."""
+        ordered = in_order(runs)
+        prompts = dict(enumerate(dict.fromkeys(run.prompt for run in ordered)))
+        check_prompts(self.lm, self.facts, prompts)
+        check_rotations(self.lm, {len(prompt) for prompt in prompts.values()})
+        check_runs(self.layout, self.facts, ordered)
 
     def _machine(self, question: Question, tracked: Tracked, gradients: bool) -> Machine:
         every = tuple(sorted({token for tokens in tracked for token in tokens}))
         return Machine(
             lm=self.lm,
             layout=self.layout,
+            facts=self.facts,
             # Something has to be projected: where nothing is asked for, one token is the least.
             head=Head(None if question.whole else every or (0,)),
             batch_size=self.batch_size,

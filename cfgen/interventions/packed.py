@@ -39,6 +39,7 @@ from cfgen.interventions.store import Store
 from cfgen.interventions.traffic import Lane, Traffic, Write, plan_traffic
 from cfgen.interventions.validity import Where, where_of
 from cfgen.interventions.whole import Foundation, Machine, Part
+from cfgen.lm import check_finite
 
 
 def branch_of(schedule: Schedule, number: int) -> Branch:
@@ -94,6 +95,7 @@ def run_rows(
     with stepping(machine.layout, plan), passing(machine.layout, inside, store, passage):
         logits = _forward(machine, input_ids, masks.whole, owners, _cache(foundation, owners))
         passage.edits += masks.edits
+    check_finite(logits, machine.lm.model)
     passes = len(rows) * sum(placement.present[:-1])
     needed = sum(layers - level for b in placement.branches for _, level in b.enters)
     return Part(

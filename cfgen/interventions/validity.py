@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from cfgen.errors import CfgenError, Problem
 from cfgen.interventions.language import HERE, Block, Edit, Read, Run
-from cfgen.lm import COMPONENTS, SHOWN, Layout, Place, Stage, attention_windows, check_places
+from cfgen.lm import (
+    COMPONENTS,
+    LM,
+    SHOWN,
+    Layout,
+    LMFacts,
+    Place,
+    Stage,
+    check_places,
+    rotations_of,
+)
 
 Where = tuple[str, int]
 """Component and layer: a tensor of the LM."""
@@ -70,11 +79,12 @@ def shown(run: Run) -> str:
     return f"a prompt of {len(run.prompt)} tokens ({edits or 'no edits'})"
 
 
-def check_runs(layout: Layout, runs: Sequence[Run]) -> None:
+def check_runs(layout: Layout, facts: LMFacts, runs: Sequence[Run]) -> None:
     """Check that runs can be made.
 
     Args:
         layout: Where everything is in the LM.
+        facts: What is true of it.
         runs: Runs and all that they are made from, as :func:`in_order` gives them.
 
     Raises:
@@ -96,12 +106,43 @@ def check_runs(layout: Layout, runs: Sequence[Run]) -> None:
         for edit in run.edits:
             problems += [_impossible(run, text) for text in _wrong(layout, run, edit)]
             problems += _ahead(edit)
-        problems += [_impossible(run, text) for text in _all_blocked(layout, run)]
+        problems += [_impossible(run, text) for text in _all_blocked(facts, run)]
         problems += _wrong_base(run)
         if len(problems) >= SHOWN:
             break
     if problems:
         raise CfgenError(problems[:SHOWN])
+
+
+LONG, DYNAMIC = "longrope", "dynamic"
+"""Kinds of rotary positions whose frequencies depend on the longest prompt of a batch."""
+
+
+def check_rotations(lm: LM, lengths: Collection[int]) -> None:
+    """Check that what the LM computes for a prompt doesn't depend on the prompts next to it.
+
+    Some scaled rotary positions take other frequencies once a prompt of the batch is longer than
+    those of the pretraining.
+
+    Args:
+        lm: The LM.
+        lengths: Tokens of the prompts.
+
+    Raises:
+        CfgenError: It does (``rotations-depend-on-length``).
+    """
+    for rotation in rotations_of(lm.model):
+        kind, limit = rotation.kind, rotation.limit
+        beyond = [length for length in lengths if length > limit]
+        if beyond and (kind == DYNAMIC or (kind == LONG and len(beyond) < len(lengths))):
+            message = (
+                f"the rotary positions ({kind}) of {lm.name!r} change for all prompts of a batch "
+                f"once one has more than {limit} tokens; here there are {min(lengths)} to "
+                f"{max(lengths)}"
+            )
+            which = "prompts" if kind == DYNAMIC else "prompts that are all longer, or all"
+            hint = f"use {which} of at most {limit} tokens, what is read of the answer included"
+            raise CfgenError(Problem("rotations-depend-on-length", message, hint=hint))
 
 
 def check_reads(layout: Layout, reads: Sequence[Read]) -> None:
@@ -166,14 +207,14 @@ def _wrong(layout: Layout, run: Run, edit: Edit) -> Iterator[str]:
             yield f"{read.place} has {other}, but {place} {shape}"
 
 
-def _all_blocked(layout: Layout, run: Run) -> Iterator[str]:
+def _all_blocked(facts: LMFacts, run: Run) -> Iterator[str]:
     """Positions that are left without any key: a softmax over nothing."""
     blocks = [e for e in run.edits if isinstance(e.value, Block) and e.place.row.over_keys]
     if not blocks:
         return
-    model: Any = layout.model
-    windows = attention_windows(model.config, layout.layers)
     for layer in sorted({edit.place.layer for edit in blocks}):
+        if layer in facts.sinks:
+            yield f"the attention of layer {layer} has a sink, which would have to share"
         here = [edit for edit in blocks if edit.place.layer == layer]
         for head in {edit.place.head for edit in here}:
             blocked: dict[int, set[int]] = {}
@@ -182,7 +223,7 @@ def _all_blocked(layout: Layout, run: Run) -> Iterator[str]:
                     for position in edit.positions:
                         blocked.setdefault(position, set()).update(edit.value.keys)
             for position, keys in blocked.items():
-                first = max(0, position + 1 - (windows[layer] or position + 1))
+                first = max(0, position + 1 - (facts.windows[layer] or position + 1))
                 if keys.issuperset(range(first, position + 1)):
                     yield f"every key that position {position} sees is blocked"
 

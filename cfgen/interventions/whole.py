@@ -25,7 +25,7 @@ from cfgen.interventions.readout import Head
 from cfgen.interventions.schedule import Schedule
 from cfgen.interventions.store import Store
 from cfgen.interventions.traffic import Lane, plan_traffic
-from cfgen.lm import LM, Layout, Place, attention_windows, hook
+from cfgen.lm import LM, Layout, LMFacts, Place, check_finite, hook
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,7 @@ class Machine:
     Attributes:
         lm: The LM.
         layout: Where everything is in it.
+        facts: What is true of it.
         head: What of the vocabulary is projected.
         batch_size: Whole prompts per forward.
         budget: Tokens per forward.
@@ -46,6 +47,7 @@ class Machine:
 
     lm: LM
     layout: Layout
+    facts: LMFacts
     head: Head
     batch_size: int
     budget: Budget
@@ -57,7 +59,7 @@ class Machine:
     @property
     def windows(self) -> tuple[int | None, ...]:
         """Per block how many tokens a token sees, itself included; None for all."""
-        return attention_windows(self.lm.model.config, self.layout.layers)
+        return self.facts.windows
 
     @property
     def flow(self) -> Flow:
@@ -147,6 +149,9 @@ def run_whole(
         hooks.enter_context(passing(layout, traffic, store, passage))
         logits = _forward(machine, batch, cache)
     firing.check()
+    # Where nothing is edited, the text itself says which block is at fault.
+    edited = any(schedule.steps[number].run.edits for number in numbers)
+    check_finite(logits, machine.lm.model, None if edited else batch.input_ids)
     passes, needed = len(numbers) * batch.width * layout.layers, sum(batch.lengths) * layout.layers
     foundation = None
     if cache is not None:

@@ -29,6 +29,7 @@ STRUCTURE_CODES = frozenset(
 
 PAIR_CODES = frozenset(
     {
+        "answer-not-a-candidate",
         "answer-space",
         "answer-spelling",
         "design-changes-nothing",

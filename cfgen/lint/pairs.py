@@ -5,13 +5,13 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable
 
-from cfgen.counterfactuals import ALL, NONE, Hypothesis, Pair
+from cfgen.counterfactuals import ALL, NONE, Hypothesis, Pair, answers_of
 from cfgen.datasets import Shortcut, audit_shortcuts, pairs_table
 from cfgen.errors import CfgenError
-from cfgen.lint.findings import Finding
+from cfgen.lint.findings import Finding, from_error
 from cfgen.lint.sample import Sample, own_design, possible_answers
 from cfgen.prompts import WHOLE_PROMPT, find_spans, parse_position
-from cfgen.tasks import Task
+from cfgen.tasks import Task, accepted_texts
 
 SHORTCUT_MARGIN = 0.15
 """By how much a rule has to beat chance to be found; a sample of pairs says no less."""
@@ -147,6 +147,26 @@ def check_answers(task: Task, sample: Sample) -> Iterable[Finding]:
                 "spell it in one way everywhere: in lexicons and in mechanisms",
                 spellings[0],
             )
+
+
+def check_candidates(task: Task, sample: Sample) -> Iterable[Finding]:
+    """Answers that the task does not declare, or of which its ``accept`` makes no texts."""
+    model = task.causal_model
+    answers = possible_answers(task, sample)
+    met = answers_of(pair for pairs in sample.pairs.values() for pair in pairs)
+    for answer, where in met.items() if task.candidates else ():
+        if answer not in task.candidates:
+            yield Finding(
+                "answer-not-a-candidate",
+                f"{where} is {answer!r}, which `candidates` does not list",
+                model.places[model.output],
+                "add it to candidates=[...], or leave them out: a run finds them out by itself",
+                answer,
+            )
+    try:
+        accepted_texts(task.accept, task.candidates or answers, task.where)
+    except CfgenError as error:
+        yield from from_error(error, task.where)
 
 
 def check_shortcuts(task: Task, sample: Sample) -> Iterable[Finding]:

@@ -10,6 +10,7 @@ from cfgen.lint.determinism import check_determinism
 from cfgen.lint.findings import Finding, Report, from_error, split_allowed, tidied
 from cfgen.lint.pairs import (
     check_answers,
+    check_candidates,
     check_designs,
     check_separated,
     check_shortcuts,
@@ -56,6 +57,7 @@ ON_PAIRS = (
     check_trivial,
     check_separated,
     check_answers,
+    check_candidates,
     check_shortcuts,
 )
 """Checks of the pairs that it makes."""

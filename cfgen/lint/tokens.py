@@ -53,7 +53,10 @@ def check_answer_tokens(task: Task, sample: Sample, tokens: Tokens) -> Iterable[
     model = task.causal_model
     where = model.places[model.output]
     answers = task.candidates or possible_answers(task, sample)
-    texts = accepted_texts(task.accept, answers, task.where)
+    try:
+        texts = accepted_texts(task.accept, answers, task.where)
+    except CfgenError:  # which is found without a tokenizer, too
+        return
     paths = {
         text: answer_tokens(side.prompt.text, side.answer_prefix + text, tokens)
         for text in dict.fromkeys(text for own in texts.values() for text in own)

@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from cfgen.lm.answers import TokenPath as TokenPath
     from cfgen.lm.answers import build_tree as build_tree
     from cfgen.lm.attention import MASKED_KERNELS as MASKED_KERNELS
-    from cfgen.lm.attention import PLAIN_ATTENTION as PLAIN_ATTENTION
-    from cfgen.lm.attention import attention_windows as attention_windows
+    from cfgen.lm.checks import check_finite as check_finite
+    from cfgen.lm.checks import check_known as check_known
+    from cfgen.lm.checks import check_lm as check_lm
+    from cfgen.lm.checks import check_prompts as check_prompts
+    from cfgen.lm.checks import count_problems as count_problems
     from cfgen.lm.components import COMPONENTS as COMPONENTS
     from cfgen.lm.components import Component as Component
     from cfgen.lm.components import Place as Place
@@ -27,6 +30,13 @@ if TYPE_CHECKING:
     from cfgen.lm.encoding import SHOWN as SHOWN
     from cfgen.lm.encoding import Candidates as Candidates
     from cfgen.lm.encoding import encode_pairs as encode_pairs
+    from cfgen.lm.facts import LMFacts as LMFacts
+    from cfgen.lm.facts import Rotation as Rotation
+    from cfgen.lm.facts import device_of as device_of
+    from cfgen.lm.facts import find_facts as find_facts
+    from cfgen.lm.facts import input_device as input_device
+    from cfgen.lm.facts import packing_obstacle as packing_obstacle
+    from cfgen.lm.facts import rotations_of as rotations_of
     from cfgen.lm.families import FAMILIES as FAMILIES
     from cfgen.lm.families import Family as Family
     from cfgen.lm.families import llama_like as llama_like
@@ -39,7 +49,9 @@ if TYPE_CHECKING:
     from cfgen.lm.load import DTYPES as DTYPES
     from cfgen.lm.load import LM as LM
     from cfgen.lm.load import load_lm as load_lm
+    from cfgen.lm.load import wrap_lm as wrap_lm
     from cfgen.lm.sums import check_sums as check_sums
+    from cfgen.lm.token_checks import check_text as check_text
     from cfgen.lm.tokenizer import load_tokenizer as load_tokenizer
     from cfgen.lm.tokens import Misalignment as Misalignment
     from cfgen.lm.tokens import PairTokens as PairTokens
@@ -58,32 +70,44 @@ _HOME = {
     "Family": "families",
     "Handle": "hooks",
     "LM": "load",
+    "LMFacts": "facts",
     "Layout": "layout",
     "MASKED_KERNELS": "attention",
-    "PLAIN_ATTENTION": "attention",
     "Misalignment": "tokens",
-    "PairTokens": "tokens",
     "NOT_AN_ANSWER": "answers",
+    "PairTokens": "tokens",
     "Place": "components",
     "PromptTokens": "tokens",
+    "Rotation": "facts",
     "SHOWN": "encoding",
     "Stage": "components",
     "TokenPath": "answers",
     "TokenSpan": "tokens",
-    "attention_windows": "attention",
     "aligned_spans": "tokens",
     "build_tree": "answers",
+    "check_finite": "checks",
+    "check_known": "checks",
+    "check_lm": "checks",
     "check_places": "layout",
+    "check_prompts": "checks",
     "check_sums": "sums",
+    "check_text": "token_checks",
+    "count_problems": "checks",
+    "device_of": "facts",
     "encode_pairs": "encoding",
+    "find_facts": "facts",
     "find_layout": "layout",
     "hook": "hooks",
+    "input_device": "facts",
     "llama_like": "families",
     "load_lm": "load",
     "load_tokenizer": "tokenizer",
     "locate": "tokens",
+    "packing_obstacle": "facts",
     "place_problems": "components",
+    "rotations_of": "facts",
     "shares": "inputs",
+    "wrap_lm": "load",
 }
 
 __all__ = list(_HOME)

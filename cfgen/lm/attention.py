@@ -1,4 +1,4 @@
-"""What kinds of attention there are, and attention with its weights in the open.
+"""Which kernels of the attention take masks, and attention with its weights in the open.
 
 Weights are open in single layers and only while somebody looks.
 
@@ -10,7 +10,7 @@ layers, and the masks that the model makes, stay as they are.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,28 +23,8 @@ NAME = "cfgen_open"
 
 MASKED_KERNELS = ("eager", "sdpa")
 """Implementations that take a mask for every query and key, which is understood here."""
-SLIDING = "sliding_attention"
-PLAIN_ATTENTION = frozenset({"full_attention", SLIDING})
-"""Kinds of layers whose attention is a softmax over all tokens before, or over a window of them."""
 
 Use = Callable[[Tensor], None]
-
-
-def attention_windows(config: Any, layers: int) -> tuple[int | None, ...]:
-    """How far back each block's attention reaches.
-
-    Args:
-        config: Configuration of the LM.
-        layers: Number of its blocks.
-
-    Returns:
-        Per block the number of tokens that a token sees, itself included; None for all.
-    """
-    window = getattr(config, "sliding_window", None)
-    types: Sequence[str] | None = getattr(config, "layer_types", None)
-    if types is None:
-        return (window,) * layers
-    return tuple(window if kind == SLIDING else None for kind in types[:layers])
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +71,16 @@ def hook_weights(module: nn.Module, use: Use) -> WeightsHook:
     return WeightsHook(owner, former, use)
 
 
+def kernel_of(module: nn.Module) -> str | None:
+    """The implementation of the attention that a module asks for, hooks on its weights aside."""
+    config: Any = getattr(module, "config", None)
+    used: str | None = getattr(config, "_attn_implementation", None)
+    return config.open_former._attn_implementation if used == NAME else used
+
+
 def shows_weights(module: nn.Module) -> bool:
     """Whether the weights of an attention module can be had."""
-    used = getattr(getattr(module, "config", None), "_attn_implementation", None)
-    return used in (*MASKED_KERNELS, NAME)
+    return kernel_of(module) in MASKED_KERNELS
 
 
 def open_attention(
@@ -105,6 +91,7 @@ def open_attention(
     attention_mask: Tensor | None,
     scaling: float | None = None,
     softcap: float | None = None,
+    s_aux: Tensor | None = None,
     **_others: Any,
 ) -> tuple[Tensor, Tensor]:
     """Softmax attention (Vaswani et al., 2017, section 3.2.1), as transformers' eager functions.
@@ -118,6 +105,8 @@ def open_attention(
             seen if it is boolean; None for a causal one whose last query sees every key.
         scaling: What scores are multiplied by; 1 / sqrt(width) if None.
         softcap: Bound of the scores (Gemma 2; Gemma Team, 2024, section 2).
+        s_aux: Scores of the heads' sinks (heads,), which take their share of the weights away from
+            all tokens (gpt-oss; OpenAI, 2025, section 2.3); None for none.
         **_others: What other kernels need, such as dropout, which is for training.
 
     Returns:
@@ -132,8 +121,13 @@ def open_attention(
     if softcap is not None:
         scores = torch.tanh(scores / softcap) * softcap
     scores = _masked(scores, attention_mask)
-    # a copy, since the softmax needs its own result to be differentiated
-    weights = scores.softmax(dim=-1, dtype=torch.float32).clone()
+    if s_aux is not None:
+        sinks = s_aux.to(scores.dtype).view(1, heads, 1, 1).expand(rows, heads, queries, 1)
+        scores = torch.cat([scores, sinks], dim=-1)  # (rows, heads, queries, keys + 1)
+    # a copy, since the softmax needs its own result to be differentiated; without the sinks' share
+    weights = scores.softmax(dim=-1, dtype=torch.float32)[..., :keys].clone(
+        memory_format=torch.contiguous_format
+    )
     for use in tuple(module.config.open_uses):
         use(weights)
     weights = weights.to(query.dtype)

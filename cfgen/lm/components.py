@@ -289,6 +289,7 @@ _TABLE = (
         module="down_proj",
         tap="input",
         axes=("neurons",),
+        absence="its MLP is a mixture of experts, each with neurons of its own for some tokens",
     ),
     Component(
         "mlp_out",

@@ -32,7 +32,8 @@ class Family:
         k: To keys.
         v: To values.
         mlp_out: Its output is added to the residual stream.
-        down_proj: The MLP's down projection; its input holds the neurons.
+        down_proj: The MLP's down projection; its input holds the neurons. Empty for a mixture of
+            experts, whose neurons are those of the experts that a token was given to.
         mid: The first module that reads the residual stream between attention and MLP. Empty for
             parallel blocks, whose attention and MLP both read the block's input.
         norm: The norm that the block's input passes through on its way to the attention; empty
@@ -235,6 +236,8 @@ _OPT = Family(
     has=("fc1", "do_layer_norm_before"),
 )
 
+_EXPERTS = ("input_layernorm", "mlp.experts")
+
 FAMILIES: tuple[Family, ...] = (
     llama_like("llama"),
     llama_like("mistral"),
@@ -288,5 +291,13 @@ FAMILIES: tuple[Family, ...] = (
     llama_like("cohere", mid="", key_norm=("self_attn.k_norm", 2)),
     llama_like("starcoder2", down_proj="mlp.c_proj"),  # an MLP without a gate
     llama_like("smollm3"),  # every fourth layer does not rotate queries and keys
+    # Mixtures of experts. A router gives each token to some of them; mlp_out is the weighted sum of
+    # what they say, with what an expert that all tokens share adds to it.
+    llama_like("mixtral", down_proj="", has=_EXPERTS),
+    llama_like("qwen2_moe", down_proj="", has=_EXPERTS),
+    llama_like("qwen3_moe", down_proj="", has=_EXPERTS),
+    llama_like("olmoe", down_proj="", has=_EXPERTS, joint_norm=True),
+    # Every other layer slides, and heads have sinks: a score of their own that goes to no token.
+    llama_like("gpt_oss", down_proj="", has=(*_EXPERTS, "mlp.router")),
 )
 """Every family; of those that fit a model equally well, the first is taken."""

@@ -27,7 +27,7 @@ class Layout:
         kv_heads: Key-value heads per layer.
         head_width: Width of a head.
         width: Width of the residual stream.
-        neurons: Neurons of the MLP per layer.
+        neurons: Neurons of the MLP per layer; 0 for a mixture of experts.
         factor: What ``attn_out`` and ``mlp_out`` are multiplied by before they are added.
     """
 
@@ -218,9 +218,11 @@ def _measure(model: nn.Module, family: Family) -> Layout | None:
     """The sizes of a model; None if they are not those of the family, or differ by layer."""
     blocks: nn.ModuleList = _follow(model, family.blocks)
     paths = (family.out_proj, family.q, family.k, family.v, family.down_proj)
-    sizes = {tuple(_sizes(_follow(block, path)) for path in paths) for block in blocks}
-    heads: int = _follow(model, "config.num_attention_heads") or 0
-    (inside, _), (_, q), (_, k), (_, v), (neurons, width) = sizes.pop()
+    sizes = {tuple(_sizes(_follow(block, path)) for path in paths if path) for block in blocks}
+    body = _follow(model, family.blocks.rpartition(".")[0])  # a wrapper has no heads of its own
+    heads: int = _follow(body, "config.num_attention_heads") or 0
+    (inside, width), (_, q), (_, k), (_, v), *down = sizes.pop()
+    neurons = down[0][0] if down else 0
     head_width = inside // max(heads, 1)
     if family.fused == "stacked":  # all three are one projection
         k = v = (q - inside) // 2

@@ -22,13 +22,15 @@ from transformers import (
 
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.lm.encoding import SHOWN
-from cfgen.lm.tokenizer import check_alone, own_tokenizer
+from cfgen.lm.facts import dtype_of, input_device
+from cfgen.lm.tokenizer import check_alone, own_tokenizer, padded_left
 from cfgen.paths import display
 from cfgen.progress import Progress, no_progress
-from cfgen.weights import Checkpoint, find_checkpoint, linked, quiet
+from cfgen.weights import Checkpoint, find_checkpoint, linked, quiet, read_settings
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-DEVICES = ("auto", "cpu", "cuda", "mps")
+SPREAD = "spread"
+DEVICES = ("auto", "cpu", "cuda", "mps", SPREAD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class LM:
         name: What it was loaded as.
         model: A decoder with a language-model head.
         tokenizer: Its fast tokenizer: gives offsets, pads on the left.
-        device: Where the weights are.
+        device: Where token ids go in. The blocks may be elsewhere, each on a device of its own.
         dtype: What they are computed in.
         revision: What exactly it is made of. ``sha256:...`` of the GGUF file for a known LM or a
             file; ``sha256:...`` over configuration, weights, tokenizer and chat templates for a
@@ -78,7 +80,8 @@ def load_lm(
             name wins over a folder. Where an adapter lies beside the weights, ``adapter:`` or
             ``weights:`` in front says whether it is merged. Or what
             :func:`~cfgen.weights.find_checkpoint` has found already.
-        device: ``auto`` (cuda, else mps, else cpu), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+        device: ``auto`` (cuda, else mps, else cpu), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; or
+            ``spread``, over all GPUs there are, and the memory of the CPU for what is left.
         dtype: ``float32``, ``bfloat16`` or ``float16``. An adapter is merged in float32 first.
         accept_license: Say that you accept the terms of a known LM that has some. They are asked
             for before anything is fetched, and the answer is remembered in the cache folder.
@@ -101,17 +104,42 @@ def load_lm(
     model.name_or_path = model.config._name_or_path = str(found.folder)
     tokenizer.name_or_path = str(found.folder)
     try:
-        model.to(place)
+        model = _spread(model) if device == SPREAD else model.to(place)
     except torch.OutOfMemoryError as error:
         message = f"{found.name!r} does not fit into the memory of {place}"
         hint = "use --dtype bfloat16, or --device cpu"
         raise CfgenError(Problem("lm-memory", message, hint=hint)) from error
-    return LM(found.name, model, tokenizer, place, kind, found.revision)
+    return LM(found.name, model, tokenizer, input_device(model), kind, found.revision)
+
+
+def wrap_lm(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, *, name: str, revision: str
+) -> LM:
+    """Take an LM that was loaded with transformers, spread over devices or quantised as it may be.
+
+    The model is set to evaluation mode, its weights are frozen, and the tokenizer pads on the left.
+
+    Args:
+        model: A causal LM of transformers.
+        tokenizer: Its fast tokenizer.
+        name: What results call it.
+        revision: What exactly it is made of, for the record: a commit, a hash, a date.
+
+    Raises:
+        CfgenError: The tokenizer is not a fast one (``lm-tokenizer``).
+    """
+    if not getattr(tokenizer, "is_fast", False):
+        message = f"the tokenizer of {name!r} can't say which characters a token covers"
+        hint = "use an LM with a fast tokenizer (tokenizer.json)"
+        raise CfgenError(Problem("lm-tokenizer", message, hint=hint))
+    _ready(model)
+    return LM(name, model, padded_left(tokenizer), input_device(model), dtype_of(model), revision)
 
 
 def _model(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     """Read the weights from a folder with links to them, merge the adapter, and freeze them."""
     model: PreTrainedModel
+    _check_plain(checkpoint, folder)
     with quiet() as notes, _translated(checkpoint, folder, notes):
         model, report = AutoModelForCausalLM.from_pretrained(
             folder,
@@ -125,10 +153,50 @@ def _model(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype) -> PreTrain
         _check_report(checkpoint, report)
         if checkpoint.adapter is not None:
             model = _merged(checkpoint, model, checkpoint.adapter)
+    return _ready(model.to(dtype))
+
+
+def _ready(model: PreTrainedModel) -> PreTrainedModel:
+    """Set a model to evaluation mode, freeze it, and let its head take slices as they are."""
     head = model.get_output_embeddings()
     if head is not None:
         head.register_forward_pre_hook(_contiguous)
-    return model.to(dtype).eval().requires_grad_(False)
+    return model.eval().requires_grad_(False)
+
+
+def _spread(model: PreTrainedModel) -> PreTrainedModel:
+    """Put the blocks of a model on all GPUs, whole ones; what does not fit stays on the CPU."""
+    from accelerate import dispatch_model, infer_auto_device_map
+    from accelerate.utils import get_balanced_memory
+
+    whole = list(model._no_split_modules or ())
+    memory = get_balanced_memory(model, no_split_module_classes=whole)
+    places = infer_auto_device_map(model, max_memory=memory, no_split_module_classes=whole)
+    if "disk" in places.values():
+        message = "the LM does not fit into the memory of all GPUs and the CPU together"
+        raise CfgenError(Problem("lm-memory", message, hint="use --dtype bfloat16"))
+    spread: PreTrainedModel = dispatch_model(model, places)
+    return spread
+
+
+def _check_plain(checkpoint: Checkpoint, folder: Path) -> None:
+    """Check that weights are not quantised: libraries would unpack them into other numbers.
+
+    Raises:
+        CfgenError: They are (``lm-quantised``).
+    """
+    config = folder / "config.json"
+    entries = read_settings(config) if config.is_file() else {}
+    method = entries.get("quantization_config")
+    if not method:
+        return
+    kind = method.get("quant_method", "") if isinstance(method, dict) else str(method)
+    message = f"the weights of {checkpoint.name!r} are quantised ({kind or 'of an unknown kind'})"
+    hint = (
+        "use the LM that it was made from; or load it with transformers and give it to wrap_lm, "
+        "which runs on the reference engine"
+    )
+    raise CfgenError(Problem("lm-quantised", message, hint=hint))
 
 
 def _check_report(checkpoint: Checkpoint, report: dict[str, Any]) -> None:
@@ -267,11 +335,14 @@ def _device(name: str) -> torch.device:
     if name == "auto":
         best = "cuda" if torch.cuda.is_available() else "mps" if _has_mps() else "cpu"
         return torch.device(best)
+    if name == SPREAD and torch.cuda.is_available():
+        return torch.device("cuda")
     kind, _, index = name.partition(":")
     there = {
         "cpu": not index,
         "cuda": torch.cuda.is_available() and _is_index(index, torch.cuda.device_count()),
         "mps": _has_mps() and not index,
+        SPREAD: False,
     }
     if kind not in there:
         hint = did_you_mean(name, DEVICES)

@@ -16,7 +16,9 @@ from torch import Tensor
 
 from cfgen.errors import CfgenError, Problem
 from cfgen.lm.attention import Use, shows_weights
+from cfgen.lm.checks import check_finite
 from cfgen.lm.components import COMPONENTS, Place
+from cfgen.lm.facts import short_text
 from cfgen.lm.hooks import hook
 from cfgen.lm.layout import Layout
 
@@ -145,16 +147,15 @@ def _forward(layout: Layout, read: Sequence[str], writes: Callable[[int], Writes
         What was read.
     """
     values: Values = {}
-    embed: Any = layout.module(layout.family.embed)
-    device, vocabulary = embed.weight.device, len(embed.weight)
-    ids = torch.linspace(1, vocabulary - 1, ROWS * COLUMNS, device=device).long()
+    ids = short_text(layout.model, ROWS * COLUMNS).view(ROWS, COLUMNS)
     with ExitStack() as hooks:
         for layer in range(layout.layers):
             uses = [(name, _keep(values, (name, layer)), False) for name in read]
             uses += [(name, use, True) for name, use in writes(layer)]
             for name, use, write in uses:
                 hooks.callback(hook(layout, Place(name, layer), use, write=write).remove)
-        layout.model(input_ids=ids.view(ROWS, COLUMNS), use_cache=False)
+        logits: Tensor = layout.model(input_ids=ids, use_cache=False).logits
+    check_finite(logits, layout.model, ids)
     return values
 
 

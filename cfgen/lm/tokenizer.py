@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cfgen.errors import CfgenError, Problem
 from cfgen.lm.encoding import tokenise, without_end
+from cfgen.lm.token_checks import judge_notes
 from cfgen.paths import display
 from cfgen.progress import Progress, no_progress
 from cfgen.prompts import Encode, Encoding
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 FILE, SETTINGS, NAMED = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
+CONFIG = "config.json"
 PLAIN_CLASSES = ("TokenizersBackend", "PreTrainedTokenizerFast")
 """Classes of transformers that take ``tokenizer.json`` as it is; others make it anew."""
 ASKED = ("add_bos_token", "add_eos_token", "split_special_tokens", "auto_map", "fix_mistral_regex")
@@ -75,7 +77,7 @@ def own_tokenizer(name: str, folder: Path) -> PreTrainedTokenizerFast:
 
     Raises:
         CfgenError: There is none that can be read, or that knows the characters of a token
-            (``lm-tokenizer``).
+            (``lm-tokenizer``), or it is known to cut texts wrongly (``lm-tokenizer-wrong``).
     """
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
@@ -84,7 +86,7 @@ def own_tokenizer(name: str, folder: Path) -> PreTrainedTokenizerFast:
         unknown = f"{name!r} has no {FILE}, so it can't say which characters a token covers"
     hint = "use an LM with a fast tokenizer (tokenizer.json)"
     try:
-        with quiet():
+        with quiet() as notes:
             tokenizer = AutoTokenizer.from_pretrained(
                 folder, trust_remote_code=False, local_files_only=True
             )
@@ -97,6 +99,12 @@ def own_tokenizer(name: str, folder: Path) -> PreTrainedTokenizerFast:
         raise CfgenError(Problem("lm-tokenizer", message, hint=hint, detail=detail)) from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast) or not tokenizer.is_fast:
         raise CfgenError(Problem("lm-tokenizer", unknown, hint=hint))
+    judge_notes(name, (note.replace(str(folder), name) for note in notes))
+    return padded_left(tokenizer)
+
+
+def padded_left(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
+    """Set a tokenizer to pad on the left, with a token that exists."""
     if tokenizer.pad_token_id is None:  # padding is masked, so any token will do
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
     tokenizer.padding_side = "left"
@@ -128,6 +136,8 @@ def read_alone(files: Files) -> Tokenizer | None:
         raise CfgenError(Problem("lm-tokenizer", message, hint=hint)) from error
     if len(there) == 1:
         return tokenizer
+    if CONFIG in there and _is_mended(read_settings(there[CONFIG])):
+        return None
     settings = read_settings(there[SETTINGS]) if SETTINGS in there else {}
     named = read_settings(there[NAMED]) if NAMED in there else {}
     known = {token.content: token for token in tokenizer.get_added_tokens_decoder().values()}
@@ -198,6 +208,12 @@ def _tokens_declared(settings: dict[str, Any]) -> Iterable[Any]:
             yield from (value.values() if isinstance(value, dict) else value or ())
         elif key.endswith("_token") and value and not isinstance(value, bool):
             yield value
+
+
+def _is_mended(config: dict[str, Any]) -> bool:
+    """Whether transformers may find a file of this LM wrong: those of Mistral before version 5."""
+    version = str(config.get("transformers_version", "5")).partition(".")[0]
+    return "tral" in str(config.get("model_type", "")) and version in ("0", "1", "2", "3", "4")
 
 
 def _content(token: Any) -> str:

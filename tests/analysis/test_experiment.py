@@ -122,6 +122,10 @@ def test_all_checks_are_reported_with_cases(lm, pairs):
     label = site.label
     answers = {a for pair in pairs for a in (pair.original.answer, pair.counterfactual.answer)}
     assert cases == {
+        "tokens are the text": (
+            "",
+            len({side.prompt.text for p in pairs for side in (p.original, p.counterfactual)}),
+        ),
         "answers are told apart": ("", len(answers)),
         "spans show their slots": (
             "",
@@ -258,9 +262,11 @@ def test_no_kept_pair_aligned(lm, pairs, make):
 
 def test_what_is_given_is_checked_at_once(lm, pairs):
     with pytest.raises(CfgenError) as caught:
-        run_experiment(lm, [], {}, batch_size=0)
+        run_experiment(lm, [], {})
     codes = [problem.code for problem in caught.value.problems]
-    assert codes == ["no-pairs", "no-hypotheses", "bad-batch-size"]
+    assert codes == ["no-pairs", "no-hypotheses"]
+    with pytest.raises(CfgenError, match=r"batch_size is 0.*bad-amount"):
+        run_experiment(lm, pairs, {"all": Site()}, batch_size=0)
     with pytest.raises(CfgenError, match=r"did you mean 'none'"):
         run_experiment(lm, pairs, {"nne": Site()})
     with pytest.raises(CfgenError, match="no-predictions"):
@@ -337,3 +343,28 @@ def test_a_cell_in_which_nothing_differs_has_no_number(lm, pairs, make, engine):
     ]
     assert {cell.position for cell in found.cells} == {"drink_1"}
     assert {output.position for output in found.outputs} == {"name_1[0]", "drink_1"}
+
+
+def test_what_all_answers_begin_with_is_given_to_the_lm(build_tiny_lm, make):
+    """Behind a space that is a token of its own, which all answers begin with."""
+    lm = build_tiny_lm("", kind="bytes", layers=2)
+
+    def said(side):
+        ids = lm.tokenizer(side.prompt.text + " ")["input_ids"]
+        return lm.tokenizer.decode([int(lm.model(torch.tensor([ids])).logits[0, -1].argmax())])
+
+    pairs = []
+    for pair in make.pairs(60, seed=5):
+        sides = [
+            dataclasses.replace(side, answer=said(side), answer_prefix=" ")
+            for side in (pair.original, pair.counterfactual)
+        ]
+        if all(side.answer.isascii() and side.answer.isprintable() for side in sides):
+            pairs.append(make.pair(*sides, pair.index))
+    assert len({pair.original.answer for pair in pairs}) > 1
+    found = run_experiment(lm, pairs, {"all": Site()}, layers=[1])
+    assert found.behaviour.keep == rate(len(pairs), len(pairs))
+    assert [cell.iia for cell in found.cells if cell.hypothesis == "all"] == [1.0]
+    assert [output.said for output in found.outputs] == [
+        f" {pair.counterfactual.answer}" for pair in pairs
+    ]

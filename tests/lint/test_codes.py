@@ -173,6 +173,14 @@ FLAWS = [
         "predicts-as-all", TASK, HYPOTHESIS, f"    {PAYLOAD},\n{HYPOTHESIS}", '"payload"', "payload"
     ),
     Flaw("predicts-as-none", TASK, HYPOTHESIS, f"    {IDLE},\n{HYPOTHESIS}", '"idle"', "idle"),
+    Flaw(
+        "answer-not-a-candidate",
+        TASK,
+        'version="1"',
+        'version="1", candidates=["ball", "bear", "boat", "drum", "kite", "lamp", "ring"]',
+        "|def answer",
+        "sled",
+    ),
     Flaw("answer-space", TASK, "words[pointer]", 'words[pointer] + " "', "|def answer", "answer"),
     Flaw("answer-spelling", LEXICON, "boat", "Ball", "|def answer", "Ball", found=TASK),
     Flaw(
@@ -286,3 +294,11 @@ def test_what_a_task_prints_is_not_taken_for_its_values(project: Project) -> Non
         {TASK: ("from cfgen import CausalModel", f"{noise}from cfgen import CausalModel")}
     )
     assert lint_task("toy").findings == ()
+
+
+def test_what_accept_makes_of_all_answers_is_looked_at(project: Project) -> None:
+    wrong = 'accept=lambda word: [] if word == "sled" else [word], version="1"'
+    project.plant({TASK: ('version="1"', wrong)})
+    (finding,) = lint_task("toy").findings
+    assert finding.code == "bad-accept"
+    assert "accept('sled') gives no text" in finding.message

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from cfgen.lm import COMPONENTS, FAMILIES, families
-from tests.families import TINY
+from tests.families import EXPERTS, TINY
 
 PAGE = (Path(__file__).parents[3] / "docs/adapters.md").read_text(encoding="utf-8")
 FENCE = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -34,6 +34,6 @@ def test_the_page_lists_every_family_and_every_component():
     listed = re.search(r"`cfgen/lm/families\.py`: (.*?)\.", PAGE)
     assert listed
     assert listed[1].split(", ") == list(dict.fromkeys(family.name for family in FAMILIES))
-    assert set(listed[1].split(", ")) == set(TINY)
+    assert set(listed[1].split(", ")) == {*TINY, *EXPERTS}
     rows = re.findall(r"^\| (`.*?) \|", PAGE, re.MULTILINE)
     assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == set(COMPONENTS)

@@ -19,7 +19,7 @@ from cfgen.lm import (
     find_layout,
     load_lm,
 )
-from tests.families import ALL, TINY
+from tests.families import ALL, EXPERTS, TINY
 from tests.lm.families.by_hand import HEADWISE, LAYERS, block_of, family_of, model_of
 
 SIZES = {
@@ -48,9 +48,9 @@ def test_every_architecture_is_found_by_its_modules(name):
 
 
 def test_there_is_a_tiny_model_of_every_family():
-    assert set(TINY) == {family.name for family in FAMILIES}
+    assert {*TINY, *EXPERTS} == {family.name for family in FAMILIES}
     assert len(TINY) == 18
-    variants = [find_layout(model_of(name)).family for name in ALL]
+    variants = [find_layout(model_of(name)).family for name in (*ALL, *EXPERTS)]
     assert set(variants) == set(FAMILIES)
 
 
@@ -105,7 +105,7 @@ def test_an_unknown_architecture_lists_what_is_supported_and_says_how_to_add_it(
     assert "docs/adapters.md" in problem.hint
 
 
-@pytest.mark.parametrize("kind", ["bloom", "mixtral", "mamba", "falcon"])
+@pytest.mark.parametrize("kind", ["bloom", "deepseek_v3", "mamba", "falcon"])
 def test_architectures_of_other_parts_are_refused(kind):
     refused(untrained(kind))
 
