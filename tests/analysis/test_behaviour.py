@@ -6,6 +6,7 @@ import pytest
 
 from cfgen.analysis import NO_ANSWER, grade, wrong_sides
 from cfgen.errors import CfgenError
+from cfgen.interventions import Reply
 from cfgen.lm import encode_pairs
 from cfgen.stats import rate
 
@@ -27,16 +28,26 @@ def graded(lm, make, answers, designs=None):
     return encode_pairs(lm.tokenizer, pairs)
 
 
-def tokens(lm, said):
+def replies(lm, encoded, said):
+    """Per pair what the LM answers if it says these words after the original and the other."""
     ids = lm.tokenizer.get_vocab()
-    return [((ids[f" {first}"],), (ids[f" {second}"],)) for first, second in said]
+    return [
+        tuple(
+            Reply(path, tree.label(path) or frozenset(), {}, {}, None, changed=False)
+            for tree, path in (
+                (pair.original_tree, (ids[f" {first}"],)),
+                (pair.counterfactual_tree, (ids[f" {second}"],)),
+            )
+        )
+        for pair, (first, second) in zip(encoded, said, strict=True)
+    ]
 
 
 def test_counts(tiny_lm, make):
     answers = [("tea", "milk"), ("tea", "milk"), ("milk", "tea"), ("tea", "milk"), ("tea", None)]
     said = [("tea", "milk"), ("tea", "juice"), ("juice", "tea"), ("juice", "juice"), ("tea", "box")]
     encoded = graded(tiny_lm, make, answers, ["a", "a", "b", "b", "b"])
-    found = grade(encoded, tokens(tiny_lm, said), tiny_lm.tokenizer)
+    found = grade(encoded, replies(tiny_lm, encoded, said), tiny_lm.tokenizer)
     assert found.kept == (0, 4)
     assert found.dropped == {
         "counterfactual answered wrongly": 1,
@@ -53,7 +64,9 @@ def test_counts(tiny_lm, make):
 
 def test_sides_without_answers_are_not_filtered_on(tiny_lm, make):
     encoded = graded(tiny_lm, make, [(None, None), (None, "tea")])
-    found = grade(encoded, tokens(tiny_lm, [("mug", "jar"), ("mug", "jar")]), tiny_lm.tokenizer)
+    found = grade(
+        encoded, replies(tiny_lm, encoded, [("mug", "jar"), ("mug", "jar")]), tiny_lm.tokenizer
+    )
     assert found.kept == (0,)
     assert found.clean_original is None
     assert found.clean == found.clean_counterfactual == rate(0, 1)
@@ -63,7 +76,7 @@ def test_sides_without_answers_are_not_filtered_on(tiny_lm, make):
 def test_no_pair_kept_says_what_the_lm_says_instead(tiny_lm, make):
     encoded = graded(tiny_lm, make, [("tea", "milk")] * 5)
     with pytest.raises(CfgenError) as caught:
-        grade(encoded, tokens(tiny_lm, [("juice", "milk")] * 5), tiny_lm.tokenizer)
+        grade(encoded, replies(tiny_lm, encoded, [("juice", "milk")] * 5), tiny_lm.tokenizer)
     (problem,) = caught.value.problems
     assert problem.code == "no-pair-kept"
     assert "expected 'tea', the LM says ' juice'" in problem.detail
@@ -71,10 +84,13 @@ def test_no_pair_kept_says_what_the_lm_says_instead(tiny_lm, make):
 
 
 def test_only_sides_with_an_answer_are_graded(tiny_lm, make):
-    first, second = graded(tiny_lm, make, [("tea", "milk"), (None, "milk")])
-    right, swapped = tokens(tiny_lm, [("tea", "milk"), ("milk", "tea")])
-    assert wrong_sides(first, right) == ()
-    assert wrong_sides(first, (right[1], right[1])) == ("original",)
-    assert wrong_sides(first, swapped) == ("original", "counterfactual")
-    assert wrong_sides(second, (right[1], right[1])) == ()
-    assert wrong_sides(second, swapped) == ("counterfactual",)
+    encoded = graded(tiny_lm, make, [("tea", "milk"), (None, "milk")])
+
+    def wrong(index, *said):
+        return wrong_sides(encoded[index], replies(tiny_lm, [encoded[index]], [said])[0])
+
+    assert wrong(0, "tea", "milk") == ()
+    assert wrong(0, "milk", "milk") == ("original",)
+    assert wrong(0, "milk", "tea") == ("original", "counterfactual")
+    assert wrong(1, "milk", "milk") == ()
+    assert wrong(1, "milk", "tea") == ("counterfactual",)
