@@ -8,9 +8,11 @@ from __future__ import annotations
 from cfgen.analysis.behaviour import NO_ANSWER, Behaviour, grade, wrong_sides
 from cfgen.analysis.experiment import EngineSettings, Experiment, run_experiment
 from cfgen.analysis.iia import Cell, Output, VacuousCell
+from cfgen.analysis.measures import MEASURES, Judgement, Measure, judge, question_of
 from cfgen.analysis.results import OUTPUTS, RESULTS, SCHEMA, Results, Share, write_results
 
 __all__ = [
+    "MEASURES",
     "NO_ANSWER",
     "OUTPUTS",
     "RESULTS",
@@ -19,11 +21,15 @@ __all__ = [
     "Cell",
     "EngineSettings",
     "Experiment",
+    "Judgement",
+    "Measure",
     "Output",
     "Results",
     "Share",
     "VacuousCell",
     "grade",
+    "judge",
+    "question_of",
     "run_experiment",
     "write_results",
     "wrong_sides",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from cfgen.analysis.measures import iia, judge
 from cfgen.analysis.sweeps import Response, Sweep
 from cfgen.counterfactuals import COUNTERFACTUAL, NONE, ORIGINAL, THIRD
 from cfgen.interventions import Reply
@@ -126,10 +127,9 @@ def score(
     vacuous = [VacuousCell(site.component, layer, site.label, len(at[layer])) for layer in empty]
     cells = []
     for name in dict.fromkeys([*sweep.hypotheses, NONE]):  # the control, at every site
-        wanted = {index: pair.pair.predictions.get(name) for index, pair in pairs.items()}
         for layer, here in at.items():
-            predicted = [(wanted[one.pair], one.reply) for one in here]
-            hits = [answer in reply.right for answer, reply in predicted if answer is not None]
+            found = [iia(judge(pairs[one.pair], name, one.reply)) for one in here]
+            hits = [value == 1 for value in found if value is not None]
             if hits and layer not in empty:
                 rate = rate_of(hits)
                 numbers = rate.n, rate.value, rate.low, rate.high

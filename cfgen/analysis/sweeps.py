@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from cfgen.analysis.measures import MEASURES, question_of
 from cfgen.counterfactuals import Site
 from cfgen.interventions import (
     Engine,
-    Question,
     Reply,
     SiteSwaps,
     Work,
@@ -20,7 +20,7 @@ from cfgen.interventions import (
 from cfgen.lm import PairTokens
 from cfgen.progress import Progress
 
-SAID = Question(said=True, normaliser=False)
+SAID = question_of([MEASURES["iia"]])
 """All that has to be known of a run is what the LM says."""
 
 
