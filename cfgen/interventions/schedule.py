@@ -58,10 +58,8 @@ class Step:
         """Which of an edit's positions are written, by their order in the edit."""
         if self.reach is None:
             return tuple(range(len(edit.positions)))
-        where = where_of(edit.place)
-        return tuple(
-            i for i, position in enumerate(edit.positions) if self.reach.makes(where, position)
-        )
+        made = self.reach.made(where_of(edit.place))
+        return tuple(i for i, position in enumerate(edit.positions) if position in made)
 
 
 @dataclass(frozen=True, slots=True)

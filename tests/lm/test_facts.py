@@ -8,6 +8,7 @@ from random import Random
 
 import pytest
 import torch
+from tests.interventions.branching import lm_of, swap, text
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -26,7 +27,6 @@ from cfgen.lm import (
 )
 from tests.conftest import TINY_WORDS, tiny_tokenizer
 from tests.families import ALL, EXPERTS, MIXED, SMALL, tiny_model
-from tests.interventions.branching import lm_of, swap, text
 from tests.lm.families.by_hand import SLIDING, WINDOW, attention_of, block_of, family_of
 
 

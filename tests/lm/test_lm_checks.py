@@ -8,6 +8,7 @@ from random import Random
 
 import pytest
 import torch
+from tests.interventions.branching import lm_of, swap, text
 
 from cfgen.errors import CfgenError
 from cfgen.interventions import Branch, Constant, Edit, choose_engine, run_branches
@@ -24,7 +25,6 @@ from cfgen.lm import (
     wrap_lm,
 )
 from tests.families import tiny_model
-from tests.interventions.branching import lm_of, swap, text
 
 BRANCHES = [swap(Place("resid_post", 1), 0, [1], 1, [1])]
 
