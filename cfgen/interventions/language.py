@@ -57,6 +57,8 @@ class Value:
     """Whether what it writes does not depend on what is there."""
     copies: ClassVar[bool] = False
     """Whether it writes what its only read gives, as it is."""
+    keeps_zeros: ClassVar[bool] = False
+    """Whether, where a token has zeros, it has them afterwards: a key that was not looked at."""
 
     @property
     def reads(self) -> tuple[Read, ...]:
@@ -336,6 +338,7 @@ class Block(Value):
         keys: Token positions that are not looked at.
     """
 
+    keeps_zeros: ClassVar[bool] = True
     keys: tuple[int, ...]
 
     @property
