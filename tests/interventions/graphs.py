@@ -28,10 +28,11 @@ from cfgen.interventions import (
     Value,
     agree,
     check_runs,
+    choose_engine,
     in_order,
 )
 from cfgen.lm import COMPONENTS, Layout, Place
-from tests.interventions.tiny import layout_of
+from tests.interventions.tiny import lm_of
 
 FAMILIES = (
     "llama",
@@ -254,13 +255,14 @@ def make_graph(name: str, choose: Choose, count: int) -> tuple[list[Run], list[R
         choose: Where chance comes from.
         count: How many runs.
     """
-    maker = Maker(layout_of(name), choose)
+    engine = choose_engine(lm_of(name), "reference")
+    maker = Maker(engine.layout, choose)
     maker.prompts()
     made: list[Run] = []
     while len(made) < count:
         made.append(maker.run())
         try:
-            check_runs(maker.layout, in_order(made[-1:]))
+            check_runs(engine.layout, engine.facts, in_order(made[-1:]))
         except CfgenError as error:  # several blocks may leave nothing to look at
             if "blocked" not in str(error):
                 raise
