@@ -135,8 +135,9 @@ INSIDE = {
     "datasets": "alignment audit coverage drawing leakage power repetition rows shortcuts "
     "tokenizers workers",  # each against a plain version of itself, or with limits of its own
     "documents": "markdown terminal",  # the face has what documents are, not how they are shown
-    "interventions": "batches checks engine forward language masks packed packing reach readout "
-    "schedule stepping store traffic validity whole",  # faults are planted in them, to be found
+    "interventions": "batches checks engine execution forward language masks packed packing "
+    "reach readout schedule stepping store traffic validity verification whole",  # faults are
+    # planted in them, which must be found
     "lint": "determinism run",  # their steps are replaced, and must be told to have failed
     "lm": "attention families hooks tokenizer",  # replaced, or compared with transformers' own
     "prompts": "environment run text",  # a template's values and its single run, by themselves

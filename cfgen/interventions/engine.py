@@ -10,6 +10,7 @@ differ from its base, and must come to the same.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -208,15 +209,20 @@ class Engine:
     def _read_of(self, run: Run) -> Iterator[tuple[tuple[int, Where, tuple[int, ...]], int]]:
         """What a run, and those that it is made from, read, with the bytes that it takes."""
         width = torch.finfo(self.lm.dtype).bits // 8
-        for one in in_order([run]):
+        rest, seen = [run], {run}
+        while rest:
+            one = rest.pop()
             for edit in one.edits:
                 for read in edit.reads:
                     assert read.place is not None
                     assert read.positions is not None
                     where = where_of(read.place)
                     shape = self.layout.shape_of(Place(*where), len((read.run or one).prompt))
-                    numbers = len(read.positions) * torch.Size(shape).numel()
+                    numbers = len(read.positions) * math.prod(shape)
                     yield (hash(read.run or one), where, read.positions), numbers * width
+                    if read.run is not None and read.run.edits and read.run not in seen:
+                        seen.add(read.run)
+                        rest.append(read.run)
 
 
 UNIT = 4

@@ -68,7 +68,8 @@ class Execution:
         self._execute(runs, tracked, [Read(clean, (), None) for clean in cleans])
         self._fill()
         numbers = [self.schedule.number[run] for run in runs]
-        changed = [number in self.changed for number in numbers]
+        spared = [self.schedule.steps[number].spared for number in numbers]
+        changed = [n in self.changed or idle for n, idle in zip(numbers, spared, strict=True)]
         found = self.readout.outcomes(numbers, tracked, changed, self.work)
         rows = {run: self.readout.answers[self.schedule.number[run]].row for run in runs}
         return found, {run: row for run, row in rows.items() if row is not None}
@@ -238,8 +239,6 @@ class Execution:
             assert step.reach is not None
             reason = self.schedule.tests.get(number) or step.reach.reason or OUT_OF_REACH
             filled[reason] += 1
-            if reason == OUT_OF_REACH:
-                self.changed.add(number)
             key = step.base, self.readout.tracked.get(number), step.run in self.kept
             alike.setdefault(key, []).append(number)
         # Thousands of runs may have the answer of one base, which is read once then.

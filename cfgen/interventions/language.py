@@ -57,6 +57,8 @@ class Value:
     """Whether what it writes does not depend on what is there."""
     copies: ClassVar[bool] = False
     """Whether it writes what its only read gives, as it is."""
+    keeps_zeros: ClassVar[bool] = False
+    """Whether, where a token has zeros, it has them afterwards: a key that was not looked at."""
 
     @property
     def reads(self) -> tuple[Read, ...]:
@@ -336,6 +338,7 @@ class Block(Value):
         keys: Token positions that are not looked at.
     """
 
+    keeps_zeros: ClassVar[bool] = True
     keys: tuple[int, ...]
 
     @property
@@ -363,16 +366,17 @@ class Edit:
         positions: Token positions in the prompt of the run. For ``attn_pattern`` these are the
             positions that look.
         value: What is written there.
+        reads: What the value takes from where, with everything that it leaves open filled in.
     """
 
     place: Place
     positions: tuple[int, ...]
     value: Value
+    reads: tuple[Read, ...] = field(init=False, compare=False, repr=False)
 
-    @property
-    def reads(self) -> tuple[Read, ...]:
-        """What its value takes from where, with everything that was left open filled in."""
-        return tuple(
+    def __post_init__(self) -> None:
+        # asked for again and again, by whoever plans what is read and written
+        reads = tuple(
             Read(
                 read.run,
                 self.positions if read.positions is None else read.positions,
@@ -380,6 +384,7 @@ class Edit:
             )
             for read in self.value.reads
         )
+        object.__setattr__(self, "reads", reads)
 
 
 @dataclass(frozen=True, slots=True)

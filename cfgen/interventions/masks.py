@@ -57,27 +57,27 @@ def find_owners(placement: Placement, batch: Batch, row_of: Mapping[int, int]) -
     """
     rows, width, count = len(placement.rows), placement.width, len(placement.branches)
     never = len(placement.present)
-    owner = torch.full((rows, width), count)
-    positions, levels = torch.zeros(rows, width, dtype=torch.long), torch.full((rows, width), never)
-    replaces = torch.full((count + 1, batch.width), never)
-    replaces[count] = 0  # the owner of padding: it is to see nothing of the base
+    # plain lists, as most branches have a token or a few, for which tensors are slow to fill
+    owner = [[count] * width for _ in range(rows)]
+    positions = [[0] * width for _ in range(rows)]
+    levels = [[never] * width for _ in range(rows)]
+    replaces = [[never] * batch.width for _ in range(count)]
+    replaces.append([0] * batch.width)  # the owner of padding: it is to see nothing of the base
     for index, branch in enumerate(placement.branches):
         row, columns = placement.row_of[index], placement.columns[index]
-        at = [columns[position] for position, _ in branch.enters]
-        tokens = torch.tensor(branch.enters)  # (tokens, 2): position, block
-        owner[row, at] = index
-        positions[row, at] = tokens[:, 0]
-        levels[row, at] = tokens[:, 1]
         pad = batch.column(row_of[branch.base], 0)
-        replaces[index, pad + tokens[:, 0]] = tokens[:, 1]
+        for position, level in branch.enters:
+            column = columns[position]
+            owner[row][column], positions[row][column] = index, position
+            levels[row][column] = replaces[index][pad + position] = level
     device = batch.input_ids.device
     base = torch.tensor([row_of[row.base] for row in placement.rows], device=device)
     return Owners(
         base=base,
-        owner=owner.to(device),
-        positions=positions.to(device),
-        levels=levels.to(device),
-        replaces=replaces.to(device),
+        owner=torch.tensor(owner, device=device),
+        positions=torch.tensor(positions, device=device),
+        levels=torch.tensor(levels, device=device),
+        replaces=torch.tensor(replaces, device=device),
         never=never,
     )
 

@@ -115,8 +115,8 @@ class Outcomes:
             ``sum p_clean (log p_clean - log p)``, in nats, float32 (runs,), if asked for.
         vocabulary: All logits, float32 (runs, vocabulary), if asked for.
         changed: Whether any edit, besides those that the run's base has as well, wrote something
-            else than what was there (runs,). Of a run that needed no execution: whether what it
-            writes is other, but leads nowhere.
+            else than what was there (runs,). Of what was not computed, as it leads nowhere:
+            whether what it writes may be other.
         work: How they were executed, and what that took.
     """
 

@@ -138,12 +138,12 @@ def _pad(branch: Branch, foundation: Foundation) -> int:
 
 
 def _ids(schedule: Schedule, placement: Placement) -> Tensor:
-    ids = torch.zeros(len(placement.rows), placement.width, dtype=torch.long)  # (rows, columns)
+    ids = [[0] * placement.width for _ in placement.rows]
     for index, branch in enumerate(placement.branches):
-        prompt = schedule.steps[branch.number].run.prompt
+        prompt, row = schedule.steps[branch.number].run.prompt, ids[placement.row_of[index]]
         for position, column in placement.columns[index].items():
-            ids[placement.row_of[index], column] = prompt[position]
-    return ids
+            row[column] = prompt[position]
+    return torch.tensor(ids)  # (rows, columns)
 
 
 def _answers(schedule: Schedule, branch: Branch) -> bool:

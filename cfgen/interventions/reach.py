@@ -99,6 +99,8 @@ class Spread:
         states: The same with the edits made.
         keys: Per block those whose keys or values may differ.
         attended: Per block those of what the attention adds.
+        ahead: Per block those whose weights are written so that they may look at what comes behind
+            them, or beyond their window, in this run or the other.
         edited: Tensor -> those at it with the edits made, in blocks that have edits.
         flow: How things flow through the LM.
     """
@@ -107,6 +109,7 @@ class Spread:
     states: tuple[int, ...]
     keys: tuple[int, ...]
     attended: tuple[int, ...]
+    ahead: tuple[int, ...]
     edited: Mapping[Where, int]
     flow: Flow
 
@@ -143,12 +146,18 @@ class Comparison:
     _edited: dict[Run, Spread] = field(default_factory=dict)
     _common: dict[tuple[int, int], int] = field(default_factory=dict)
     _kept: list[tuple[int, ...]] = field(default_factory=list)
+    _looks: dict[Run, Mapping[int, int]] = field(default_factory=dict)
 
     def spread(self, run: Run, base: Run) -> Spread:
         """Where a run may differ from its base, a run of the same prompt."""
         mine, theirs = _by_tensor(run.edits), _by_tensor(base.edits)
         touched = mine.keys() | theirs.keys()
         layers = {layer for _, layer in touched}
+        mine_ahead, theirs_ahead = self._ahead(run), self._ahead(base)
+        ahead = tuple(
+            mine_ahead.get(layer, 0) | theirs_ahead.get(layer, 0)
+            for layer in range(self.flow.layers)
+        )
         edited: dict[Where, int] = {}
 
         def made(where: Where, mask: int, *, cleans: bool = True) -> int:
@@ -164,7 +173,9 @@ class Comparison:
         for layer in range(self.flow.layers):
             state = states[-1]
             if layer in layers:
-                looked_at, added, after = self._block(layer, state, len(run.prompt), made)
+                looked_at, added, after = self._block(
+                    layer, state, ahead[layer], len(run.prompt), made
+                )
                 raw.append(after)
                 states.append(made(("resid_post", layer), after))
             else:  # the same without edits, of which most blocks have none
@@ -179,12 +190,13 @@ class Comparison:
             states=tuple(states),
             keys=tuple(keys),
             attended=tuple(attended),
+            ahead=ahead,
             edited=edited,
             flow=self.flow,
         )
 
     def _block(
-        self, layer: int, state: int, length: int, made: Callable[..., int]
+        self, layer: int, state: int, ahead: int, length: int, made: Callable[..., int]
     ) -> tuple[int, int, int]:
         """Dirty keys, dirty positions of what the attention adds, and of what leaves a block."""
         flow = self.flow
@@ -196,6 +208,7 @@ class Comparison:
         for name in flow.keys:
             looked_at |= made((name, layer), state, cleans=False)
         added = looking | _seeing(looked_at, flow.windows[layer], length)
+        added |= ahead if looked_at else 0
         for name in flow.attention:
             # behind the weights values still come in, so weights alone clean nothing
             added = made((name, layer), added, cleans=name != "attn_pattern")
@@ -208,12 +221,35 @@ class Comparison:
             mlp = made((name, layer), mlp)
         return looked_at, added, middle | mlp
 
+    def _ahead(self, run: Run) -> Mapping[int, int]:
+        """Block -> positions whose weights may look where the LM itself lets none look."""
+        if run not in self._looks:
+            found: dict[int, int] = {}
+            for edit in run.edits:
+                if edit.place.row.over_keys and not edit.value.keeps_zeros:
+                    layer = edit.place.layer
+                    found[layer] = found.get(layer, 0) | self._strange(edit)
+            self._looks[run] = found
+        return self._looks[run]
+
+    def _strange(self, edit: Edit) -> int:
+        """Positions of an edit of weights that are not given what the LM computed for them."""
+        if not edit.value.copies:
+            return bits(edit.positions)
+        (read,) = edit.reads
+        assert read.run is not None
+        assert read.positions is not None
+        theirs = self._ahead(read.run).get(edit.place.layer, 0)
+        couples = zip(edit.positions, read.positions, strict=True)
+        return bits(p for p, q in couples if p != q or theirs >> q & 1)
+
     def _edited_mask(
         self, mask: int, base: Run, edits: tuple[tuple[Edit, ...], tuple[Edit, ...]], cleans: bool
     ) -> int:
         mine, theirs = edits
         shared = [edit for edit in theirs if edit in mine]
-        if shared != [edit for edit in mine if edit in shared]:  # another order: another outcome
+        # Unless they come first and in order, they are made on something else than in the base.
+        if shared != list(mine[: len(shared)]):
             return mask | bits(p for edit in (*mine, *theirs) for p in edit.positions)
         for edit in mine:
             here, whole = bits(edit.positions), edit.place.head is None and not edit.place.neurons
@@ -346,7 +382,9 @@ def find_reach(
                 if COMPONENTS[where[0]].stage >= Stage.WEIGHTS:
                     looking |= read
         # Of the keys and values that differ, those at or before a token that looks are looked at.
-        seen = spread.keys[layer] & ((1 << looking.bit_length()) - 1)
+        seen = spread.keys[layer]
+        if not looking & spread.ahead[layer]:
+            seen &= (1 << looking.bit_length()) - 1
         needed = computed[layer] = own | inner | seen
     enters: dict[int, int] = {}
     there = 0

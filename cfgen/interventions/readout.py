@@ -110,24 +110,33 @@ class Readout:
             kept: Of which all logits are kept.
         """
         question = self.question
+        if not numbers:
+            return
         said = most_likely(logits).tolist() if question.said else [-1] * len(numbers)
-        normalisers = logits.logsumexp(dim=-1) if question.normaliser or question.kl else None
+        normalisers = kl = ranks = None
+        if question.normaliser:
+            normalisers = self._out(logits.logsumexp(dim=-1))  # (steps,)
+        if question.kl and cleans is not None:
+            kl = self._out(_divergence(torch.stack(list(cleans)), logits))  # (steps,)
+        # All rows at once: on a GPU each single number that is asked for has to be waited for.
+        columns = [
+            self.head.columns(self.tracked.get(number, ()), logits.shape[-1]) for number in numbers
+        ]
+        most = max(map(len, columns))
+        index = torch.tensor([[*own, *[0] * (most - len(own))] for own in columns]).long()
+        found = logits.gather(1, index.view(len(numbers), most).to(logits.device))
+        if question.ranks:
+            likelier = [(logits > found[:, [t]]).sum(dim=-1) for t in range(most)]
+            ranks = torch.stack(likelier, dim=1).cpu() if most else index  # (steps, tracked)
+        found = self._out(found)  # (steps, tracked)
         for row, number in enumerate(numbers):
-            tracked = self.tracked.get(number, ())
-            columns = self.head.columns(tracked, logits.shape[-1])
-            own = logits[row, columns]
-            ranks = None
-            if question.ranks:
-                ranks = (logits[row][None] > own[:, None]).sum(dim=-1).cpu()
-            kl = None
-            if question.kl and cleans is not None:
-                kl = self._out(_divergence(cleans[row], logits[row]))
+            count = len(columns[row])
             self.answers[number] = Answer(
-                logits=self._out(own),
+                logits=found[row, :count],
                 said=said[row],
-                normaliser=None if normalisers is None else self._out(normalisers[row]),
-                ranks=ranks,
-                kl=kl,
+                normaliser=None if normalisers is None else normalisers[row],
+                ranks=None if ranks is None else ranks[row, :count],
+                kl=None if kl is None else kl[row],
                 row=self._out(logits[row]).clone() if kept[row] else None,
             )
 
@@ -182,6 +191,6 @@ class Readout:
 
 
 def _divergence(clean: Tensor, logits: Tensor) -> Tensor:
-    """KL(clean || run) of two rows of logits (vocabulary,), in nats ()."""
+    """KL(clean || run) of rows of logits (rows, vocabulary), in nats (rows,)."""
     expected, got = clean.to(logits).log_softmax(-1), logits.log_softmax(-1)
-    return (expected.exp() * (expected - got)).sum()
+    return (expected.exp() * (expected - got)).sum(dim=-1)

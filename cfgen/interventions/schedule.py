@@ -40,6 +40,8 @@ class Step:
         asked: Whether its answer is asked for.
         wanted: Tensor -> positions that are read of it, by others or by its own edits.
         stage: Number of the stage that it is executed in.
+        spared: Whether edits that its base has not, and that may change something, are not made,
+            as that leads nowhere.
     """
 
     run: Run
@@ -48,6 +50,7 @@ class Step:
     asked: bool
     wanted: Positions
     stage: int
+    spared: bool
 
     @property
     def executed(self) -> bool:
@@ -138,7 +141,7 @@ def make_schedule(
             _add(wanted[number[read.run]], where_of(read.place), bits(read.positions or ()))
     # Who reads comes behind who is read: going back, all that is read of a run is known in time.
     for index in reversed(range(len(runs))):
-        run, base, reach = runs[index], None, None
+        run, base, reach, spared = runs[index], None, None, False
         is_asked = run in wanted_answers
         _want_own(run, wanted[index])
         if run in upon:
@@ -147,7 +150,8 @@ def make_schedule(
             if not fill or index in tests:
                 spread = _everywhere(run, spread)
             reach = find_reach(flow, run, spread, wanted[index], asked=is_asked)
-        step = Step(run, base, reach, is_asked, wanted[index], stage[run])
+            spared = _spares(run, upon[run], reach, spreads[run])
+        step = Step(run, base, reach, is_asked, wanted[index], stage[run], spared)
         steps[index] = step
         if step.executed:
             _want_sources(step, number, wanted)
@@ -155,6 +159,16 @@ def make_schedule(
             _want_of_base(reach, wanted[index], wanted[base])
     made = tuple(step for step in steps if step is not None)
     return Schedule(made, number, Counter(reasons.values()), tests)
+
+
+def _spares(run: Run, base: Run, reach: Reach, spread: Spread) -> bool:
+    """Whether edits of a run that may change something are not made."""
+    return any(
+        position not in reach.made(where_of(edit.place))
+        for edit in run.edits
+        if edit not in base.edits
+        for position in positions_of(bits(edit.positions) & spread.at(where_of(edit.place)))
+    )
 
 
 SELF_TESTS = 2
@@ -239,13 +253,23 @@ def _want_of_base(reach: Reach, wanted: Positions, of_base: Positions) -> None:
 
 
 def _everywhere(run: Run, spread: Spread) -> Spread:
-    """As if every edit changed something: behind the first everything is dirty."""
+    """As if every edit changed something: behind the first everything is dirty.
+
+    What differs without them is so as well: the base may have edits that the run has not.
+    """
     start = min((min(edit.positions) for edit in run.edits), default=len(run.prompt) - 1)
     layer = min((edit.place.layer for edit in run.edits), default=0)
     dirty = (1 << len(run.prompt)) - (1 << start)
-    states = tuple(dirty if index > layer else 0 for index in range(len(spread.states)))
-    keys = tuple(dirty if index >= layer else 0 for index in range(len(spread.keys)))
-    return replace(spread, raw=states, states=states, keys=keys)
+
+    def behind(masks: tuple[int, ...], first: int) -> tuple[int, ...]:
+        return tuple(mask | dirty * (index >= first) for index, mask in enumerate(masks))
+
+    return replace(
+        spread,
+        raw=behind(spread.raw, layer + 1),
+        states=behind(spread.states, layer + 1),
+        keys=behind(spread.keys, layer),
+    )
 
 
 def _add(wanted: Positions, where: Where, mask: int) -> None:
