@@ -2,9 +2,9 @@
 
 A few pairs are exported with ``cfgen.datasets.export`` and read as users of each tool read them.
 pyvene, nnsight and TransformerLens then swap the last token at one layer, at the exported positions
-of the exported tokens, and must come to the logits and answers of :func:`run_branches`. causalab
-and MIB are on no package index: of those, the columns that their loaders read are checked; how MIB
-parses ``metadata`` is each of its tasks' own. Needs ``pip install -e '.[bench]'``::
+of the exported tokens, and must come to the logits and answers of the engine. causalab and MIB are
+on no package index: of those, the columns that their loaders read are checked; how MIB parses
+``metadata`` is each of its tasks' own. Needs ``pip install -e '.[bench]'``::
 
     python tools/check_exports.py
 """
@@ -25,7 +25,7 @@ from torch import Tensor
 
 from cfgen import load_lm
 from cfgen.datasets import NEED_TOKENS, TOOLS, export, recipe, write_dataset
-from cfgen.interventions import Branch, Edit, FromPrompt, run_branches
+from cfgen.interventions import Copy, Edit, Question, Run, choose_engine
 from cfgen.lm import LM, Place, load_tokenizer
 
 MODEL, LAYER, PAIRS = "smollm2-135m", 25, 6
@@ -38,14 +38,15 @@ Row = dict[str, Any]
 def expected(lm: LM, rows: list[Row]) -> Tensor:
     """Logits by cfgen, from the prompts of the dataset alone (pairs, vocabulary)."""
     sides = [row[side]["prompt"] for row in rows for side in ("original", "counterfactual")]
-    prompts = [lm.tokenizer(text)["input_ids"] for text in sides]
-    place, branches = Place("resid_post", LAYER), []
-    for base in range(0, len(prompts), 2):
-        to, of = (len(prompt) - 1 for prompt in prompts[base : base + 2])
-        branches.append(Branch(base, (Edit(place, (to,), FromPrompt(base + 1, (of,))),)))
-    found = run_branches(lm, prompts, branches, keep_logits=True, verified=len(branches))
-    assert found.logits is not None
-    return found.logits
+    prompts = [tuple(lm.tokenizer(text)["input_ids"]) for text in sides]
+    place, runs = Place("resid_post", LAYER), []
+    for original, other in zip(prompts[::2], prompts[1::2], strict=True):
+        value = Copy(Run(other), (len(other) - 1,))
+        runs.append(Run(original).with_(Edit(place, (len(original) - 1,), value)))
+    question = Question(vocabulary=True)
+    found = choose_engine(lm).outcomes(runs, question=question, verified=len(runs))
+    assert found.vocabulary is not None
+    return found.vocabulary
 
 
 def by_pyvene(lm: LM, rows: list[Row]) -> Tensor:
