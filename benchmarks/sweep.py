@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 if str(HERE) not in sys.path:
     sys.path.insert(0, str(HERE))
 
-from sweeps.compare import TOLERANCE, compare  # noqa: E402
+from sweeps.compare import compare  # noqa: E402
 from sweeps.jobs import Job, write_job  # noqa: E402
 from sweeps.tables import render  # noqa: E402
 from sweeps.workloads import OURS_ONLY, PAIRS, Options, make_jobs  # noqa: E402
@@ -33,7 +33,7 @@ from sweeps.workloads import OURS_ONLY, PAIRS, Options, make_jobs  # noqa: E402
 OURS = ("reference", "packed")
 PEERS = ("pyvene", "pyvene_kept", "transformer_lens", "nnsight")
 TOOLS = (*OURS, "plain", *PEERS)
-KEPT = ("answers", "margins")
+KEPT = ("answers", "logits")
 """What a child tells that is compared, but not written down."""
 
 
@@ -71,7 +71,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--workload", default="a,b,c,d,e,f", help="letters, with commas")
+    parser.add_argument("--workload", default="a,b,c,d,e,f,g,h,p", help="letters, with commas")
     parser.add_argument("--tools", default=",".join((*OURS, *PEERS)))
     parser.add_argument("--model", default="smollm2-belief")
     parser.add_argument("--pairs", type=int, help="default: " + str(PAIRS))
@@ -188,16 +188,18 @@ def make_row(
             "cells_run": count,
             "time": time,
             "ms_per_cell": 1000 * time / (count * len(job.originals)),
-            "tolerance": TOLERANCE[options.dtype],
-            **({} if believed is None else compare(job, believed, found)),
+            **({} if believed is None else compare(job, believed, found, options.dtype)),
         }
     return row
 
 
 def wrong(row: dict[str, Any]) -> bool:
-    """Whether our own engine disagrees with the reference by more than rounding."""
+    """Whether our own engine disagrees with the reference by more than rounding.
+
+    Another answer at the same logits is rounding between two that are about as likely.
+    """
     listed = row.get("disagreements", ())
-    beyond = any(one["margin"] > row["tolerance"] for one in listed)
+    beyond = any(not one["difference"] <= row["tolerance"] for one in listed)
     return row["tool"] == "packed" and (beyond or row["status"] != "ran")
 
 

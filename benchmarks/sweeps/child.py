@@ -25,9 +25,6 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Run the tool and describe what came out."""
     import torch
 
-    from cfgen.lm import find_layout
-    from sweeps.counting import Counter
-    from sweeps.floor import find_floor
     from sweeps.jobs import read_job
     from sweeps.models import is_llama_like, load
 
@@ -41,36 +38,50 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     lm = load(job.model, options.device, options.dtype)
     if not is_llama_like(lm.model):
         return {"status": "unsupported", "reason": f"{type(lm.model).__name__} is not llama-like"}
+    return {"versions": versions, **measure_on(lm, job, module, options)}
+
+
+def measure_on(lm: Any, job: Any, module: Any, options: argparse.Namespace) -> dict[str, Any]:
+    """Run a tool on an LM, and describe what came out."""
+    from cfgen.lm import find_layout
+    from sweeps.counting import Counter
+    from sweeps.floor import find_floor
+    from sweeps.rates import matmul_rate, plain_seconds
+
     layout = find_layout(lm.model)  # before a tool changes the module tree
     held = _reset_peak(lm)
-    with Counter(layout) as counter:
+    with Counter(lm, layout) as counter:
         chosen = _choose(module, lm, job, options)
         part = job.with_cells(chosen)
         counter.take()
-        runs, outcome = _repeat(module, lm, part, options)
-        tokens = counter.take() / len(runs)
+        outcome, first = _once(module, lm, part)
+        calls = counter.take()
+        runs = [first, *_repeat(module, lm, part, options, first[0])]
     memory = {"loaded_mib": held, **_memory(lm)}
-    floor = find_floor(lm, layout, part)
+    floor, rate = find_floor(lm, layout, part), matmul_rate(lm, layout)
+    length = max(map(len, job.originals))
+    alone = lm.device.type == "cpu" and options.threads == 1
+    clock = time.process_time if alone else time.perf_counter
     walls = [wall for wall, _ in runs]
     return {
         "status": "ran",
-        "versions": versions,
         "cells": chosen,
         "repeats": len(runs),
         "seconds": min(walls),
         "seconds_median": statistics.median(walls),
         "cpu_seconds": min(cpu for _, cpu in runs),
-        "tokens": tokens,
+        "tokens": calls.passes / layout.layers,
         "layers": layout.layers,
         **memory,
-        "floor_seconds": floor.seconds,
+        "floor_seconds": floor.flops / rate,
         "floor_tokens": floor.tokens,
         "floor_flops": floor.flops,
-        "matmul_rate": floor.rate,
+        "matmul_rate": rate,
+        "plain_seconds": plain_seconds(lm, layout, calls, length, clock),
         "notes": outcome.notes,
         "distinct_answers": outcome.tokens.unique().numel(),
         "answers": outcome.tokens.tolist(),
-        "margins": outcome.margins.tolist(),
+        "logits": outcome.logits.tolist(),
     }
 
 
@@ -86,17 +97,23 @@ def _choose(module: Any, lm: Any, job: Any, options: argparse.Namespace) -> list
     return every[:: math.ceil(whole / options.limit)]
 
 
+def _once(module: Any, lm: Any, job: Any) -> tuple[Any, tuple[float, float]]:
+    """What came out of the first run, with its wall and CPU seconds."""
+    wall, cpu, outcome = _timed(module, lm, job)
+    return outcome, (wall, cpu)
+
+
 def _repeat(
-    module: Any, lm: Any, job: Any, options: argparse.Namespace
-) -> tuple[list[tuple[float, float]], Any]:
-    """Wall and CPU seconds of each run, and what came out of the last one."""
+    module: Any, lm: Any, job: Any, options: argparse.Namespace, wall: float
+) -> list[tuple[float, float]]:
+    """Wall and CPU seconds of further runs, as many as there is patience for."""
     runs: list[tuple[float, float]] = []
-    while len(runs) < options.repeats:
-        wall, cpu, outcome = _timed(module, lm, job)
+    spent = wall
+    while len(runs) + 1 < options.repeats and not 0 < options.patience < spent + wall:
+        wall, cpu, _ = _timed(module, lm, job)
         runs.append((wall, cpu))
-        if options.patience and sum(wall for wall, _ in runs) + wall > options.patience:
-            break
-    return runs, outcome
+        spent += wall
+    return runs
 
 
 def _timed(module: Any, lm: Any, job: Any) -> tuple[float, float, Any]:

@@ -4,38 +4,54 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+from torch import Tensor
+
+from cfgen.interventions import TOLERANCE
+from cfgen.lm import DTYPES
 from sweeps.jobs import Job
 
-TOLERANCE = {"float32": 1e-3, "bfloat16": 0.25, "float16": 0.05}
-"""Margin between the two likeliest tokens below which rounding may decide which one wins."""
 
-
-def compare(job: Job, expected: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+def compare(
+    job: Job, expected: dict[str, Any], found: dict[str, Any], dtype: str = "float32"
+) -> dict[str, Any]:
     """Compare two tools cell by cell.
 
     Args:
         job: What both ran.
         expected: Result of the tool that is believed.
         found: Result of another one, perhaps for some of the cells only.
+        dtype: What both computed in.
 
     Returns:
-        ``compared``: how many cells of pairs; ``margin_difference``: where the tokens are equal,
-        by how much the margins differ at most; ``disagreements``: where they are not, with both
-        tokens and the margin by which the expected one wins, the widest first.
+        ``compared``: how many cells of pairs; ``difference``: by how much the logits of tracked
+        tokens differ at most; ``tolerance``: how much may be rounding, a share of their standard
+        deviation; ``disagreements``: where the answers differ, or the logits by more than that,
+        the widest first.
     """
     column_of = {cell: column for column, cell in enumerate(expected["cells"])}
-    listed, compared, difference = [], 0, 0.0
-    for column, index in enumerate(found["cells"]):
-        cell, other = job.cells[index], column_of[index]
-        for pair in range(len(job.originals)):
-            compared += 1
-            token, said = expected["answers"][pair][other], found["answers"][pair][column]
-            margin = expected["margins"][pair][other]
-            if token == said:
-                difference = max(difference, abs(margin - found["margins"][pair][column]))
-                continue
-            place = {"component": cell.component, "layer": cell.layer, "head": cell.head}
-            tokens = {"expected": token, "found": said, "margin": margin}
-            listed.append({"pair": pair, **place, "position": cell.to[pair], **tokens})
-    listed.sort(key=lambda one: -one["margin"])
-    return {"compared": compared, "margin_difference": difference, "disagreements": listed}
+    columns = [column_of[index] for index in found["cells"]]
+    tokens = torch.tensor(expected["answers"])[:, columns]  # (pairs, cells)
+    logits = torch.tensor(expected["logits"])[:, columns]  # (pairs, cells, tracked)
+    said, got = torch.tensor(found["answers"]), torch.tensor(found["logits"])
+    tolerance = TOLERANCE[DTYPES[dtype]] * _scale(torch.tensor(expected["logits"]))
+    apart = (got - logits).abs().amax(dim=-1)  # (pairs, cells)
+    listed = []
+    for pair, column in ((said != tokens) | ~(apart <= tolerance)).nonzero().tolist():
+        cell = job.cells[found["cells"][column]]
+        place = {"component": cell.component, "layer": cell.layer, "head": cell.head}
+        token, other = int(tokens[pair, column]), int(said[pair, column])
+        one = {"pair": pair, **place, "position": cell.to[pair], "expected": token, "found": other}
+        listed.append({**one, "difference": float(apart[pair, column])})
+    listed.sort(key=lambda one: -one["difference"])
+    return {
+        "compared": said.numel(),
+        "difference": float(apart.max()),
+        "tolerance": tolerance,
+        "disagreements": listed,
+    }
+
+
+def _scale(logits: Tensor) -> float:
+    """What differences are measured in: the standard deviation; the size, of a few alike."""
+    return max(float(logits.std(correction=0)), 1e-3 * float(logits.abs().max()))

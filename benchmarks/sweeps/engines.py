@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-import torch
+from cfgen.interventions import Question, Work, choose_engine
+from cfgen.lm import LM
+from sweeps.jobs import Collector, Job, Outcome
+from sweeps.runs import runs_of
 
-from cfgen.interventions import (
-    Branch,
-    Edit,
-    FromPrompt,
-    check_branches,
-    choose_engine,
-    open_chunk,
-    run_chunk,
-)
-from cfgen.lm import LM, Place
-from sweeps.jobs import Cell, Collector, Job, Outcome
+ASKED = Question(said=True, normaliser=False)
 
 
 def run_engine(lm: LM, job: Job, name: str) -> Outcome:
@@ -28,29 +21,16 @@ def run_engine(lm: LM, job: Job, name: str) -> Outcome:
         name: Of the engine.
     """
     engine = choose_engine(lm, name, batch_size=job.batch)
-    count = len(job.originals)
-    prompts = [*job.originals, *job.counterfactuals]
-    cells = [divmod(index, count) for index in range(len(job.cells) * count)]  # (cell, pair)
-    branches = [_branch(job.cells[cell], pair, count) for cell, pair in cells]
-    check_branches(engine.layout, prompts, branches)
-    found = Collector(job)
-    for group in engine.chunks([len(prompt) for prompt in job.originals]):
-        members = set(group)
-        some = {index: branches[index] for index, (_, pair) in enumerate(cells) if pair in members}
-        with torch.inference_mode():
-            chunk = open_chunk(engine, prompts, some)
-            for answered in run_chunk(engine, chunk):
-                where = [cells[index] for index in answered.indices]
-                found.put([pair for _, pair in where], [cell for cell, _ in where], answered.logits)
-    notes = {
-        "run": engine.tally.run,
-        "filled": dict(engine.tally.filled),
-        "self_tested": engine.tally.self_tested,
-    }
-    return found.done(**notes, clean=asdict(engine.tally.clean), cost=asdict(engine.tally.cost))
-
-
-def _branch(cell: Cell, pair: int, count: int) -> Branch:
-    source = FromPrompt(count + pair, (cell.of[pair],))
-    place = Place(cell.component, cell.layer, cell.head)
-    return Branch(pair, (Edit(place, (cell.to[pair],), source),))
+    found, work = Collector(job), Work()
+    for unit in engine.units([len(prompt) for prompt in job.originals]):
+        runs = [run for pair in unit for run in runs_of(engine.layout, job, pair)]
+        tracked = [job.tracked[pair] for pair in unit for _ in job.cells]
+        outcomes = engine.outcomes(runs, tracked, ASKED)
+        assert outcomes.said is not None
+        shape = len(unit), len(job.cells)
+        logits = outcomes.logits.view(*shape, -1)  # (pairs, cells, tracked)
+        found.note(unit, slice(None), outcomes.said.view(shape), logits)
+        work += outcomes.work
+    counts = {name: dict(getattr(work, name)) for name in ("filled", "whole")}
+    costs = {name: asdict(getattr(work, name)) for name in ("clean", "edited")}
+    return found.done(run=work.run, self_tested=work.self_tested, **counts, **costs)

@@ -12,20 +12,28 @@ import torch
 from torch import Tensor
 
 HEAD = "head_out"
-COMPONENTS = ("resid_post", HEAD)
-"""The residual stream after a block; one head's part of the input of the output projection."""
+PATTERN = "attn_pattern"
+COMPONENTS = ("resid_post", HEAD, PATTERN)
+"""The residual stream after a block; one head's part of the input of the output projection; the
+weights of the attention."""
+KINDS = ("interchange", "restoration", "knockout", "direct")
+"""What the cells of a job are, see :mod:`sweeps.runs`."""
+WINDOW = 9
+"""Blocks in which a knockout hides keys at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One interchange, made in every pair: a component takes the value of the counterfactual's run.
+    """One intervention, made in every pair.
 
     Attributes:
         component: One of ``COMPONENTS``.
-        layer: Block, from 0.
+        layer: Block, from 0; of a knockout the one in the middle of the window.
         head: Query head of ``head_out``, else None.
-        to: Per pair the position in the original that is overwritten.
-        of: Per pair the position in the counterfactual that the value comes from.
+        to: Per pair the position in the original that is overwritten; of a direct effect, which
+            overwrites all, the last.
+        of: Per pair the position in the other run that the value comes from.
+        keys: Per pair the positions that a knockout hides; empty for other kinds.
     """
 
     component: str
@@ -33,6 +41,7 @@ class Cell:
     head: int | None
     to: tuple[int, ...]
     of: tuple[int, ...]
+    keys: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +55,11 @@ class Job:
         model: Name of the model.
         originals: Token ids per pair.
         counterfactuals: Token ids per pair.
-        cells: The interchanges.
+        tracked: Per pair the tokens whose logits are compared, as many for each pair.
+        cells: The interventions.
         batch: Pairs in one forward of the tools that run pairs in batches.
+        kind: One of ``KINDS``.
+        noisy: Per pair the positions of the original that have noise, where cells restore it.
     """
 
     workload: str
@@ -56,8 +68,11 @@ class Job:
     model: str
     originals: tuple[tuple[int, ...], ...]
     counterfactuals: tuple[tuple[int, ...], ...]
+    tracked: tuple[tuple[int, ...], ...]
     cells: tuple[Cell, ...]
     batch: int
+    kind: str = "interchange"
+    noisy: tuple[tuple[int, ...], ...] = ()
 
     @property
     def title(self) -> str:
@@ -75,12 +90,12 @@ class Outcome:
 
     Attributes:
         tokens: The likeliest next token after each prompt (pairs, cells).
-        margins: By how much its logit exceeds the second largest one (pairs, cells).
+        logits: Of the tracked tokens, float32 (pairs, cells, tracked).
         notes: What the tool tells about its work.
     """
 
     tokens: Tensor
-    margins: Tensor
+    logits: Tensor
     notes: dict[str, Any] = field(default_factory=dict)
 
 
@@ -89,27 +104,40 @@ class Collector:
 
     def __init__(self, job: Job) -> None:
         shape = len(job.originals), len(job.cells)
+        self.tracked = torch.tensor(job.tracked)  # (pairs, tracked)
         self.tokens = torch.full(shape, -1, dtype=torch.long)
-        self.margins = torch.full(shape, float("nan"))
+        self.logits = torch.full((*shape, self.tracked.shape[1]), float("nan"))
 
-    def put(self, pairs: Sequence[int], cells: int | Sequence[int], logits: Tensor) -> None:
+    def put(self, pairs: Sequence[int], cell: int, logits: Tensor) -> None:
         """Read off the logits after the last token.
 
         Args:
             pairs: Which pairs.
-            cells: Which cell, or which one of each pair.
+            cell: Which cell.
             logits: (pairs, vocabulary).
         """
-        best = logits.float().topk(2, dim=-1)
-        where = torch.as_tensor(pairs), torch.as_tensor(cells)
-        self.tokens[where] = best.indices[:, 0].cpu()
-        self.margins[where] = (best.values[:, 0] - best.values[:, 1]).cpu()
+        tracked = self.tracked[list(pairs)].to(logits.device)  # (pairs, tracked)
+        self.note(pairs, cell, logits.argmax(dim=-1), logits.gather(-1, tracked))
+
+    def note(
+        self, pairs: Sequence[int], cells: int | slice, tokens: Tensor, logits: Tensor
+    ) -> None:
+        """Note what is known of some pairs, in one cell or all.
+
+        Args:
+            pairs: Which pairs.
+            cells: Which cells.
+            tokens: (pairs) or (pairs, cells).
+            logits: Of the tracked tokens (pairs, tracked) or (pairs, cells, tracked).
+        """
+        self.tokens[list(pairs), cells] = tokens.cpu()
+        self.logits[list(pairs), cells] = logits.float().cpu()
 
     def done(self, **notes: Any) -> Outcome:
         """The outcome, once every cell of every pair is there."""
         if bool((self.tokens < 0).any()):
             raise RuntimeError("the tool left cells out")
-        return Outcome(self.tokens, self.margins, notes)
+        return Outcome(self.tokens, self.logits, notes)
 
 
 def write_job(job: Job, path: Path) -> None:
@@ -118,10 +146,10 @@ def write_job(job: Job, path: Path) -> None:
 
 def read_job(path: Path) -> Job:
     held = json.loads(path.read_text())
-    cells = tuple(
-        Cell(**{**cell, "to": tuple(cell["to"]), "of": tuple(cell["of"])}) for cell in held["cells"]
-    )
-    prompts = {
-        side: tuple(tuple(ids) for ids in held[side]) for side in ("originals", "counterfactuals")
-    }
-    return Job(**{**held, **prompts, "cells": cells})
+    cells = tuple(Cell(**{name: _frozen(part) for name, part in c.items()}) for c in held["cells"])
+    return Job(**{**{name: _frozen(part) for name, part in held.items()}, "cells": cells})
+
+
+def _frozen(part: Any) -> Any:
+    """Lists as tuples."""
+    return tuple(_frozen(one) for one in part) if isinstance(part, list) else part

@@ -13,7 +13,11 @@ from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerF
 from cfgen.lm import DTYPES, LM, load_lm
 
 RANDOM = "random-llama-"
-BIG = f"{RANDOM}8b"
+BIG = {
+    "1b": {"hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16},
+    "8b": {"hidden_size": 4096, "intermediate_size": 14_336, "num_hidden_layers": 32},
+}
+"""Shapes of Llama 3 models, all with 32 query and 8 key-value heads, by the end of the name."""
 
 
 def is_random(name: str) -> bool:
@@ -61,8 +65,8 @@ def load(name: str, device: str, dtype: str) -> LM:
     """Load a model, or make one with random weights, whose tokenizer has no words.
 
     Args:
-        name: As for ``cfgen run --model``; ``random-llama-8b`` has the shape of Llama 3 8B,
-            ``random-llama-N`` a small one with N layers.
+        name: As for ``cfgen run --model``; ``random-llama-1b`` and ``random-llama-8b`` have the
+            shapes of Llama 3 models, ``random-llama-N`` is a small one with N layers.
         device: As for ``cfgen run --device``.
         dtype: As for ``cfgen run --dtype``.
     """
@@ -103,24 +107,23 @@ def _copy_before_head(model: Any) -> None:
 
 def shape(name: str) -> LlamaConfig:
     """Configuration of a random model."""
-    if name == BIG:
+    end = name.removeprefix(RANDOM)
+    if end in BIG:
         return LlamaConfig(
             vocab_size=128_256,
-            hidden_size=4096,
-            intermediate_size=14_336,
-            num_hidden_layers=32,
             num_attention_heads=32,
             num_key_value_heads=8,
             max_position_embeddings=8192,
             rms_norm_eps=1e-5,
             rope_parameters={"rope_type": "default", "rope_theta": 500_000.0},
-            tie_word_embeddings=False,
+            tie_word_embeddings=end == "1b",
+            **BIG[end],
         )
     return LlamaConfig(
         vocab_size=2048,
         hidden_size=256,
         intermediate_size=704,
-        num_hidden_layers=int(name.removeprefix(RANDOM)),
+        num_hidden_layers=int(end),
         num_attention_heads=8,
         num_key_value_heads=4,
         initializer_range=0.06,  # so that what comes out depends on what went in

@@ -9,11 +9,11 @@ Row = dict[str, Any]
 
 HEADER = (
     "| tool | cells | seconds | CPU s | tokens computed | ms per cell | time of packed | floor "
-    "| peak MiB | answers |"
+    "| plain | peak MiB | answers |"
 )
 GROWTH = (
     "| | tool | seconds | CPU s | tokens computed | µs per token and block "
-    "| packed against reference | floor | peak MiB | answers |"
+    "| packed against reference | floor | plain | peak MiB | answers |"
 )
 
 
@@ -40,19 +40,25 @@ def _preface(result: dict[str, Any]) -> list[str]:
         f"- {settings['dtype']}, {settings['threads']} CPU thread(s)",
         f"- Versions: {versions}",
         "- Seconds: the shortest of the repeats (in brackets: their median and number), after a",
-        "  warm-up, the runs of the counterfactuals included. Every tool runs in a process of its",
-        "  own, on the same pairs in the same batches, and computes logits of the last token only.",
+        "  warm-up, the runs of the counterfactuals included. Every tool runs "
+        + (
+            "in turn in one process," if settings.get("one_process") else "in a process of its own,"
+        ),
+        "  on the same pairs in the same batches, and computes logits of the last token only.",
         "- Compared are CPU seconds where there is one thread, since a shared machine keeps a",
         "  process waiting; on a GPU, or with more threads, seconds.",
         "- Tokens computed: counted at every block; one that passes half of the blocks is half a",
         "  one.",
-        "- Cells: interchanges per pair. A tool that would take too long runs evenly spread ones.",
+        "- Cells: interventions per pair. A tool that would take too long runs evenly spread ones.",
         "- Time of packed: how many times as long as `packed` a tool takes per cell.",
         "- Floor: how many times as long it takes as the operations that can't be saved would, at",
         "  the rate of a plain matrix product of the MLP's shape, measured in the same process.",
+        "- Plain: how many times as long it takes as its own calls of blocks and of the head do in",
+        "  plain forwards of the same model, of as many tokens per call in rows as long as the",
+        "  prompts, measured in the same process: 1 is a tool that costs nothing itself.",
         "- Peak MiB: memory of the process (in brackets: above what it had with the model loaded).",
         "- Answers: likeliest next token, compared with `reference` in every cell of every pair;",
-        "  and how far apart its lead over the second likeliest is at most.",
+        "  and how far apart the logits of both prompts' answers are at most.",
     ]
 
 
@@ -104,7 +110,7 @@ def _rule(header: str) -> str:
 
 def _line(row: Row, rows: Sequence[Row]) -> str:
     if row["status"] != "ran":
-        return f"| {row['tool']} | {row['status']}: {row['reason']} |" + " |" * 8
+        return f"| {row['tool']} | {row['status']}: {row['reason']} |" + " |" * 9
     cells = f"{row['cells_run']:,}"
     if row["cells_run"] < row["cells"]:
         cells += f" of {row['cells']:,}"
@@ -112,13 +118,14 @@ def _line(row: Row, rows: Sequence[Row]) -> str:
     return (
         f"| {row['tool']} | {cells} | {_seconds(row)} | {row['cpu_seconds']:.3g} "
         f"| {row['tokens']:,.0f} | {row['ms_per_cell']:.3g} | {_times(row, packed)} "
-        f"| {row['time'] / row['floor_seconds']:.3g} × | {_memory(row)} | {_answers(row)} |"
+        f"| {row['time'] / row['floor_seconds']:.3g} × | {_plain(row)} "
+        f"| {_memory(row)} | {_answers(row)} |"
     )
 
 
 def _growth(row: Row, rows: Sequence[Row]) -> str:
     if row["status"] != "ran":
-        return f"| {row['variant']} | {row['tool']} | {row['status']}: {row['reason']} |" + " |" * 7
+        return f"| {row['variant']} | {row['tool']} | {row['status']}: {row['reason']} |" + " |" * 8
     other = _find(rows, "reference", row["variant"])
     faster = ""
     if row["tool"] == "packed" and other and other["status"] == "ran":
@@ -127,7 +134,8 @@ def _growth(row: Row, rows: Sequence[Row]) -> str:
         f"| {row['variant']} | {row['tool']} | {_seconds(row)} | {row['cpu_seconds']:.3g} "
         f"| {row['tokens']:,.0f} "
         f"| {1e6 * row['time'] / _passes(row):.3g} | {faster} "
-        f"| {row['time'] / row['floor_seconds']:.3g} × | {_memory(row)} | {_answers(row)} |"
+        f"| {row['time'] / row['floor_seconds']:.3g} × | {_plain(row)} "
+        f"| {_memory(row)} | {_answers(row)} |"
     )
 
 
@@ -145,6 +153,10 @@ def _times(row: Row, packed: Row | None) -> str:
     return f"{row['ms_per_cell'] / packed['ms_per_cell']:.3g} ×"
 
 
+def _plain(row: Row) -> str:
+    return f"{row['time'] / row['plain_seconds']:.3g} ×" if row["plain_seconds"] else ""
+
+
 def _memory(row: Row) -> str:
     gpu = f" + {row['gpu_peak_mib']:,.0f} on the GPU" if "gpu_peak_mib" in row else ""
     grown = row["peak_mib"] - row["loaded_mib"]
@@ -154,24 +166,29 @@ def _memory(row: Row) -> str:
 def _answers(row: Row) -> str:
     if "compared" not in row:
         return "" if row["tool"] == "reference" else "not compared"
-    compared, differ = row["compared"], len(row["disagreements"])
+    compared = row["compared"]
+    differ = sum(one["found"] != one["expected"] for one in row["disagreements"])
     equal = f"{compared - differ:,} of {compared:,} equal"
-    return f"{equal}, margins within {row['margin_difference']:.1g}"
+    return f"{equal}, logits within {row['difference']:.1g}"
 
 
 def _notes(rows: Sequence[Row]) -> list[str]:
-    """Every disagreement, the widest margins first."""
+    """The least that can be computed, and every disagreement, the widest first."""
+    first = next((row for row in rows if row["status"] == "ran" and not row["variant"]), None)
     lines: list[str] = []
+    if first is not None and first["cells_run"] == first["cells"]:
+        least = first["floor_tokens"]
+        lines = ["", f"By counting, {least:,.0f} tokens through all blocks can't be saved."]
     for row in rows:
         listed = row.get("disagreements") or []
         if not listed:
             continue
         what = f"{row['workload']} {row['variant']}".strip()
-        beyond = sum(one["margin"] > row["tolerance"] for one in listed)
+        beyond = sum(one["difference"] > row["tolerance"] for one in listed)
         lines += [
             "",
-            f"`{row['tool']}`, {what}: {len(listed)} other answers, {beyond} of them where the "
-            f"margin of `reference` is above {row['tolerance']:g}. The widest margins:",
+            f"`{row['tool']}`, {what}: {len(listed)} cells differ, {beyond} of them by more than "
+            f"{row['tolerance']:.2g} in a logit. The widest:",
             "",
         ]
         lines += [f"- {_describe(one)}" for one in listed[:5]]
@@ -181,5 +198,5 @@ def _notes(rows: Sequence[Row]) -> list[str]:
 def _describe(one: dict[str, Any]) -> str:
     head = "" if one["head"] is None else f", head {one['head']}"
     place = f"{one['component']} of layer {one['layer']}{head} at token {one['position']}"
-    said = f"{one['found']} instead of {one['expected']}, margin {one['margin']:.2g}"
+    said = f"{one['found']} said, {one['expected']} expected, logits {one['difference']:.2g} apart"
     return f"pair {one['pair']}, {place}: {said}"

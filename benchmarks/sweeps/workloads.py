@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import random
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from cfgen.datasets import draw_pairs, recipe
-from cfgen.errors import CfgenError
-from cfgen.lm import PromptTokens, encode_pairs, locate
-from sweeps.jobs import HEAD, Cell, Job
+from sweeps.jobs import HEAD, PATTERN, WINDOW, Cell, Job
 from sweeps.models import RANDOM, Sizes, sizes_of
+from sweeps.prompts import Prompts, random_prompts
 
-TASK, DESIGN = "belief_tracking", "restate"
-SLOTS = ("character_1[1]", "drink_1[0]", "drink_2[0]", "last")
-"""Position expressions of workload b; of a slot with several tokens, the last one."""
-QUARTERS = (0.25, 0.5, 0.75, 1.0)
-"""Where in the prompt the four positions are for models without a tokenizer."""
 LENGTHS = (50, 100, 200, 400, 800)
 DEPTHS = (12, 24, 48)
 DEPTHS_LENGTH = 54
-PAIRS = {"a": 8, "b": 8, "c": 2, "d": 8, "e": 2, "f": 8}
+PAIRS = {"a": 8, "b": 8, "c": 2, "d": 8, "e": 2, "f": 8, "g": 2, "h": 4, "p": 4}
 """Pairs per workload, unless asked for otherwise."""
-OURS_ONLY = "ef"
-"""Workloads that show how the cost grows, on ``reference`` and ``packed`` alone."""
+OURS_ONLY = "efghp"
+"""Workloads on ``reference`` and ``packed`` alone: those that show how the cost grows, and those
+for which other tools have no plain way that does the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,34 +40,11 @@ class Options:
     depths: tuple[int, ...] = DEPTHS
 
 
-@dataclass(frozen=True, slots=True)
-class Prompts:
-    """Pairs as token ids, and where named positions are in them.
-
-    Attributes:
-        originals: Token ids per pair.
-        counterfactuals: Token ids per pair.
-        slots: Name -> per pair its position (in the original, in the counterfactual).
-    """
-
-    originals: tuple[tuple[int, ...], ...]
-    counterfactuals: tuple[tuple[int, ...], ...]
-    slots: dict[str, list[tuple[int, int]]]
-
-    def only(self, chosen: Sequence[int]) -> Prompts:
-        """Some of the pairs."""
-        return Prompts(
-            tuple(self.originals[pair] for pair in chosen),
-            tuple(self.counterfactuals[pair] for pair in chosen),
-            {name: [found[pair] for pair in chosen] for name, found in self.slots.items()},
-        )
-
-
 def make_jobs(letters: str, options: Options) -> list[Job]:
     """The jobs of some workloads, in order.
 
     Args:
-        letters: Some of ``abcdef``.
+        letters: Some of ``abcdefghp``.
         options: What is asked for.
     """
     jobs: list[Job] = []
@@ -125,18 +94,53 @@ def _heads(model: Sizes, options: Options, pairs: int) -> Job:
     return _job("d", "every head at the last token, all layers", model, options, prompts, cells)
 
 
+def _restored(model: Sizes, options: Options, pairs: int) -> Job:
+    prompts = _prompts(model, options, pairs, equal=True)
+    everywhere = _everywhere(model, options, pairs)
+    about = "noise at the embeddings of one span, every position restored × all layers"
+    made = _job("g", about, model, options, prompts, everywhere.cells)
+    return replace(made, kind="restoration", noisy=prompts.noisy)
+
+
+def _knocked_out(model: Sizes, options: Options, pairs: int) -> Job:
+    prompts = _prompts(model, options, pairs)
+    last = tuple(len(ids) - 1 for ids in prompts.originals)
+    cells = [
+        Cell(PATTERN, layer, None, last, last, keys)
+        for keys in zip(*prompts.spans, strict=True)
+        for layer in range(model.layers)
+    ]
+    about = f"every span hidden from the last token, windows of {WINDOW} layers over all layers"
+    return replace(_job("h", about, model, options, prompts, cells), kind="knockout")
+
+
+def _direct(model: Sizes, options: Options, pairs: int) -> Job:
+    prompts = _prompts(model, options, pairs, equal=True)
+    last = (len(prompts.originals[0]) - 1,) * pairs
+    cells = [
+        Cell(HEAD, layer, head, last, last)
+        for layer in range(model.layers)
+        for head in range(model.heads)
+    ]
+    about = "every head's direct effect: all positions, later attention held, all layers"
+    return replace(_job("p", about, model, options, prompts, cells), kind="direct")
+
+
 _MAKERS: dict[str, Callable[[Sizes, Options, int], Job]] = {
     "a": _last,
     "b": _four,
     "c": _everywhere,
     "d": _heads,
+    "g": _restored,
+    "h": _knocked_out,
+    "p": _direct,
 }
 
 
 def _lengths(model: Sizes, options: Options, pairs: int) -> list[Job]:
     jobs = []
     for length in options.lengths:
-        prompts = _noise(model, length, pairs)
+        prompts = random_prompts(model, length, pairs)
         about = "prompts of random tokens: last token, all layers"
         cells = _slots(model, prompts, ["last"])
         jobs.append(_job("e", about, model, options, prompts, cells, f"length {length}"))
@@ -147,7 +151,7 @@ def _depths(options: Options, pairs: int) -> list[Job]:
     jobs = []
     for depth in options.depths:
         model = sizes_of(f"{RANDOM}{depth}")
-        prompts = _noise(model, DEPTHS_LENGTH, pairs)
+        prompts = random_prompts(model, DEPTHS_LENGTH, pairs)
         about = "random models of width 256, prompts of random tokens: last token, all layers"
         cells = _slots(model, prompts, ["last"])
         jobs.append(_job("f", about, model, options, prompts, cells, f"layers {depth}"))
@@ -164,7 +168,8 @@ def _job(
     variant: str = "",
 ) -> Job:
     sides = prompts.originals, prompts.counterfactuals
-    return Job(letter, variant, about, model.name, *sides, tuple(cells), options.batch)
+    some = prompts.tracked, tuple(cells), options.batch
+    return Job(letter, variant, about, model.name, *sides, *some)
 
 
 def _slots(model: Sizes, prompts: Prompts, names: Sequence[str]) -> list[Cell]:
@@ -178,47 +183,7 @@ def _slots(model: Sizes, prompts: Prompts, names: Sequence[str]) -> list[Cell]:
 def _prompts(model: Sizes, options: Options, pairs: int, *, equal: bool = False) -> Prompts:
     """Pairs of the task; of random tokens if the model has no tokenizer."""
     if model.tokenizer is None:
-        return _noise(model, options.length, pairs)
-    more = 8 * pairs + 16 if equal else pairs
-    drawn = draw_pairs(recipe(TASK, more, design=DESIGN))
-    encoded = encode_pairs(model.tokenizer, drawn)
-    prompts = Prompts(
-        tuple(pair.original.ids for pair in encoded),
-        tuple(pair.counterfactual.ids for pair in encoded),
-        {
-            name: [(_at(p.original, name), _at(p.counterfactual, name)) for p in encoded]
-            for name in SLOTS
-        },
-    )
-    if not equal:
-        return prompts
-    lengths = [(len(p.original), len(p.counterfactual)) for p in encoded]
-    same = Counter(first for first, second in lengths if first == second)
-    length = same.most_common(1)[0][0]
-    chosen = [index for index, found in enumerate(lengths) if found == (length, length)][:pairs]
-    if len(chosen) < pairs:
-        raise SystemExit(f"only {len(chosen)} of {more} pairs have {length} tokens on both sides")
-    return prompts.only(chosen)
+        return random_prompts(model, options.length, pairs)
+    from sweeps.stories import task_prompts  # not every machine has what datasets need
 
-
-def _at(encoded: PromptTokens, expression: str) -> int:
-    try:
-        return locate(encoded, expression)[0].tokens[-1]
-    except CfgenError as error:
-        raise SystemExit(f"{expression}: {error.problems[0].message}") from error
-
-
-def _noise(model: Sizes, length: int, pairs: int) -> Prompts:
-    """Pairs of random token ids."""
-    rng = random.Random(length)
-    size = model.vocabulary
-    sides = [
-        tuple(tuple(rng.randrange(size) for _ in range(length)) for _ in range(pairs))
-        for _ in range(2)
-    ]
-    slots = {}
-    for share in QUARTERS:
-        position = round(share * length) - 1
-        name = "last" if position == length - 1 else f"position {position}"
-        slots[name] = [(position, position)] * pairs
-    return Prompts(sides[0], sides[1], slots)
+    return task_prompts(model.tokenizer, pairs, equal=equal)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -210,7 +210,9 @@ class Execution:
                 answering.append(row)
         if not self.machine.packed and edited:
             self.work += Work(run=len(part.numbers))
-        self._read([part.numbers[row] for row in answering], part.logits[answering])
+        all_answer = len(answering) == len(part.numbers)  # then nothing need be copied
+        logits = part.logits if all_answer else part.logits[answering]
+        self._read([part.numbers[row] for row in answering], logits)
 
     def _read(self, numbers: Sequence[int], logits: Tensor) -> None:
         steps = self.schedule.steps
@@ -230,15 +232,21 @@ class Execution:
             if step.asked and number not in self.readout.answers
         ]
         filled: Counter[str] = Counter()
+        alike: dict[Hashable, list[int]] = {}
         for number in left:
             step = steps[number]
             assert step.base is not None
             assert step.reach is not None
             reason = self.schedule.tests.get(number) or step.reach.reason or OUT_OF_REACH
             filled[reason] += 1
-        if left:
-            bases = [self.rows[steps[number].base or 0] for number in left]
-            self._read(left, torch.stack(bases))
+            key = step.base, self.readout.tracked.get(number), step.run in self.kept
+            alike.setdefault(key, []).append(number)
+        # Thousands of runs may have the answer of one base, which is read once then.
+        firsts = [numbers[0] for numbers in alike.values()]
+        if firsts:
+            self._read(firsts, torch.stack([self.rows[steps[n].base or 0] for n in firsts]))
+        for first, *others in alike.values():
+            self.readout.answers |= dict.fromkeys(others, self.readout.answers[first])
         self.work += Work(filled=filled, self_tested=len(self.schedule.tests))
 
     def _compare(self, number: int, logits: Tensor) -> None:

@@ -329,9 +329,10 @@ class Reach:
     answers: bool
     reason: str
 
-    def makes(self, where: Where, position: int) -> bool:
-        """Whether a tensor at a position is computed, and edits there are made."""
-        return self.enters.get(position, 1 << 30) <= entered_by(where)
+    def made(self, where: Where) -> set[int]:
+        """Positions at which a tensor is computed, and edits there are made."""
+        last = entered_by(where)
+        return {position for position, level in self.enters.items() if level <= last}
 
     def gives(self, where: Where, position: int) -> bool:
         """Whether a tensor at a position can be read; else it is the base's."""

@@ -61,10 +61,8 @@ class Step:
         """Which of an edit's positions are written, by their order in the edit."""
         if self.reach is None:
             return tuple(range(len(edit.positions)))
-        where = where_of(edit.place)
-        return tuple(
-            i for i, position in enumerate(edit.positions) if self.reach.makes(where, position)
-        )
+        made = self.reach.made(where_of(edit.place))
+        return tuple(i for i, position in enumerate(edit.positions) if position in made)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +163,13 @@ def make_schedule(
 
 def _spares(run: Run, base: Run, reach: Reach, spread: Spread) -> bool:
     """Whether edits of a run that may change something are not made."""
-    return any(
-        not reach.makes(where_of(edit.place), position)
-        for edit in run.edits
-        if edit not in base.edits
-        for position in positions_of(bits(edit.positions) & spread.at(where_of(edit.place)))
-    )
+    for edit in run.edits:
+        if edit not in base.edits:
+            where = where_of(edit.place)
+            changing = positions_of(bits(edit.positions) & spread.at(where))
+            if not reach.made(where).issuperset(changing):
+                return True
+    return False
 
 
 SELF_TESTS = 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from sweeps import child, models
 from sweeps.compare import compare
 from sweeps.floor import find_floor
 from sweeps.jobs import HEAD, Cell, Job, read_job, write_job
+from sweeps.rates import Calls, plain_seconds
 from sweeps.tools import plain
 from sweeps.workloads import Options, make_jobs
 
@@ -52,7 +54,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         return found
 
     monkeypatch.setattr(sweep, "run_child", run_child)
-    monkeypatch.setattr("sweeps.floor.SECONDS", 0.01)
+    monkeypatch.setattr("sweeps.rates.SECONDS", 0.01)
 
 
 def command(folder: Path, out: Path, *more: str) -> list[str]:
@@ -63,14 +65,15 @@ def command(folder: Path, out: Path, *more: str) -> list[str]:
 def test_all_engines_give_the_same_and_the_tables_say_so(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "results" / "sweep.json"
     tools = ("--tools", "reference,packed,plain")
-    assert sweep.main(command(folder, out, "--workload", "a,b,c,d", *tools)) == 0
+    assert sweep.main(command(folder, out, "--workload", "a,b,c,d,g,h,p", *tools)) == 0
     result = json.loads(out.read_text())
     rows = {(row["workload"], row["tool"]): row for row in result["rows"]}
-    assert set(rows) == {(w, t) for w in "abcd" for t in ("reference", "packed", "plain")}
-    cells = {"a": LAYERS, "b": 4 * LAYERS, "d": LAYERS * HEADS}
+    ours = {(w, t) for w in "abcdghp" for t in ("reference", "packed")}
+    assert set(rows) == ours | {(w, "plain") for w in "abcd"}
+    cells = {"a": LAYERS, "b": 4 * LAYERS, "d": LAYERS * HEADS, "h": 10 * LAYERS}
     length = int(rows["c", "plain"]["tokens_per_prompt"])
     assert 40 < length < 80
-    cells["c"] = LAYERS * length
+    cells |= {"c": LAYERS * length, "g": LAYERS * length, "p": LAYERS * HEADS}
     for (workload, tool), row in rows.items():
         assert row["status"] == "ran"
         assert row["cells"] == row["cells_run"] == cells[workload]
@@ -78,20 +81,21 @@ def test_all_engines_give_the_same_and_the_tables_say_so(folder: Path, tmp_path:
         assert (row["repeats"], row["pairs"]) == (2, 2)
         assert row["peak_mib"] > 50
         assert row["floor_seconds"] > 0
+        assert row["plain_seconds"] > 0
+        assert row["tokens"] >= row["floor_tokens"]
         if tool != "reference":
             assert row["compared"] == 2 * cells[workload]
             assert row["disagreements"] == []
-            assert row["margin_difference"] < 1e-3
+            assert row["difference"] < 1e-4
             assert row["distinct_answers"] == rows[workload, "reference"]["distinct_answers"]
     assert rows["c", "reference"]["distinct_answers"] > 1
     # plain: every cell and the counterfactuals, each a forward of all pairs
     assert rows["c", "plain"]["tokens"] == 2 * length * (cells["c"] + 1)
     assert rows["c", "packed"]["tokens"] < rows["c", "reference"]["tokens"] / 2
-    assert rows["c", "packed"]["tokens"] >= rows["c", "packed"]["floor_tokens"]
     page = out.with_suffix(".md").read_text()
-    assert page.count("| packed |") == 4
+    assert page.count("| packed |") == 7
     assert f"| packed | {cells['c']} |" in page
-    assert "other answers" not in page
+    assert "cells differ" not in page
 
 
 @pytest.mark.usefixtures("in_process")
@@ -123,6 +127,7 @@ def test_a_planted_disagreement_is_reported(
         found = measure(options)
         if options.tool == "packed":
             found["answers"][1][2] += 1
+            found["logits"][1][2][0] += 1.0
         return found
 
     monkeypatch.setattr(child, "measure", tampered)
@@ -133,19 +138,20 @@ def test_a_planted_disagreement_is_reported(
     (one,) = packed["disagreements"]
     assert (one["pair"], one["component"], one["layer"], one["head"]) == (1, "resid_post", 2, None)
     assert one["found"] == one["expected"] + 1
-    assert one["margin"] > 1e-3
+    assert one["difference"] == pytest.approx(1, abs=1e-3)
     page = out.with_suffix(".md").read_text()
     assert "5 of 6 equal" in page
-    assert "`packed`, a: 1 other answers, 1 of them where the margin" in page
-    assert f"pair 1, resid_post of layer 2 at token {one['position']}: {one['found']}" in page
+    assert "`packed`, a: 1 cells differ, 1 of them by more than" in page
+    assert f"pair 1, resid_post of layer 2 at token {one['position']}: {one['found']} said" in page
 
 
 def test_rounding_is_no_fault_of_the_engine() -> None:
     row = {"tool": "packed", "status": "ran", "tolerance": 1e-3}
-    assert not sweep.wrong({**row, "disagreements": [{"margin": 1e-4}]})
-    assert sweep.wrong({**row, "disagreements": [{"margin": 1e-4}, {"margin": 0.1}]})
+    assert not sweep.wrong({**row, "disagreements": [{"difference": 1e-4}]})
+    assert sweep.wrong({**row, "disagreements": [{"difference": 1e-4}, {"difference": 0.1}]})
+    assert sweep.wrong({**row, "disagreements": [{"difference": float("nan")}]})
     assert sweep.wrong({**row, "status": "failed"})
-    assert not sweep.wrong({**row, "tool": "other", "disagreements": [{"margin": 0.1}]})
+    assert not sweep.wrong({**row, "tool": "other", "disagreements": [{"difference": 0.1}]})
 
 
 @pytest.mark.usefixtures("in_process")
@@ -224,34 +230,93 @@ def test_positions_are_those_of_the_words(folder: Path) -> None:
     assert slots[3].to == tuple(len(ids) - 1 for ids in job.originals)
 
 
-def make_job(cells: list[Cell], length: int) -> Job:
-    ids = tuple(range(length))
-    return Job("a", "", "", "random-llama-3", (ids,), (ids,), tuple(cells), 1)
+def make_job(cells: list[Cell], length: int, **more: Any) -> Job:
+    sides = (tuple(range(length)),), (tuple(range(1, length + 1)),)
+    return Job("a", "", "", "random-llama-3", *sides, ((1, 2),), tuple(cells), 1, **more)
 
 
-def test_the_floor_is_what_pencil_and_paper_give(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sweeps.floor.SECONDS", 0.01)
+WIDTH, INNER, LENGTH = 256, 704, 10
+MATRICES, MLP = 2 * WIDTH * WIDTH + 2 * WIDTH * WIDTH // 2, 3 * WIDTH * INNER
+TOKEN = 2 * (MATRICES + MLP)
+KEYS = 2 * WIDTH * WIDTH  # keys and values: two matrices of half as many columns
+AFTER = 2 * (WIDTH * WIDTH + MLP)
+PROMPT = 3 * (LENGTH * TOKEN + 4 * WIDTH * 55)  # 55 = 1 + 2 + ... + 10
+VOCABULARY = 2 * WIDTH * 2048
+
+
+@pytest.mark.parametrize(
+    ("cell", "passed", "flops"),
+    [
+        (Cell("resid_post", 0, None, (9,), (9,)), 2, 2 * (TOKEN + 4 * WIDTH * 10) + VOCABULARY),
+        (
+            Cell("resid_post", 1, None, (7,), (7,)),
+            2,
+            TOKEN + 4 * WIDTH * 10 + KEYS + VOCABULARY,
+        ),
+        (Cell("resid_post", 2, None, (7,), (7,)), 0, 0),  # useless
+        (Cell(HEAD, 2, 1, (9,), (9,)), 0, AFTER + VOCABULARY),
+    ],
+)
+def test_the_floor_is_what_pencil_and_paper_give(cell: Cell, passed: int, flops: int) -> None:
     lm = models.load("random-llama-3", "cpu", "float32")
-    width, inner, length = 256, 704, 10
-    attention, mlp = 2 * width * width + 2 * width * width // 2, 3 * width * inner
-    token = 2 * (attention + mlp)
-    runs = 2 * 3 * (length * token + 4 * width * 55)  # 55 = 1 + 2 + ... + 10
-    head = 2 * width * 2048
-    last = Cell("resid_post", 0, None, (9,), (9,))
-    early = Cell("resid_post", 1, None, (7,), (7,))
-    useless = Cell("resid_post", 2, None, (7,), (7,))
-    one_head = Cell(HEAD, 2, 1, (9,), (9,))
-    costs = {
-        last: (2, 2 * (token + 4 * width * 10) + head),
-        early: (3, 3 * token + 4 * width * (8 + 9 + 10) + head),
-        useless: (0, 0),
-        one_head: (0, 2 * (width * width + mlp) + head),
-    }
-    for cell, (passed, flops) in costs.items():
-        floor = find_floor(lm, find_layout(lm.model), make_job([cell], length))
-        assert floor.tokens == pytest.approx(2 * length + passed / 3)
-        assert floor.flops == runs + flops
-        assert floor.seconds == pytest.approx(floor.flops / floor.rate)
+    floor = find_floor(lm, find_layout(lm.model), make_job([cell], LENGTH))
+    assert floor.tokens == pytest.approx(2 * LENGTH + passed / 3)
+    assert floor.flops == 2 * PROMPT + flops
+
+
+def test_what_both_prompts_begin_with_is_computed_once() -> None:
+    lm = models.load("random-llama-3", "cpu", "float32")
+    cells = [Cell("resid_post", 0, None, (at,), (at,)) for at in (3, 9)]
+    job = make_job(cells, LENGTH)
+    other = (*job.originals[0][:5], *job.counterfactuals[0][5:])
+    floor = find_floor(lm, find_layout(lm.model), replace(job, counterfactuals=(other,)))
+    assert round(3 * floor.tokens) == 30 + 15 + 2  # the fourth token is the same in both
+
+
+def test_the_floor_of_what_is_built_upon_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sweeps.runs.WINDOW", 3)
+    lm = models.load("random-llama-3", "cpu", "float32")
+    layout = find_layout(lm.model)
+
+    def least(job: Job) -> tuple[int, float]:
+        floor = find_floor(lm, layout, job)
+        return round(3 * floor.tokens), floor.flops
+
+    # noise from the sixth token on: half of the corrupted run is the unchanged one's
+    noisy = 3 * (5 * TOKEN + 4 * WIDTH * (6 + 7 + 8 + 9 + 10))
+    late, early = (Cell("resid_post", 0, None, (at,), (at,)) for at in (9, 2))
+    found = least(make_job([late, early], LENGTH, kind="restoration", noisy=((5, 7),)))
+    above = 2 * (TOKEN + 4 * WIDTH * 10)
+    assert found == (30 + 15 + 2, PROMPT + noisy + above + VOCABULARY)
+    hidden = Cell("attn_pattern", 0, None, (9,), (9,), ((1, 2),))
+    found = least(make_job([hidden], LENGTH, kind="knockout"))  # windows: blocks 0 and 1
+    assert found == (30 + 3, PROMPT + AFTER + 2 * TOKEN + 4 * WIDTH * 10 + VOCABULARY)
+    head = Cell(HEAD, 1, 0, (9,), (9,))
+    found = least(make_job([head], LENGTH, kind="direct"))
+    assert found == (60 + 1, 2 * PROMPT + AFTER + 2 * MLP + VOCABULARY)
+
+
+def test_plain_forwards_price_calls_of_blocks_and_head() -> None:
+    lm = models.load("random-llama-3", "cpu", "float32")
+    seen: list[str] = []
+    handles = [
+        module.register_forward_hook(lambda *_, name=name: seen.append(name))
+        for name, module in (("body", lm.model.get_decoder()), ("head", lm.model.lm_head))
+    ]
+    ticks = iter(range(10_000))  # every measurement takes one second
+
+    def seconds(blocks: dict[int, int], head: dict[int, int]) -> float:
+        calls = Calls(blocks, head)
+        return plain_seconds(lm, find_layout(lm.model), calls, 5, lambda: float(next(ticks)))
+
+    # a forward of a row of 5 tokens costs a second: a third of one for each of 3 blocks
+    assert seconds({5: 6}, {}) == pytest.approx(2)
+    # of that the head takes all, if it costs a second alone
+    assert seconds({5: 6}, {1: 4}) == pytest.approx(4)
+    assert Calls({5: 6, 7: 2}, {}).passes == 44
+    for handle in handles:
+        handle.remove()
+    assert {"body", "head"} <= set(seen)
 
 
 def test_a_tool_that_takes_too_long_runs_evenly_spread_cells(
@@ -274,10 +339,18 @@ def test_a_tool_that_takes_too_long_runs_evenly_spread_cells(
 
 def test_cells_that_were_left_out_are_not_compared() -> None:
     cells = [Cell("resid_post", layer, None, (0,), (0,)) for layer in range(3)]
-    expected = {"cells": [0, 1, 2], "answers": [[5, 6, 7]], "margins": [[1.0, 2.0, 3.0]]}
-    found = {"cells": [2], "answers": [[7]], "margins": [[2.5]]}
+    logits = [[[0.0, 2.0], [0.0, 2.0], [0.0, 2.0]]]
+    expected = {"cells": [0, 1, 2], "answers": [[5, 6, 7]], "logits": logits}
+    found = {"cells": [2], "answers": [[7]], "logits": [[[0.0, 2.0 + 2**-11]]]}
     told = compare(make_job(cells, 1), expected, found)
-    assert told == {"compared": 1, "margin_difference": 0.5, "disagreements": []}
+    assert told == {
+        "compared": 1,
+        "difference": 2**-11,
+        "tolerance": pytest.approx(1e-3),  # their standard deviation is 1
+        "disagreements": [],
+    }
+    found["logits"] = [[[float("nan"), 2.0]]]
+    assert len(compare(make_job(cells, 1), expected, found)["disagreements"]) == 1
 
 
 @pytest.mark.parametrize("wrong", [["--workload", "a,x"], ["--tools", "packed,nothing"]])
@@ -293,7 +366,7 @@ def test_unknown_letters_and_tools_are_refused(
 def test_a_tool_runs_in_a_process_of_its_own(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sweeps.floor.SECONDS", 0.01)
+    monkeypatch.setattr("sweeps.rates.SECONDS", 0.01)
     out = tmp_path / "sweep.json"
     assert sweep.main(command(folder, out, "--workload", "a", "--tools", "reference")) == 0
     (row,) = json.loads(out.read_text())["rows"]
