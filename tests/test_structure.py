@@ -151,6 +151,7 @@ ELSEWHERE = {
     "cfgen.cli.main": "the program",
     "cfgen.counterfactuals.edits": "the operations that a search is compared with",
     "cfgen.documents.terminal": "rich, which the face does not load",
+    "cfgen.interventions.traffic": "a fault is planted there",
     "cfgen.lint.determinism": "asked once for all tests",
     "cfgen.lm.tokens": "a fault is planted there",
 }

@@ -2,9 +2,9 @@
 
 A few pairs are exported with ``cfgen.datasets.export`` and read as users of each tool read them.
 pyvene, nnsight and TransformerLens then swap the last token at one layer, at the exported positions
-of the exported tokens, and must come to the logits and answers of cfgen's engine. causalab
-and MIB are on no package index: of those, the columns that their loaders read are checked; how MIB
-parses ``metadata`` is each of its tasks' own. Needs ``pip install -e '.[bench]'``::
+of the exported tokens, and must come to the logits and answers of the engine. causalab and MIB are
+on no package index: of those, the columns that their loaders read are checked; how MIB parses
+``metadata`` is each of its tasks' own. Needs ``pip install -e '.[bench]'``::
 
     python tools/check_exports.py
 """
@@ -38,13 +38,13 @@ Row = dict[str, Any]
 def expected(lm: LM, rows: list[Row]) -> Tensor:
     """Logits by cfgen, from the prompts of the dataset alone (pairs, vocabulary)."""
     sides = [row[side]["prompt"] for row in rows for side in ("original", "counterfactual")]
-    prompts = [lm.tokenizer(text)["input_ids"] for text in sides]
+    prompts = [tuple(lm.tokenizer(text)["input_ids"]) for text in sides]
     place, runs = Place("resid_post", LAYER), []
-    for original, source in zip(prompts[::2], prompts[1::2], strict=True):
-        copy = Copy(Run(tuple(source)), (len(source) - 1,))
-        runs.append(Run(tuple(original), (Edit(place, (len(original) - 1,), copy),)))
-    engine = choose_engine(lm)
-    found = engine.outcomes(runs, question=Question(vocabulary=True), verified=len(runs))
+    for original, other in zip(prompts[::2], prompts[1::2], strict=True):
+        value = Copy(Run(other), (len(other) - 1,))
+        runs.append(Run(original).with_(Edit(place, (len(original) - 1,), value)))
+    question = Question(vocabulary=True)
+    found = choose_engine(lm).outcomes(runs, question=question, verified=len(runs))
     assert found.vocabulary is not None
     return found.vocabulary
 

@@ -4,9 +4,10 @@ Counted are the unchanged runs, of the counterfactual from the first token on th
 restoration the corrupted run, from the first noisy token on; and per cell what can differ from them
 and leads to the answer:
 
-- ``interchange``: every token from the edited one on, through every block above the edit; for a
-  head also the rest of its own block, for that token. Nothing where both prompts are the same up to
-  that token.
+- ``interchange``: every token from the edited one on, through every block above the edit; in the
+  last block the last token, and of the others what it sees of them, keys and values; where that is
+  the first block above the edit, of the edited token only. For a head also the rest of its own
+  block, for that token. Nothing where both prompts are the same up to that token.
 - ``restoration``: the same, from the restored token on; nothing where that is before the noise.
 - ``knockout``: the last token, from the first block of the window on; in that one without queries,
   keys and values, and without attention in the window.
@@ -51,12 +52,14 @@ class BlockCost:
         whole: All of its matrices.
         after: Those behind the attention.
         mlp: Those of the MLP.
+        keys: Those that make keys and values.
         each: For each token that it attends to.
     """
 
     whole: int
     after: int
     mlp: int
+    keys: int
     each: int
 
     def suffix(self, start: int, length: int) -> float:
@@ -87,6 +90,7 @@ def find_floor(lm: LM, layout: Layout, job: Job) -> Floor:
         whole=2 * _weights(first),
         after=2 * (_weights(first) - _weights(first, "q_proj", "k_proj", "v_proj")),
         mlp=2 * _weights(first, "gate_proj", "up_proj", "down_proj"),
+        keys=2 * _weights(first, "k_proj", "v_proj"),
         each=4 * layout.heads * layout.head_width,
     )
     vocabulary = 2 * layout.width * int(lm.model.config.vocab_size)
@@ -128,8 +132,13 @@ def _interchange(job: Job, cell: Cell, pair: int, block: BlockCost, layers: int)
 
 def _behind(job: Job, cell: Cell, pair: int, block: BlockCost, layers: int) -> Least:
     length, start, above = len(job.originals[pair]), cell.to[pair], layers - 1 - cell.layer
-    flops = above * block.suffix(start, length) + block.after * (cell.head is not None)
-    return Least(above * (length - start), flops, above > 0 or start == length - 1)
+    flops: float = block.after * (cell.head is not None)
+    if not above:
+        return Least(0, flops, start == length - 1)
+    others = min(1, length - 1 - start) if above == 1 else length - 1 - start
+    flops += (above - 1) * block.suffix(start, length)
+    flops += block.suffix(length - 1, length) + others * block.keys
+    return Least((above - 1) * (length - start) + others + 1, flops, True)
 
 
 def _restoration(job: Job, cell: Cell, pair: int, block: BlockCost, layers: int) -> Least:

@@ -163,12 +163,13 @@ def make_schedule(
 
 def _spares(run: Run, base: Run, reach: Reach, spread: Spread) -> bool:
     """Whether edits of a run that may change something are not made."""
-    return any(
-        position not in reach.made(where_of(edit.place))
-        for edit in run.edits
-        if edit not in base.edits
-        for position in positions_of(bits(edit.positions) & spread.at(where_of(edit.place)))
-    )
+    for edit in run.edits:
+        if edit not in base.edits:
+            where = where_of(edit.place)
+            changing = positions_of(bits(edit.positions) & spread.at(where))
+            if not reach.made(where).issuperset(changing):
+                return True
+    return False
 
 
 SELF_TESTS = 2

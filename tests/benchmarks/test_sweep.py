@@ -238,6 +238,7 @@ def make_job(cells: list[Cell], length: int, **more: Any) -> Job:
 WIDTH, INNER, LENGTH = 256, 704, 10
 MATRICES, MLP = 2 * WIDTH * WIDTH + 2 * WIDTH * WIDTH // 2, 3 * WIDTH * INNER
 TOKEN = 2 * (MATRICES + MLP)
+KEYS = 2 * WIDTH * WIDTH  # keys and values: two matrices of half as many columns
 AFTER = 2 * (WIDTH * WIDTH + MLP)
 PROMPT = 3 * (LENGTH * TOKEN + 4 * WIDTH * 55)  # 55 = 1 + 2 + ... + 10
 VOCABULARY = 2 * WIDTH * 2048
@@ -249,8 +250,8 @@ VOCABULARY = 2 * WIDTH * 2048
         (Cell("resid_post", 0, None, (9,), (9,)), 2, 2 * (TOKEN + 4 * WIDTH * 10) + VOCABULARY),
         (
             Cell("resid_post", 1, None, (7,), (7,)),
-            3,
-            3 * TOKEN + 4 * WIDTH * (8 + 9 + 10) + VOCABULARY,
+            2,
+            TOKEN + 4 * WIDTH * 10 + KEYS + VOCABULARY,
         ),
         (Cell("resid_post", 2, None, (7,), (7,)), 0, 0),  # useless
         (Cell(HEAD, 2, 1, (9,), (9,)), 0, AFTER + VOCABULARY),

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from cfgen.interventions import Batch, Branch, Row, lay_out, pack
 from cfgen.interventions.batches import position_ids
 from cfgen.interventions.masks import additive, block_mask, find_owners, without_blocked
-from cfgen.lm import LM, attention_windows
 from tests.interventions.tiny import lm_of
 
 LAYERS = 4

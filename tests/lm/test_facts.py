@@ -8,12 +8,11 @@ from random import Random
 
 import pytest
 import torch
-from tests.interventions.branching import lm_of, swap, text
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from cfgen.errors import CfgenError
-from cfgen.interventions import Branch, Constant, Edit, choose_engine, run_branches
+from cfgen.interventions import Constant, Edit, Run, choose_engine
 from cfgen.lm import (
     FAMILIES,
     Place,
@@ -27,6 +26,7 @@ from cfgen.lm import (
 )
 from tests.conftest import TINY_WORDS, tiny_tokenizer
 from tests.families import ALL, EXPERTS, MIXED, SMALL, tiny_model
+from tests.interventions.tiny import engine_of, lm_of, outcomes, swap, text
 from tests.lm.families.by_hand import SLIDING, WINDOW, attention_of, block_of, family_of
 
 
@@ -108,10 +108,9 @@ def configured(model):
 def test_a_stray_window_makes_no_difference_to_what_is_packed():
     rng = Random(0)
     lm = replace(lm_of("llama"), model=tiny_model("llama", sliding_window=3))
-    prompts = [text(rng, 12), text(rng, 12)]
-    branches = [swap(Place("resid_post", layer), 0, [4], 1, [4]) for layer in range(4)]
-    done = run_branches(lm, prompts, branches, engine="packed", verified=4)
-    assert done.verified == 4
+    a, b = Run(text(rng, 12)), Run(text(rng, 12))
+    runs = [swap(Place("resid_post", layer), a, [4], b) for layer in range(4)]
+    assert engine_of(lm, "packed").outcomes(runs, verified=4).work.verified == 4
 
 
 def wrapped_gemma3():
@@ -185,7 +184,9 @@ def test_mixtures_of_experts_run_on_the_reference(name):
     with pytest.raises(CfgenError, match=r"every layer is a mixture of experts.*cannot-pack"):
         choose_engine(lm, "packed")
     with pytest.raises(CfgenError, match=r"mixture of experts.*no-such-component"):
-        run_branches(lm, [(5, 6)], [swap(Place("mlp_neuron", 1), 0, [1], 0, [0])])
+        outcomes(
+            lm, [swap(Place("mlp_neuron", 1), Run((5, 6)), [1], Run((5, 6)), [0])], "reference"
+        )
 
 
 @pytest.mark.parametrize("name", EXPERTS)
@@ -198,8 +199,7 @@ def test_what_is_written_in_a_mixture_of_experts_is_what_the_next_block_reads(na
     shape = layout.shape_of(Place(component, layer), len(prompt))
     given = torch.rand(1, *shape, generator=torch.Generator().manual_seed(3))
     edit = Edit(Place(component, layer), (5,), Constant(given))
-    done = run_branches(lm, [prompt], [Branch(0, (edit,))], keep_logits=True)
-    assert done.tally.engine == "reference"
+    logits = outcomes(lm, [Run(prompt, (edit,))], "reference").vocabulary
     block = lm.model.model.layers[layer]
 
     def put(tensor):
@@ -238,7 +238,7 @@ def test_what_is_written_in_a_mixture_of_experts_is_what_the_next_block_reads(na
     hook.remove()
     if component == "attn_pattern":
         seen.remove()
-    torch.testing.assert_close(done.logits[0], expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(logits[0], expected, atol=1e-4, rtol=1e-4)
 
 
 def test_attention_that_leaves_out_the_sinks_is_found(monkeypatch):
@@ -285,9 +285,11 @@ def test_quantised_weights_run_on_the_reference_only():
     assert facts_of(tiny_model("llama")).quantised == ""
     lm.model.config.quantization_config = {"quant_method": "gptq"}
     assert facts_of(lm.model).quantised == "gptq"
-    branches = [swap(Place("mlp_neuron", layer), 0, [3], 1, [3]) for layer in range(4)]
-    done = run_branches(lm, [text(rng, 6), text(rng, 6)], branches)
-    assert (done.tally.engine, done.tally.run) == ("reference", 4)
+    engine = choose_engine(lm)
+    assert engine.name == "reference"
+    a, b = Run(text(rng, 6)), Run(text(rng, 6))
+    runs = [swap(Place("mlp_neuron", layer), a, [3], b) for layer in range(4)]
+    assert engine.outcomes(runs).work.run == 4
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -312,21 +314,15 @@ def test_an_lm_whose_weights_are_elsewhere_between_forwards():
     facts = facts_of(away)
     assert facts.devices == (torch.device("cpu"),) * 4
     assert facts == facts_of(plain)
-    prompts = [text(rng, 8), text(rng, 8)]
-    branches = [swap(Place("resid_post", layer), 0, [4], 1, [4]) for layer in range(4)]
-    branches += [swap(Place("head_out", 1, 2), 0, [4], 1, [5])]
+    a, b = Run(text(rng, 8)), Run(text(rng, 8))
+    runs = [swap(Place("resid_post", layer), a, [4], b) for layer in range(4)]
+    runs += [swap(Place("head_out", 1, 2), a, [4], b, [5])]
     for engine in ("reference", "packed"):
-        both = [
-            run_branches(
-                wrap_lm(model, tokenizer, name="away", revision="seed:0"),
-                prompts,
-                branches,
-                engine=engine,
-                keep_logits=True,
-            )
+        one, two = (
+            outcomes(wrap_lm(model, tokenizer, name="away", revision="seed:0"), runs, engine)
             for model in (plain, away)
-        ]
-        torch.testing.assert_close(both[0].logits, both[1].logits)
+        )
+        torch.testing.assert_close(one.vocabulary, two.vocabulary)
 
 
 def test_where_a_module_computes():

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from random import Random
 
 import pytest
 import torch
-from tests.interventions.branching import lm_of, swap, text
 
 from cfgen.errors import CfgenError
-from cfgen.interventions import Branch, Constant, Edit, choose_engine, run_branches
+from cfgen.interventions import Constant, Edit, Run, choose_engine
 from cfgen.lm import (
     Place,
     check_finite,
@@ -25,8 +23,9 @@ from cfgen.lm import (
     wrap_lm,
 )
 from tests.families import tiny_model
+from tests.interventions.tiny import lm_of, outcomes, swap
 
-BRANCHES = [swap(Place("resid_post", 1), 0, [1], 1, [1])]
+RUNS = [swap(Place("resid_post", 1), Run((5, 6)), [1], Run((6, 7)))]
 
 
 def problems(caught):
@@ -46,7 +45,7 @@ def test_an_lm_in_training_mode():
     check_lm(with_model(model))
     model.model.layers[2].mlp.train()
     with pytest.raises(CfgenError, match=r"'model.layers.2.mlp' is in training"):
-        run_branches(with_model(model), [(5, 6), (6, 7)], BRANCHES)
+        outcomes(with_model(model), RUNS)
 
 
 @pytest.mark.parametrize("engine", ["reference", "packed"])
@@ -54,7 +53,7 @@ def test_weights_that_are_no_numbers_are_named(engine):
     model = tiny_model("llama")
     model.model.layers[2].mlp.up_proj.weight[3, 4] = float("nan")
     with pytest.raises(CfgenError) as caught:
-        run_branches(with_model(model), [(5, 6), (6, 7)], BRANCHES, engine=engine)
+        outcomes(with_model(model), RUNS, engine)
     assert problems(caught) == [
         (
             "logits-not-finite",
@@ -87,9 +86,9 @@ def test_an_overflow_names_where_it_begins_and_what_to_do():
 def test_a_value_that_is_too_large_is_to_blame_itself(engine):
     lm = lm_of("llama")
     huge = Constant(torch.full((1, 32), float("inf")))
-    branch = Branch(0, (Edit(Place("resid_post", 1), (1,), huge),))
+    run = Run((5, 6, 7), (Edit(Place("resid_post", 1), (1,), huge),))
     with pytest.raises(CfgenError, match="are where nothing is edited") as caught:
-        run_branches(lm, [(5, 6, 7)], [branch], engine=engine)
+        outcomes(lm, [run], engine)
     assert problems(caught)[0][0] == "logits-not-finite"
 
 
@@ -107,7 +106,7 @@ def checked(prompts, name="llama", **more):
 @pytest.mark.parametrize(
     ("prompt", "code"),
     [
-        ((), "edit-impossible"),
+        ((), "prompt-without-token"),
         ((5, 96), "token-beyond-vocabulary"),
         ((5, -1), "token-beyond-vocabulary"),
         ((5, "6"), "token-beyond-vocabulary"),
@@ -120,9 +119,9 @@ def test_prompts_that_an_lm_cannot_read(build_tiny_lm, prompt, code, engine):
     lm = replace(
         build_tiny_lm(layers=2, vocab_size=96, max_position_embeddings=8), name="the tiny one"
     )
-    branches = [swap(Place("resid_post", 1), 0, [1], 1, [1])]
+    run = swap(Place("resid_post", 1), Run((5, 6)), [1], Run(prompt))
     with pytest.raises(CfgenError) as caught:
-        run_branches(lm, [(5, 6), prompt], branches, engine=engine)
+        outcomes(lm, [run], engine)
     assert problems(caught)[0][0] == code
 
 
@@ -164,12 +163,9 @@ def test_amounts():
         (problem,) = count_problems(batch_size=value)
         assert problem.code == "bad-amount"
         assert problem.message.startswith(f"batch_size is {value!r}")
-    prompts = [text(Random(0), 4), text(Random(1), 4)]
     with pytest.raises(CfgenError) as caught:
-        run_branches(lm_of("llama"), prompts, BRANCHES, batch_size=0, token_budget=0)
+        choose_engine(lm_of("llama"), batch_size=0, token_budget=0)
     assert [code for code, _ in problems(caught)] == ["bad-amount", "bad-amount"]
-    with pytest.raises(CfgenError, match="answer_tokens is 0"):
-        run_branches(lm_of("llama"), prompts, BRANCHES, answer_tokens=0)
 
 
 # Loading
