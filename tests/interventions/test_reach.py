@@ -25,7 +25,7 @@ from cfgen.interventions import (
     make_schedule,
 )
 from cfgen.interventions.reach import Comparison, bits, find_reach, flow_of, positions_of
-from cfgen.lm import COMPONENTS, Place, attention_windows
+from cfgen.lm import COMPONENTS, Place, find_facts
 from tests.families import ALL
 from tests.interventions.tiny import (
     PATTERN,
@@ -489,7 +489,7 @@ def check_spread(rng, name):
     engine = engine_of(lm, "reference", batch_size=64)
     values = iter(engine.values(reads))
     found = {where: {run: next(values) for run in every} for where in wheres}
-    windows = attention_windows(lm.model.config, layout.layers)
+    windows = find_facts(layout).windows
     comparison = Comparison(flow_of(layout, windows))
     dirty = differing = 0
     for run, base in zip(runs, bases, strict=True):
@@ -564,7 +564,7 @@ def check_filled(rng, name):
     """Runs that need no execution say what their base says, computed whole."""
     layout, lm = layout_of(name), lm_of(name)
     runs = [run for run in random_graph(rng, layout, 20) if run.edits]
-    windows = attention_windows(lm.model.config, layout.layers)
+    windows = find_facts(layout).windows
     how = flow_of(layout, windows)
     filled = []
     for run in runs:
