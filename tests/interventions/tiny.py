@@ -68,9 +68,11 @@ def text(rng: Random, length: int) -> tuple[int, ...]:
 def places_of(
     layout: Layout, layers: Sequence[int] | None = None, heads: int | None = None
 ) -> Iterator[Place]:
-    """Every component in every layer, or in some: whole, each of some heads, some neurons."""
+    """Every component that can be written: whole, each of some heads, some neurons."""
     for name in layout.components:
         row = COMPONENTS[name]
+        if row.read_only:
+            continue
         chosen = range(layout.layers) if layers is None else layers
         for layer in (0,) if row.before_blocks else chosen:
             yield Place(name, layer)
