@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -12,7 +10,6 @@ from hypothesis import strategies as st
 from cfgen.interventions import Batch, Branch, Row, lay_out, pack
 from cfgen.interventions.batches import position_ids
 from cfgen.interventions.masks import additive, block_mask, find_owners, without_blocked
-from tests.interventions.tiny import lm_of
 
 LAYERS = 4
 HEADS = 3
@@ -202,32 +199,3 @@ def test_what_is_added_to_scores(dtype):
     added = additive(seen, dtype)
     assert added.dtype == dtype
     assert added.tolist() == [[0.0, torch.finfo(dtype).min]]
-
-
-@pytest.mark.parametrize(
-    ("name", "config", "expected"),
-    [
-        ("llama", {}, (None,) * 4),
-        ("gpt2", {}, (None,) * 4),
-        ("mistral", {}, (8,) * 4),
-        ("mistral", {"sliding_window": None}, (None,) * 4),
-        ("phi3", {}, (8,) * 4),
-        ("gemma3", {}, (8, None, 8, None)),
-        ("qwen2", {"sliding_window": 8}, (None,) * 4),
-        (
-            "qwen2",
-            {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 2},
-            (None, None, 8, 8),
-        ),
-    ],
-)
-def test_windows_are_those_of_the_configuration(name, config, expected):
-    lm: LM = lm_of(name, **config)
-    assert attention_windows(lm.model.config, 4) == expected
-
-
-def test_layers_that_a_configuration_names_beyond_the_blocks_do_not_count():
-    config = SimpleNamespace(
-        sliding_window=3, layer_types=["full_attention", "sliding_attention", "full_attention"]
-    )
-    assert attention_windows(config, 2) == (None, 3)
