@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from cfgen.interventions import Question, Work, choose_engine
+from cfgen.interventions import Engine, Question, Work, choose_engine
 from cfgen.lm import LM
 from sweeps.jobs import Collector, Job, Outcome
 from sweeps.runs import runs_of
 
 ASKED = Question(said=True, normaliser=False)
+
+_engines: dict[tuple[int, str, int], Engine] = {}
 
 
 def run_engine(lm: LM, job: Job, name: str) -> Outcome:
@@ -20,7 +22,7 @@ def run_engine(lm: LM, job: Job, name: str) -> Outcome:
         job: The sweep. A sample of cells is not verified, as the caller compares all of them.
         name: Of the engine.
     """
-    engine = choose_engine(lm, name, batch_size=job.batch)
+    engine = _engine(lm, name, job.batch)
     found, work = Collector(job), Work()
     for unit in engine.units([len(prompt) for prompt in job.originals]):
         runs = [run for pair in unit for run in runs_of(engine.layout, job, pair)]
@@ -34,3 +36,11 @@ def run_engine(lm: LM, job: Job, name: str) -> Outcome:
     counts = {name: dict(getattr(work, name)) for name in ("filled", "whole")}
     costs = {name: asdict(getattr(work, name)) for name in ("clean", "edited")}
     return found.done(run=work.run, self_tested=work.self_tested, **counts, **costs)
+
+
+def _engine(lm: LM, name: str, batch: int) -> Engine:
+    """The engine; made once for a model, which is checked then, as other tools' wrappers are."""
+    key = id(lm.model), name, batch
+    if key not in _engines:
+        _engines[key] = choose_engine(lm, name, batch_size=batch)
+    return _engines[key]
