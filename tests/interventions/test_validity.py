@@ -36,7 +36,8 @@ def zeros(*shape):
 
 
 def check(*runs, name="llama"):
-    check_runs(layout_of(name), in_order(runs))
+    engine = engine_of(lm_of(name), "reference")
+    check_runs(engine.layout, engine.facts, in_order(runs))
 
 
 def problem(*runs, name="llama"):
