@@ -470,7 +470,7 @@ def random_graph(rng, layout, count=10):
 
 def everything(layout, runs):
     """All that runs have: tensor -> run -> (positions, *shape), computed whole."""
-    names = [c for c in layout.components if c != "resid_pre"]
+    names = [c for c in layout.components if c != "resid_pre" and not COMPONENTS[c].recomputed]
     wheres = [("resid_pre", 0)]
     wheres += [(c, k) for c in names for k in ((0,) if COMPONENTS[c].before_blocks else range(4))]
     reads = [
