@@ -428,7 +428,7 @@ def random_value(rng, layout, place, positions, length, sources):
 
 
 def random_edit(rng, layout, prompt, sources):
-    place = rng.choice(list(places_of(layout)))
+    place = rng.choice([p for p in places_of(layout) if not p.row.recomputed])
     length = len(prompt)
     positions = tuple(rng.sample(range(length), rng.randint(1, min(3, length))))
     if rng.random() < 0.15:

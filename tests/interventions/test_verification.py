@@ -313,7 +313,7 @@ def test_what_an_edited_base_is_taken_to_say_is_tried_too(monkeypatch):
 def test_an_edit_that_does_not_fire_is_an_error(monkeypatch, engine):
     """A block that is skipped."""
     lm = lm_of("llama")
-    runs = job()[:1]
+    runs, chosen = job()[:1], engine_of(lm_of("llama"), engine)
     block = lm.model.model.layers[0]
     run_as_it_is = type(block).__call__
     monkeypatch.setattr(
@@ -324,7 +324,7 @@ def test_an_edit_that_does_not_fire_is_an_error(monkeypatch, engine):
         ),
     )
     with pytest.raises(CfgenError) as caught:
-        engine_of(lm, engine).outcomes(runs)
+        chosen.outcomes(runs)
     assert codes(caught) == ["edit-did-not-fire"]
     assert "resid_post of layer 0: 0 times" in caught.value.problems[0].message
 
