@@ -41,7 +41,7 @@ STORE_BYTES = 2**30
 
 USUAL, NOTHING = Question(), Question(said=False, normaliser=False)
 
-Tracked = Sequence[Sequence[int]]
+TokenIds = Sequence[Sequence[int]]
 """For every run, ids of tokens whose logits are wanted."""
 
 
@@ -82,7 +82,7 @@ class Engine:
     def outcomes(
         self,
         runs: Sequence[Run],
-        tracked: Tracked | None = None,
+        tracked: TokenIds | None = None,
         question: Question = USUAL,
         *,
         verified: int = 0,
@@ -159,7 +159,7 @@ class Engine:
         check_rotations(self.lm, {len(prompt) for prompt in prompts.values()})
         check_runs(self.layout, self.facts, ordered)
 
-    def _machine(self, question: Question, tracked: Tracked, gradients: bool) -> Machine:
+    def _machine(self, question: Question, tracked: TokenIds, gradients: bool) -> Machine:
         every = tuple(sorted({token for tokens in tracked for token in tokens}))
         return Machine(
             lm=self.lm,

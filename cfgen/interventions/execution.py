@@ -20,7 +20,7 @@ from cfgen.interventions.readout import Readout
 from cfgen.interventions.schedule import Schedule, make_schedule
 from cfgen.interventions.store import Store
 from cfgen.interventions.validity import shown, where_of
-from cfgen.interventions.whole import Foundation, Machine, Part, join, run_whole
+from cfgen.interventions.whole import ForwardResult, Foundation, Machine, join, run_whole
 from cfgen.lm import Place, shares
 
 
@@ -150,11 +150,11 @@ class Execution:
             groups.setdefault(inputs[n], []).append(n)
         return list(groups.values())
 
-    def _portions(self, numbers: list[int], levels: set[int] | None) -> Iterator[Part]:
+    def _portions(self, numbers: list[int], levels: set[int] | None) -> Iterator[ForwardResult]:
         rest = sorted(numbers, key=lambda n: len(self.schedule.steps[n].run.prompt))
         while rest:
 
-            def attempt(tokens: int, rest: list[int] = rest) -> Part:
+            def attempt(tokens: int, rest: list[int] = rest) -> ForwardResult:
                 some = self._fitting(rest, tokens)
                 return run_whole(self.machine, self.schedule, some, self.store, levels)
 
@@ -186,7 +186,7 @@ class Execution:
         for rows in pack(here, layers, budget.tokens):
             together = [branch for row in rows for branch in row.branches]
 
-            def attempt(tokens: int, some: list[Branch] = together) -> list[Part]:
+            def attempt(tokens: int, some: list[Branch] = together) -> list[ForwardResult]:
                 packs = pack(some, layers, tokens)
                 return [run_rows(*about, packed, self.machine.windows) for packed in packs]
 
@@ -194,7 +194,7 @@ class Execution:
                 self._take(part, edited=True)
             self.work += Work(run=len(together))
 
-    def _take(self, part: Part, *, edited: bool) -> None:
+    def _take(self, part: ForwardResult, *, edited: bool) -> None:
         """Take what came out of a forward."""
         steps, tests = self.schedule.steps, self.schedule.tests
         self.changed |= set(part.changed)

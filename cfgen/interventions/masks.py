@@ -18,7 +18,7 @@ from torch import Tensor
 from cfgen.interventions.batches import Batch
 from cfgen.interventions.packing import Placement
 
-Blocked = tuple[int, tuple[int, ...], tuple[int, ...], int | None]
+KeyBlock = tuple[int, tuple[int, ...], tuple[int, ...], int | None]
 """Branch of a forward, positions that look, keys that they do not see, head (None for all)."""
 
 
@@ -122,7 +122,7 @@ def block_mask(
 
 def without_blocked(
     seen: Tensor,
-    blocked: Iterable[Blocked],
+    blocked: Iterable[KeyBlock],
     placement: Placement,
     pads: Sequence[int],
     heads: int,

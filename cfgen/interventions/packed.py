@@ -23,7 +23,7 @@ from transformers import DynamicCache
 from cfgen.interventions.forward import Passage, check_expected, passing
 from cfgen.interventions.language import Block, Edit
 from cfgen.interventions.masks import (
-    Blocked,
+    KeyBlock,
     Owners,
     additive,
     block_mask,
@@ -38,7 +38,7 @@ from cfgen.interventions.stepping import Entry, Stepping, stepping
 from cfgen.interventions.store import Store
 from cfgen.interventions.traffic import Lane, Traffic, Write, plan_traffic
 from cfgen.interventions.validity import Where, where_of
-from cfgen.interventions.whole import Foundation, Machine, Part
+from cfgen.interventions.whole import ForwardResult, Foundation, Machine
 from cfgen.lm import check_finite
 
 
@@ -58,7 +58,7 @@ def run_rows(
     store: Store,
     rows: tuple[Row, ...],
     windows: Sequence[int | None],
-) -> Part:
+) -> ForwardResult:
     """Run the branches of one forward.
 
     Args:
@@ -98,7 +98,7 @@ def run_rows(
     check_finite(logits, machine.lm.model)
     passes = len(rows) * sum(placement.present[:-1])
     needed = sum(layers - level for b in placement.branches for _, level in b.enters)
-    return Part(
+    return ForwardResult(
         numbers=tuple(placement.branches[i].number for i in answering),
         logits=logits,
         changed=passage.changed | masks.changed,
@@ -159,7 +159,7 @@ def _answers_at(placement: Placement, answering: Sequence[int]) -> tuple[Tensor,
 
 
 def _split(traffic: Traffic, owners: Owners) -> tuple[Traffic, dict[Where, tuple[Write, ...]]]:
-    """Part what hooks write from what is written into the states with which tokens enter."""
+    """Tell what hooks write from what is written into the states with which tokens enter."""
     inside: dict[Where, tuple[Write, ...]] = {}
     entering: dict[Where, tuple[Write, ...]] = {}
     for where, writes in traffic.writes.items():
@@ -273,7 +273,7 @@ class _Masks:
         self._machine, self._placement, self._owners = machine, placement, owners
         self._batch, self._windows = foundation.batch, windows
         self._pads = [_pad(branch, foundation) for branch in placement.branches]
-        self._blocked: dict[int, list[Blocked]] = {}
+        self._blocked: dict[int, list[KeyBlock]] = {}
         self.edits = 0
         self.changed: set[int] = set()
         for index, branch in enumerate(placement.branches):

@@ -91,7 +91,7 @@ def flow_of(layout: Layout, windows: tuple[int | None, ...]) -> Flow:
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class Dirt:
     """The dirty positions of a run: where it may differ from another of the same prompt.
 
     Attributes:
@@ -135,7 +135,7 @@ class Spread:
 
 
 @dataclass(slots=True)
-class Comparison:
+class DirtFinder:
     """Finds out where runs may differ. It remembers what it has found of sources.
 
     Attributes:
@@ -143,12 +143,12 @@ class Comparison:
     """
 
     flow: Flow
-    _edited: dict[Run, Spread] = field(default_factory=dict)
+    _edited: dict[Run, Dirt] = field(default_factory=dict)
     _common: dict[tuple[int, int], int] = field(default_factory=dict)
     _kept: list[tuple[int, ...]] = field(default_factory=list)
     _looks: dict[Run, Mapping[int, int]] = field(default_factory=dict)
 
-    def spread(self, run: Run, base: Run) -> Spread:
+    def spread(self, run: Run, base: Run) -> Dirt:
         """Where a run may differ from its base, a run of the same prompt."""
         mine, theirs = _by_tensor(run.edits), _by_tensor(base.edits)
         touched = mine.keys() | theirs.keys()
@@ -185,7 +185,7 @@ class Comparison:
                 states.append(state | added)
             keys.append(looked_at)
             attended.append(added)
-        return Spread(
+        return Dirt(
             raw=tuple(raw),
             states=tuple(states),
             keys=tuple(keys),
@@ -348,7 +348,7 @@ def entered_by(where: Where) -> int:
 
 
 def find_reach(
-    flow: Flow, run: Run, spread: Spread, wanted: Mapping[Where, int], *, asked: bool
+    flow: Flow, run: Run, spread: Dirt, wanted: Mapping[Where, int], *, asked: bool
 ) -> Reach:
     """Work out what of a run is computed.
 

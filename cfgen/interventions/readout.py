@@ -154,7 +154,7 @@ class Readout:
 
         Args:
             numbers: Steps, perhaps repeatedly.
-            tracked: Tracked tokens of each; among those of the step.
+            tracked: TokenIds tokens of each; among those of the step.
             changed: Whether any edit of each changed anything.
             work: What it took.
         """

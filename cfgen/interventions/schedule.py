@@ -15,10 +15,10 @@ from cfgen.interventions.language import Edit, Read, Run
 from cfgen.interventions.reach import (
     OUT_OF_REACH,
     SAME_VALUES,
-    Comparison,
+    Dirt,
+    DirtFinder,
     Flow,
     Reach,
-    Spread,
     bits,
     find_reach,
     positions_of,
@@ -130,7 +130,7 @@ def make_schedule(
         runs = in_order([*sorted(upon.values(), key=lambda run: bool(run.edits)), *runs])
     number = {run: index for index, run in enumerate(runs)}
     stage = _stages(runs, upon)
-    compare = Comparison(flow)
+    compare = DirtFinder(flow)
     spreads = {run: compare.spread(run, base) for run, base in upon.items()}
     asked_spreads = {run: spread for run, spread in spreads.items() if run in wanted_answers}
     tests = _tests(asked_spreads, number) if fill else {}
@@ -161,7 +161,7 @@ def make_schedule(
     return Schedule(made, number, Counter(reasons.values()), tests)
 
 
-def _spares(run: Run, base: Run, reach: Reach, spread: Spread) -> bool:
+def _spares(run: Run, base: Run, reach: Reach, spread: Dirt) -> bool:
     """Whether edits of a run that may change something are not made."""
     for edit in run.edits:
         if edit not in base.edits:
@@ -176,7 +176,7 @@ SELF_TESTS = 2
 """For each reason, how many of the runs that need no execution are executed nevertheless."""
 
 
-def _tests(spreads: Mapping[Run, Spread], number: Mapping[Run, int]) -> dict[int, str]:
+def _tests(spreads: Mapping[Run, Dirt], number: Mapping[Run, int]) -> dict[int, str]:
     """Some of the runs that need no execution, spread over all, with the reason."""
     filled: dict[str, list[int]] = {SAME_VALUES: [], OUT_OF_REACH: []}
     for run, spread in spreads.items():
@@ -253,7 +253,7 @@ def _want_of_base(reach: Reach, wanted: Positions, of_base: Positions) -> None:
             _add(of_base, where, left)
 
 
-def _everywhere(run: Run, spread: Spread) -> Spread:
+def _everywhere(run: Run, spread: Dirt) -> Dirt:
     """As if every edit changed something: behind the first everything is dirty.
 
     What differs without them is so as well: the base may have edits that the run has not.

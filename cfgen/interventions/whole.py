@@ -88,7 +88,7 @@ class Foundation:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ForwardResult:
     """What came out of one forward.
 
     Attributes:
@@ -112,7 +112,7 @@ def run_whole(
     numbers: Sequence[int],
     store: Store,
     levels: Collection[int] | None = None,
-) -> Part:
+) -> ForwardResult:
     """Execute steps whole, in one forward.
 
     Args:
@@ -163,7 +163,7 @@ def run_whole(
             states=states,
         )
     cost = Cost(1, passes, needed, passage.edits)
-    return Part(tuple(numbers), logits, passage.changed, cost, foundation)
+    return ForwardResult(tuple(numbers), logits, passage.changed, cost, foundation)
 
 
 def _lane(batch: Batch, row: int, number: int) -> Lane:

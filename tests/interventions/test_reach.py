@@ -24,7 +24,7 @@ from cfgen.interventions import (
     Run,
     make_schedule,
 )
-from cfgen.interventions.reach import Comparison, bits, find_reach, flow_of, positions_of
+from cfgen.interventions.reach import DirtFinder, bits, find_reach, flow_of, positions_of
 from cfgen.lm import COMPONENTS, Place, find_facts
 from tests.families import ALL
 from tests.interventions.tiny import (
@@ -58,14 +58,14 @@ def flow(windows=(None,) * LAYERS, name="gpt2"):
 
 def spread_of(run, base=None, **options):
     """Positions at which the states entering each block, and leaving the last, are dirty."""
-    found = Comparison(flow(**options)).spread(run, base or run.base or Run(run.prompt))
+    found = DirtFinder(flow(**options)).spread(run, base or run.base or Run(run.prompt))
     return [positions_of(mask) for mask in found.states]
 
 
 def reach_of(run, wanted=None, asked=True, **options):
     """What of a run is computed upon its base, if some of it is read."""
     how = flow(**options)
-    spread = Comparison(how).spread(run, run.base or Run(run.prompt))
+    spread = DirtFinder(how).spread(run, run.base or Run(run.prompt))
     wanted = {where: bits(positions) for where, positions in (wanted or {}).items()}
     return find_reach(how, run, spread, wanted, asked=asked)
 
@@ -490,7 +490,7 @@ def check_spread(rng, name):
     values = iter(engine.values(reads))
     found = {where: {run: next(values) for run in every} for where in wheres}
     windows = find_facts(layout).windows
-    comparison = Comparison(flow_of(layout, windows))
+    comparison = DirtFinder(flow_of(layout, windows))
     dirty = differing = 0
     for run, base in zip(runs, bases, strict=True):
         spread = comparison.spread(run, base)
@@ -569,7 +569,7 @@ def check_filled(rng, name):
     filled = []
     for run in runs:
         base = run.base or Run(run.prompt)
-        found = find_reach(how, run, Comparison(how).spread(run, base), {}, asked=True)
+        found = find_reach(how, run, DirtFinder(how).spread(run, base), {}, asked=True)
         assert found.answers == (not found.reason)
         if found.reason:
             filled.append((run, base, found.reason))

@@ -268,21 +268,21 @@ def test_what_is_filled_is_tried():
 
 
 def too_long_a_prefix(monkeypatch):
-    former = reach.Comparison._beginning
+    former = reach.DirtFinder._beginning
     monkeypatch.setattr(
-        reach.Comparison, "_beginning", lambda self, *prompts: former(self, *prompts) + 1
+        reach.DirtFinder, "_beginning", lambda self, *prompts: former(self, *prompts) + 1
     )
 
 
 def answers_out_of_reach(monkeypatch):
-    former = reach.Comparison.spread
+    former = reach.DirtFinder.spread
 
     def spread(self, run, base):
         found = former(self, run, base)
         last = 1 << len(run.prompt) - 1
         return replace(found, states=tuple(mask & ~last for mask in found.states))
 
-    monkeypatch.setattr(reach.Comparison, "spread", spread)
+    monkeypatch.setattr(reach.DirtFinder, "spread", spread)
 
 
 @pytest.mark.parametrize("plant", [too_long_a_prefix, answers_out_of_reach])
