@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -63,6 +64,8 @@ def verify(machine: Machine, runs: Sequence[Run], rows: Mapping[Run, Tensor]) ->
 
 STRONG = 100.0
 """What is added to the value of a blocked key: far more than any value has."""
+TRIED = 8
+"""How many blocked keys are looked at until one is found that would have been seen."""
 LEAK = 0.05
 """Which share of what it does to a token that sees the key is more than rounding."""
 
@@ -84,20 +87,23 @@ def check_blocking(machine: Machine, runs: Sequence[Run]) -> int:
     Raises:
         CfgenError: The key is looked at (``block-not-kept``).
     """
-    found = next(
-        ((run, edit) for run in runs for edit in run.edits if isinstance(edit.value, Block)), None
-    )
-    if found is None:
-        return 0
-    run, edit = found
-    assert isinstance(edit.value, Block)
+    blocks = ((r, edit) for r in runs for edit in r.edits if isinstance(edit.value, Block))
+    tried = list(islice(blocks, TRIED))
+    reads = [Read(Run(run.prompt), (max(edit.positions),), edit.place) for run, edit in tried]
+    patterns = Execution(machine, _NOTHING).values(reads) if reads else []
+    for (run, edit), pattern in zip(tried, patterns, strict=True):
+        assert isinstance(edit.value, Block)
+        weights = pattern[0] if edit.place.head is not None else pattern[0].mean(dim=0)  # (keys,)
+        key = edit.value.keys[int(weights[list(edit.value.keys)].argmax())]
+        if float(weights[key]):  # else it is out of the window, or behind who looks
+            _check_block(machine, run, edit, key)
+            return 1
+    return 0
+
+
+def _check_block(machine: Machine, run: Run, edit: Edit, key: int) -> None:
     layer, head, looking = edit.place.layer, edit.place.head, max(edit.positions)
     clean, blocked = Run(run.prompt), Run(run.prompt, (edit,))
-    (pattern,) = Execution(machine, _NOTHING).values([Read(clean, (looking,), edit.place)])
-    weights = pattern[0] if head is not None else pattern[0].mean(dim=0)  # (keys,)
-    key = max(edit.value.keys, key=lambda one: float(weights[one]))
-    if not float(weights[key]):  # out of its window, or behind it
-        return 0
     shape = machine.layout.shape_of(Place("v", layer), len(run.prompt))
     strong = Edit(Place("v", layer), (key,), Add(torch.full((1, *shape), STRONG)))
     outputs = Place("head_out", layer, head)
@@ -111,7 +117,6 @@ def check_blocking(machine: Machine, runs: Sequence[Run]) -> int:
         )
         hint = 'run with --engine reference, or load the LM with attn_implementation="eager"'
         raise CfgenError(Problem("block-not-kept", message, hint=hint))
-    return 1
 
 
 _NOTHING = Question(said=False, normaliser=False)
