@@ -29,9 +29,9 @@ STRUCTURE_CODES = frozenset(
 
 PAIR_CODES = frozenset(
     {
-        "answer-not-a-candidate",
         "answer-space",
         "answer-spelling",
+        "answer-undeclared",
         "design-changes-nothing",
         "design-never-decides",
         "hypotheses-never-separated",
@@ -44,8 +44,8 @@ PAIR_CODES = frozenset(
 
 TOKEN_CODES = frozenset(
     {
+        "answer-collision",
         "answer-tokens",
-        "answers-collide",
         "length-differs",
         "slots-misaligned",
         "word-tokens",

@@ -157,7 +157,7 @@ def check_candidates(task: Task, sample: Sample) -> Iterable[Finding]:
     for answer, where in met.items() if task.candidates else ():
         if answer not in task.candidates:
             yield Finding(
-                "answer-not-a-candidate",
+                "answer-undeclared",
                 f"{where} is {answer!r}, which `candidates` does not list",
                 model.places[model.output],
                 "add it to candidates=[...], or leave them out: a run finds them out by itself",

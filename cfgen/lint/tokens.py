@@ -77,7 +77,7 @@ def check_answer_tokens(task: Task, sample: Sample, tokens: Tokens) -> Iterable[
     except CfgenError as error:
         for problem in error.problems:
             yield Finding(
-                "answers-collide",
+                "answer-collision",
                 f"{tokens.name}: {problem.message}",
                 where,
                 problem.hint,

@@ -30,7 +30,7 @@ class AnswerTree:
     A path below the prompt and the fed tokens belongs to one of three kinds. A *leaf* is the
     shortest stretch of a text from which on nothing is open: all texts that begin with it are right
     for the same answers. A *node* is where something is still open; what the LM says there has to
-    be known. At a node a text may *end* while others go on (Robert, Roberta): it counts as said if
+    be known. At a node a text may *end* while others go on (in, inside): it counts as said if
     the next token is not one with which they go on.
 
     Attributes:

@@ -174,7 +174,7 @@ FLAWS = [
     ),
     Flaw("predicts-as-none", TASK, HYPOTHESIS, f"    {IDLE},\n{HYPOTHESIS}", '"idle"', "idle"),
     Flaw(
-        "answer-not-a-candidate",
+        "answer-undeclared",
         TASK,
         'version="1"',
         'version="1", candidates=["ball", "bear", "boat", "drum", "kite", "lamp", "ring"]',

@@ -60,7 +60,7 @@ def test_a_word_of_two_tokens(project: Project) -> None:
 
 
 def test_answers_that_begin_alike_are_fine(project: Project) -> None:
-    assert "answers-collide" not in {c for c, _, _ in findings(tokenizer("ball", "boat", "kite"))}
+    assert "answer-collision" not in {c for c, _, _ in findings(tokenizer("ball", "boat", "kite"))}
 
 
 def test_answers_of_the_same_tokens(project: Project) -> None:
@@ -70,7 +70,7 @@ def test_answers_of_the_same_tokens(project: Project) -> None:
         return plain(text.replace("boat", "ball"))
 
     found = lint_task("toy", {"some": forgetful}).findings
-    (collide,) = [item for item in found if item.code == "answers-collide"]
+    (collide,) = [item for item in found if item.code == "answer-collision"]
     assert "'ball', 'boat' are the same tokens" in collide.message
 
 
@@ -114,7 +114,7 @@ def test_findings_about_tokens_can_be_allowed_and_need_not_occur(project: Projec
     assert lint_task("toy").findings == ()
     report = lint_task("toy", {"some": tokenizer("kite", "ball", "boat")})
     assert report.findings == ()
-    never = {"slots-misaligned", "answer-tokens", "answers-collide"}
+    never = {"slots-misaligned", "answer-tokens", "answer-collision"}
     assert {item.finding.code for item in report.allowed} == TOKEN_CODES - never
 
 
