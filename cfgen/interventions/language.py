@@ -4,14 +4,16 @@ Everything that is done to an LM is said in it. A run is a prompt with edits; an
 tokens at a place with a value; a value may take numbers from other runs, which may have edits too.
 Runs refer to each other directly, so that they form a graph without circles.
 
-To add a kind of value, add a subclass of :class:`Value` here. What it takes from where, what it
-writes, and what is wrong with it is all there is to say; both engines ask it, and nothing else.
+To add a kind of value, add a subclass of :class:`Value` here, and its name to the package's face.
+What it takes from where, what it writes, and what is wrong with it is all there is to say; both
+engines ask it, and nothing else. ``overwrites``, ``copies``, ``keeps_zeros`` and ``kin`` are right
+as they are inherited, if slower than need be.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import ClassVar
 
 import torch
@@ -58,7 +60,8 @@ class Value:
     copies: ClassVar[bool] = False
     """Whether it writes what its only read gives, as it is."""
     keeps_zeros: ClassVar[bool] = False
-    """Whether, where a token has zeros, it has them afterwards: a key that was not looked at."""
+    """Whether zeros of an attention pattern stay zeros, so that no key is looked at that was not
+    looked at before. Where that is not sure it has to be False: then all keys are computed."""
 
     @property
     def reads(self) -> tuple[Read, ...]:
@@ -74,9 +77,10 @@ class Value:
     def kin(self) -> Hashable:
         """Values with equal ``kin`` are written by one call, their operands one after the other.
 
-        So it has everything that ``write`` looks at but for its arguments.
+        So it must have everything that ``write`` looks at but for its arguments. All fields are
+        sure to do; a kind whose fields are reads and rows only has nothing but its name.
         """
-        return type(self).__name__
+        return type(self).__name__, *self._key()
 
     def write(self, now: Tensor, *operands: Tensor) -> Tensor:
         """What is written.
@@ -89,13 +93,6 @@ class Value:
             (tokens, *shape).
         """
         raise NotImplementedError
-
-    def over_more_keys(self, tokens: tuple[int, ...]) -> Value:
-        """What is written to an attention pattern when more tokens follow the prompt.
-
-        Nothing before them looks at them.
-        """
-        return self
 
     def problems(self, shape: tuple[int, ...]) -> Iterator[str]:
         """What is wrong with its own tensors, or with writing it at a place.
@@ -141,9 +138,10 @@ class Copy(Value):
     def reads(self) -> tuple[Read, ...]:
         return (Read(self.run, self.positions),)
 
+    @property
     @override
-    def over_more_keys(self, tokens: tuple[int, ...]) -> Copy:
-        return Copy(self.run.followed_by(tokens), self.positions)
+    def kin(self) -> Hashable:
+        return "Copy"
 
     @override
     def write(self, now: Tensor, *operands: Tensor) -> Tensor:
@@ -170,9 +168,10 @@ class Constant(Value):
     def rows(self) -> tuple[Tensor, ...]:
         return (self.numbers,)
 
+    @property
     @override
-    def over_more_keys(self, tokens: tuple[int, ...]) -> Constant:
-        return Constant(torch.nn.functional.pad(self.numbers, (0, len(tokens))), self.name)
+    def kin(self) -> Hashable:
+        return "Constant"
 
     @override
     def write(self, now: Tensor, *operands: Tensor) -> Tensor:
@@ -196,9 +195,10 @@ class Add(Value):
     def rows(self) -> tuple[Tensor, ...]:
         return (self.numbers,)
 
+    @property
     @override
-    def over_more_keys(self, tokens: tuple[int, ...]) -> Add:
-        return Add(torch.nn.functional.pad(self.numbers, (0, len(tokens))), self.name)
+    def kin(self) -> Hashable:
+        return "Add"
 
     @override
     def write(self, now: Tensor, *operands: Tensor) -> Tensor:
@@ -219,11 +219,6 @@ class Affine(Value):
     matrix: Tensor
     offset: Tensor
     name: str = ""
-
-    @property
-    @override
-    def kin(self) -> Hashable:
-        return "Affine", *self._key()
 
     @override
     def write(self, now: Tensor, *operands: Tensor) -> Tensor:
@@ -341,11 +336,6 @@ class Block(Value):
     keeps_zeros: ClassVar[bool] = True
     keys: tuple[int, ...]
 
-    @property
-    @override
-    def kin(self) -> Hashable:
-        return "Block", self.keys
-
     @override
     def write(self, now: Tensor, *operands: Tensor) -> Tensor:
         left = now.clone()  # (tokens, heads, keys), or (tokens, keys) for one head
@@ -366,12 +356,15 @@ class Edit:
         positions: Token positions in the prompt of the run. For ``attn_pattern`` these are the
             positions that look.
         value: What is written there.
+        keys: Of an attention pattern, how many keys it is over: those of the prompt, if tokens
+            follow that; None for all.
         reads: What the value takes from where, with everything that it leaves open filled in.
     """
 
     place: Place
     positions: tuple[int, ...]
     value: Value
+    keys: int | None = None
     reads: tuple[Read, ...] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -421,9 +414,7 @@ class Run:
     def followed_by(self, tokens: tuple[int, ...]) -> Run:
         """This run, with tokens after its prompt that are not edited."""
         edits = (
-            Edit(edit.place, edit.positions, edit.value.over_more_keys(tokens))
-            if edit.place.row.over_keys
-            else edit
+            replace(edit, keys=edit.keys or len(self.prompt)) if edit.place.row.over_keys else edit
             for edit in self.edits
         )
         base = self.base and self.base.followed_by(tokens)

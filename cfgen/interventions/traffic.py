@@ -287,7 +287,7 @@ def _alike(edit: Edit) -> Hashable:
         for read, own in zip(edit.reads, edit.value.reads, strict=True)
         if read.place is not None
     ]
-    return place.head is None, place.neurons, edit.value.kin, tuple(reads)
+    return place.head is None, place.neurons, edit.keys, edit.value.kin, tuple(reads)
 
 
 def _readings(schedule: Schedule, lanes: Sequence[Lane]) -> dict[Where, Reading]:
@@ -332,7 +332,9 @@ def _joined(
     if place.head is not None:
         heads = torch.tensor([e.place.head or 0 for _, e, _ in tokens])
     where = where_of(place)
-    keys = _keys([lane for lane, _, _ in tokens], where) if place.row.over_keys else None
+    keys = None
+    if place.row.over_keys:  # of the first so many, or of all
+        keys = _keys([lane for lane, _, _ in tokens], where)[:, : edit.keys]
     operands = [
         _operand(schedule, items, slot, store, own_rows) for slot in range(len(edit.value.reads))
     ]

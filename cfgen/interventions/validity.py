@@ -184,7 +184,8 @@ def _wrong(layout: Layout, run: Run, edit: Edit) -> Iterator[str]:
     if isinstance(edit.value, Block) and not place.row.over_keys:
         yield f"keys are blocked at attn_pattern, not at {place.component}"
         return
-    shape = layout.shape_of(place, length)
+    keys = edit.keys or length
+    shape = layout.shape_of(place, keys)
     yield from edit.value.problems(shape)
     for tensor in edit.value.rows:
         if tuple(tensor.shape[:1]) != (len(edit.positions),):
@@ -201,9 +202,10 @@ def _wrong(layout: Layout, run: Run, edit: Edit) -> Iterator[str]:
             yield text
         elif len(read.positions) != len(edit.positions):
             yield f"{len(edit.positions)} positions take their values from {len(read.positions)}"
-        if not place.row.fits(length, len(source.prompt)):
-            yield f"attention patterns of prompts with {len(source.prompt)} and {length} tokens"
-        elif (other := layout.shape_of(read.place, len(source.prompt))) != shape:
+        there = keys if read.run is None else len(source.prompt)
+        if not place.row.fits(keys, there):
+            yield f"attention patterns of prompts with {there} and {keys} tokens"
+        elif (other := layout.shape_of(read.place, there)) != shape:
             yield f"{read.place} has {other}, but {place} {shape}"
 
 

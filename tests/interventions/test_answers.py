@@ -8,16 +8,23 @@ import pytest
 import torch
 
 from cfgen.interventions import (
+    HERE,
+    Add,
+    Affine,
     Block,
     Constant,
     Copy,
     Edit,
+    Mix,
     Question,
+    Read,
+    Rotate,
     Run,
     choose_engine,
     read_answers,
 )
 from cfgen.lm import Place, build_tree
+from tests.interventions.tiny import lm_of
 
 ENGINES = ["reference", "packed"]
 PROMPTS = [(5, 9, 14, 20, 7), (30, 9, 41, 20, 7), (5, 12, 14, 33, 7)]
@@ -207,6 +214,37 @@ def test_a_run_followed_by_tokens_keeps_its_edits():
     assert longer.prompt == (4, 5, 6, 7, 8)
     assert longer.edits == (
         one,
-        Edit(two.place, (2,), Copy(Run((1, 2, 3, 7, 8)), (1,))),
+        Edit(two.place, (2,), Copy(source, (1,)), keys=3),
     )
     assert longer.base == Run((4, 5, 6, 7, 8), (one,))
+
+
+@pytest.mark.parametrize("engine", ["reference", "packed"])
+def test_patterns_are_written_over_the_keys_of_the_prompt_alone(engine):
+    """Tokens that follow change nothing of what a prompt's own run has, of whatever kind."""
+    lm = lm_of("llama")
+    chosen = choose_engine(lm, engine)
+    a, b = Run((5, 9, 12, 33, 8)), Run((7, 9, 60, 21, 50))
+    place, to = Place("attn_pattern", 1, head=1), (3, 4)
+    size = 5
+    eye = torch.eye(size)
+    kinds = (
+        Copy(b),
+        Constant(torch.full((2, size), 1 / size)),
+        Add(torch.full((2, size), 0.1)),
+        Affine(0.5 * eye, torch.full((size,), 0.1)),
+        Rotate(eye[:, :2], Copy(b)),
+        Mix(((0.5, HERE), (0.5, Read(b)))),
+        Block((1, 2)),
+    )
+    runs = [a.with_(Edit(place, to, value)) for value in kinds]
+    short = chosen.values([Read(run, to, place) for run in runs])
+    longer = [run.followed_by((17, 18)) for run in runs]
+    wide = chosen.values([Read(run, to, place) for run in longer])
+    for one, other in zip(short, wide, strict=True):
+        assert torch.allclose(one, other[..., :size], atol=1e-6)
+        assert not other[..., size:].any()
+    state = Place("resid_post", 3)
+    states = [chosen.values([Read(run, to, state) for run in some]) for some in (runs, longer)]
+    for one, other in zip(*states, strict=True):
+        assert torch.allclose(one, other, atol=1e-4)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from pathlib import Path
 from random import Random
 
 import pytest
 import torch
 
+import cfgen.interventions
 from cfgen.interventions import (
     HERE,
     Add,
@@ -101,9 +104,18 @@ def every_kind(layout, cases=CASES, layers=None, heads=None):
 KINDS = ("Copy", "Constant", "Add", "Affine", "Rotate", "Rotate, weighted", "Mix", "Block")
 
 
+def test_no_kind_of_value_is_left_out():
+    """Of the language, in its face, on its page, and here."""
+    names = {kind.__name__ for kind in Value.__subclasses__()}
+    assert names == {kind.partition(",")[0] for kind in KINDS}
+    assert names <= set(cfgen.interventions.__all__)
+    page = (Path(__file__).parents[2] / "docs/engines.md").read_text(encoding="utf-8")
+    assert names == set(re.findall(r"(?m)^\| `(\w+)\(", page))
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_every_kind_of_value_in_every_component(name):
-    """Eight kinds (one of them in two ways), about 150 runs for each of 21 LMs."""
+    """Seven kinds (one of them in two ways), about 150 runs for each of 21 LMs."""
     runs, kinds = every_kind(layout_of(name), layers=(2,), heads=1)
     assert len(runs) > 100
     assert set(kinds) == set(KINDS)
