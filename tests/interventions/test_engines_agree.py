@@ -125,11 +125,10 @@ def test_every_kind_of_value_in_every_component(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_every_kind_of_value_at_every_place(name):
-    """About 1000 runs for each of 21 LMs, with each set of cases."""
-    for cases in (CASES, MORE_CASES, MORE_CASES[::-1]):
-        runs, _ = every_kind(layout_of(name), cases)
-        assert len(runs) > 600
-        check_every_kind(name, runs)
+    """In the first two blocks, all heads, about 500 runs for each of 21 LMs."""
+    runs, _ = every_kind(layout_of(name), MORE_CASES[::-1], layers=(0, 1))
+    assert len(runs) > 300
+    check_every_kind(name, runs)
 
 
 def check_every_kind(name, runs):

@@ -36,7 +36,7 @@ def test_many_graphs(name: str) -> None:
     """The same without shrinking, many times over, in forwards of every size."""
     lm, done = lm_of(name), 0
     reference = choose_engine(lm, "reference")
-    for seed in range(60):
+    for seed in range(12):
         rng = Random(f"{name} {seed}")
         runs, reads = make_graph(name, rng.choice, 6)
         packed = choose_engine(
@@ -50,7 +50,7 @@ def test_many_graphs(name: str) -> None:
         )
         _, got = agree_on(reference, packed, runs, reads)
         done += got.work.run
-    assert done > 250
+    assert done > 50
 
 
 # What random graphs have found
