@@ -133,7 +133,7 @@ def test_every_kind_of_value_at_every_place(name):
 
 def check_every_kind(name, runs):
     changed, found = compare(lm_of(name), runs)
-    assert changed > 0.8 * len(runs)
+    assert changed > 0.7 * len(runs)
     work = found.work
     assert work.run + work.filled.total() + work.whole.total() >= len(runs)
     assert {reason.split()[0] for reason in work.whole} <= {"q_in", "k_in", "v_in", "mlp_in"}

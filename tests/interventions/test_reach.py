@@ -434,8 +434,10 @@ def random_edit(rng, layout, prompt, sources):
     if rng.random() < 0.15:
         positions = tuple(range(length))
     value = random_value(rng, layout, place, positions, length, sources)
-    if isinstance(value, Block):
-        positions = tuple(p for p in positions if not set(range(p + 1)) <= set(value.keys))
+    if isinstance(value, Block):  # who looks may see itself, so that several leave a key, too
+        keys = tuple(key for key in value.keys if key not in positions)
+        idle = torch.zeros(len(positions), *layout.shape_of(place, length))
+        value = Block(keys) if keys else Add(idle)
     return Edit(place, positions, value)
 
 
