@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
-from cfgen.interventions import Question, Reply
+from cfgen.interventions import NOTHING, Question, Reply
 from cfgen.lm import PairTokens
 
 
@@ -137,18 +137,15 @@ def _log(case: Judgement, answer: str) -> float:
     return case.reply.log_probabilities[answer]
 
 
-_NOTHING = Question(said=False, normaliser=False)
-_NORMALISER = Question(said=False, normaliser=True)
-
 MEASURES = {
     measure.name: measure
     for measure in (
-        Measure("iia", iia, Question(said=True, normaliser=False), answers=False),
-        Measure("logit_difference", logit_difference, _NOTHING, answers=True),
-        Measure("probability", probability, _NORMALISER, answers=True),
-        Measure("log_odds", log_odds, _NORMALISER, answers=True),
-        Measure("rank", rank, Question(said=False, normaliser=False, ranks=True), answers=True),
-        Measure("kl", kl, Question(said=False, normaliser=False, kl=True), answers=False),
+        Measure("iia", iia, replace(NOTHING, said=True), answers=False),
+        Measure("logit_difference", logit_difference, NOTHING, answers=True),
+        Measure("probability", probability, replace(NOTHING, normaliser=True), answers=True),
+        Measure("log_odds", log_odds, replace(NOTHING, normaliser=True), answers=True),
+        Measure("rank", rank, replace(NOTHING, ranks=True), answers=True),
+        Measure("kl", kl, replace(NOTHING, kl=True), answers=False),
     )
 }
 """Name -> measure."""

@@ -17,21 +17,9 @@ from cfgen.interventions.checks import (
 )
 from cfgen.interventions.choice import choose_engine
 from cfgen.interventions.engine import BATCH_SIZE, Engine
-from cfgen.interventions.language import (
-    HERE,
-    Add,
-    Affine,
-    Block,
-    Constant,
-    Copy,
-    Edit,
-    Mix,
-    Read,
-    Rotate,
-    Run,
-    Value,
-)
+from cfgen.interventions.language import HERE, Edit, Read, Run, Value
 from cfgen.interventions.outcomes import (
+    NOTHING,
     TOLERANCE,
     Cost,
     Outcomes,
@@ -45,11 +33,13 @@ from cfgen.interventions.reach import OUT_OF_REACH, SAME_VALUES, Reach
 from cfgen.interventions.schedule import Schedule, Step, make_schedule
 from cfgen.interventions.swaps import SiteSwaps, align, layers_of, place_of, run_of
 from cfgen.interventions.validity import check_runs, in_order
+from cfgen.interventions.values import Add, Affine, Block, Constant, Copy, Mix, Rotate
 
 __all__ = [
     "BATCH_SIZE",
     "HERE",
     "LEAST",
+    "NOTHING",
     "OUT_OF_REACH",
     "SAME_VALUES",
     "TOKEN_BUDGETS",

@@ -20,13 +20,14 @@ from torch import Tensor
 from cfgen.interventions.batches import Budget, by_length
 from cfgen.interventions.execution import Execution
 from cfgen.interventions.language import Read, Run
-from cfgen.interventions.outcomes import Outcomes, Question, Work, joined
+from cfgen.interventions.outcomes import NOTHING, Outcomes, Question, Work, joined
 from cfgen.interventions.readout import Head
 from cfgen.interventions.validity import (
     Where,
     check_reads,
     check_rotations,
     check_runs,
+    check_tracked,
     in_order,
     where_of,
 )
@@ -39,7 +40,7 @@ BATCH_SIZE = 16
 STORE_BYTES = 2**30
 """What is read of runs, and kept until nobody needs it any more, takes about as much at most."""
 
-USUAL, NOTHING = Question(), Question(said=False, normaliser=False)
+USUAL = Question()
 
 TokenIds = Sequence[Sequence[int]]
 """For every run, ids of tokens whose logits are wanted."""
@@ -104,8 +105,9 @@ class Engine:
             What came out, in the order of ``runs``.
 
         Raises:
-            CfgenError: The LM can't read a prompt (see :func:`cfgen.lm.check_prompts`), a run is
-                impossible (see :func:`cfgen.interventions.validity.check_runs`), what a prompt
+            CfgenError: The LM can't read a prompt (see :func:`cfgen.lm.check_prompts`), there are
+                not tracked tokens for every run (``tracked-impossible``), a run is impossible
+                (see :func:`cfgen.interventions.validity.check_runs`), what a prompt
                 comes to depends on those next to it (``rotations-depend-on-length``), memory
                 does not suffice (``lm-memory-run``), or a check failed: logits are not finite
                 (``logits-not-finite``), an edit was not made once (``edit-did-not-fire``) or over
@@ -115,6 +117,7 @@ class Engine:
         """
         self._check(runs)
         tracked = [()] * len(runs) if tracked is None else tracked
+        check_tracked(self.lm, self.facts, runs, tracked)
         machine = self._machine(question, tracked, gradients)
         checked = machine.packed and not gradients
         sample = draw(runs, verified) if checked else []

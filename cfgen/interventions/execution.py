@@ -188,7 +188,7 @@ class Execution:
 
             def attempt(tokens: int, some: list[Branch] = together) -> list[ForwardResult]:
                 packs = pack(some, layers, tokens)
-                return [run_rows(*about, packed, self.machine.windows) for packed in packs]
+                return [run_rows(*about, packed) for packed in packs]
 
             for part in within_memory(budget, attempt):
                 self._take(part, edited=True)

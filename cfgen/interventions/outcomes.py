@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from cfgen.errors import CfgenError, Problem
+
 
 @dataclass(frozen=True, slots=True)
 class Cost:
@@ -59,6 +61,10 @@ class Question:
     def whole(self) -> bool:
         """Whether the whole vocabulary has to be projected."""
         return self.said or self.normaliser or self.ranks or self.kl or self.vocabulary
+
+
+NOTHING = Question(said=False, normaliser=False)
+"""Nothing besides tracked tokens: the vocabulary is not projected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +140,15 @@ class Outcomes:
 
     @property
     def log_probabilities(self) -> Tensor:
-        """Log-probabilities of the tracked tokens (runs, tracked)."""
-        assert self.normaliser is not None, "the normaliser was not asked for"
+        """Log-probabilities of the tracked tokens (runs, tracked), natural.
+
+        Raises:
+            CfgenError: The normaliser was not asked for (``not-asked``).
+        """
+        if self.normaliser is None:
+            message = "log-probabilities need the normaliser, which was not asked for"
+            hint = "ask a Question(normaliser=True), or compare `logits`"
+            raise CfgenError(Problem("not-asked", message, hint=hint))
         return self.logits - self.normaliser[:, None]
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from cfgen.interventions.forward import Passage, check_expected, passing
-from cfgen.interventions.language import Block, Edit
+from cfgen.interventions.language import Edit
 from cfgen.interventions.masks import (
     KeyBlock,
     Owners,
@@ -38,6 +39,7 @@ from cfgen.interventions.stepping import Entry, Stepping, stepping
 from cfgen.interventions.store import Store
 from cfgen.interventions.traffic import Lane, Traffic, Write, plan_traffic
 from cfgen.interventions.validity import Where, where_of
+from cfgen.interventions.values import Block
 from cfgen.interventions.whole import ForwardResult, Foundation, Machine
 from cfgen.lm import check_finite
 
@@ -57,7 +59,6 @@ def run_rows(
     foundation: Foundation,
     store: Store,
     rows: tuple[Row, ...],
-    windows: Sequence[int | None],
 ) -> ForwardResult:
     """Run the branches of one forward.
 
@@ -67,7 +68,6 @@ def run_rows(
         foundation: What is kept of their bases.
         store: What was read of runs; what is read here is added to it.
         rows: The branches.
-        windows: Per block how many tokens a token sees; None for all.
 
     Returns:
         The answers of those that have one.
@@ -79,7 +79,7 @@ def run_rows(
     input_ids = _ids(schedule, placement).to(machine.lm.device)  # (rows, columns)
     check_expected(input_ids, traffic)
     owners = find_owners(placement, foundation.batch, foundation.row_of)
-    masks = _Masks(machine, schedule, foundation, placement, owners, windows)
+    masks = _Masks(machine, schedule, foundation, placement, owners)
     inside, entering = _split(traffic, owners)
     answering = [i for i, b in enumerate(placement.branches) if _answers(schedule, b)]
     passage = Passage()
@@ -249,8 +249,10 @@ def _forward(
 
 def _made_by_mask(step: Step, edit: Edit) -> bool:
     """Whether an edit takes keys out of the mask: it blocks them, and nothing is written before."""
+    if not isinstance(edit.value, Block):
+        return False
     where = where_of(edit.place)
-    before = step.run.edits[: step.run.edits.index(edit) + 1]
+    before = takewhile(lambda one: one is not edit, step.run.edits)
     return all(isinstance(one.value, Block) for one in before if where_of(one.place) == where)
 
 
@@ -268,10 +270,9 @@ class _Masks:
         foundation: Foundation,
         placement: Placement,
         owners: Owners,
-        windows: Sequence[int | None],
     ) -> None:
         self._machine, self._placement, self._owners = machine, placement, owners
-        self._batch, self._windows = foundation.batch, windows
+        self._batch, self._windows = foundation.batch, machine.windows
         self._pads = [_pad(branch, foundation) for branch in placement.branches]
         self._blocked: dict[int, list[KeyBlock]] = {}
         self.edits = 0

@@ -85,6 +85,7 @@ class Readout:
         question: What is asked for.
         head: What was projected.
         tracked: Number of a step -> its tracked tokens.
+        gradients: Whether what is taken keeps the graph.
         answers: Number of a step -> what is known of it.
     """
 
@@ -154,7 +155,7 @@ class Readout:
 
         Args:
             numbers: Steps, perhaps repeatedly.
-            tracked: TokenIds tokens of each; among those of the step.
+            tracked: Tracked tokens of each; among those of the step.
             changed: Whether any edit of each changed anything.
             work: What it took.
         """

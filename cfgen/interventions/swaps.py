@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 
 from cfgen.counterfactuals import Site
 from cfgen.errors import CfgenError, Problem
-from cfgen.interventions.language import Copy, Edit, Run
+from cfgen.interventions.language import Edit, Run
+from cfgen.interventions.values import Copy
 from cfgen.lm import (
     COMPONENTS,
     Misalignment,

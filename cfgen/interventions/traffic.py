@@ -339,7 +339,8 @@ def _joined(
         _operand(schedule, items, slot, store, own_rows) for slot in range(len(edit.value.reads))
     ]
     for slot in range(len(edit.value.rows)):
-        parts = [e.value.rows[slot][list(made)] for _, e, made in items]
+        device = edit.value.rows[slot].device
+        parts = [e.value.rows[slot][list(made)].to(device) for _, e, made in items]
         given = torch.cat(same_keys(parts) if keys is not None else parts)
         operands.append(Operand(given))
     return Write(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from cfgen.errors import CfgenError, Problem
-from cfgen.interventions.language import HERE, Block, Edit, Read, Run
+from cfgen.interventions.language import HERE, Edit, Read, Run, outside
+from cfgen.interventions.values import Block
 from cfgen.lm import (
     COMPONENTS,
     LM,
@@ -14,6 +15,7 @@ from cfgen.lm import (
     LMFacts,
     Place,
     Stage,
+    check_known,
     check_places,
     rotations_of,
 )
@@ -158,12 +160,28 @@ def check_reads(layout: Layout, reads: Sequence[Read]) -> None:
         if read.run is None or read.place is None or read.positions is None:
             text = "a read has to name its run, its positions and its place"
         else:
-            text = _outside(read.positions, len(read.run.prompt), "the prompt that is read")
+            text = outside(read.positions, len(read.run.prompt), "the prompt that is read")
         if text:
             hint = "positions count from 0"
             problems.append(Problem("read-impossible", text, hint=hint))
     if problems:
         raise CfgenError(problems[:SHOWN])
+
+
+def check_tracked(
+    lm: LM, facts: LMFacts, runs: Sequence[Run], tracked: Sequence[Sequence[int]]
+) -> None:
+    """Check that there are tracked tokens for every run, and that the LM knows them.
+
+    Raises:
+        CfgenError: There are those of more or fewer runs (``tracked-impossible``), or the LM has no
+            such token (``token-beyond-vocabulary``).
+    """
+    if len(tracked) != len(runs):
+        message = f"there are {len(runs)} runs, but tokens to track for {len(tracked)}"
+        hint = "give a sequence of token ids for every run; an empty one tracks none"
+        raise CfgenError(Problem("tracked-impossible", message, hint=hint))
+    check_known(lm, facts, {token for tokens in tracked for token in tokens})
 
 
 _NO_CIRCLE = "values can only be taken from runs that are made before"
@@ -176,7 +194,10 @@ def _impossible(run: Run, text: str) -> Problem:
 
 def _wrong(layout: Layout, run: Run, edit: Edit) -> Iterator[str]:
     length, place = len(run.prompt), edit.place
-    if text := _outside(edit.positions, length, "the prompt"):
+    if not edit.positions:
+        yield "an edit without a position"
+        return
+    if text := outside(edit.positions, length, "the prompt"):
         yield text
         return
     if len(set(edit.positions)) != len(edit.positions):
@@ -184,8 +205,7 @@ def _wrong(layout: Layout, run: Run, edit: Edit) -> Iterator[str]:
     if isinstance(edit.value, Block) and not place.row.over_keys:
         yield f"keys are blocked at attn_pattern, not at {place.component}"
         return
-    keys = edit.keys or length
-    shape = layout.shape_of(place, keys)
+    shape = layout.shape_of(place, edit.keys or length)
     yield from edit.value.problems(shape)
     for tensor in edit.value.rows:
         if tuple(tensor.shape[:1]) != (len(edit.positions),):
@@ -194,11 +214,16 @@ def _wrong(layout: Layout, run: Run, edit: Edit) -> Iterator[str]:
         elif tuple(tensor.shape[1:]) != shape:
             given = tuple(tensor.shape[1:])
             yield f"values of shape {given} where one token has {shape} at {place}"
+    yield from _wrong_reads(layout, run, edit, shape)
+
+
+def _wrong_reads(layout: Layout, run: Run, edit: Edit, shape: tuple[int, ...]) -> Iterator[str]:
+    place, keys = edit.place, edit.keys or len(run.prompt)
     for read in edit.reads:
         source = run if read.run is None else read.run
         assert read.positions is not None
         assert read.place is not None
-        if text := _outside(read.positions, len(source.prompt), "the prompt that is read"):
+        if text := outside(read.positions, len(source.prompt), "the prompt that is read"):
             yield text
         elif len(read.positions) != len(edit.positions):
             yield f"{len(edit.positions)} positions take their values from {len(read.positions)}"
@@ -228,15 +253,6 @@ def _all_blocked(facts: LMFacts, run: Run) -> Iterator[str]:
                 first = max(0, position + 1 - (facts.windows[layer] or position + 1))
                 if keys.issuperset(range(first, position + 1)):
                     yield f"every key that position {position} sees is blocked"
-
-
-def _outside(positions: Sequence[int], length: int, what: str) -> str:
-    if not positions:
-        return "an edit without a position"
-    if min(positions) >= 0 and max(positions) < length:
-        return ""
-    wrong = next(p for p in positions if not 0 <= p < length)
-    return f"{what} has positions 0 to {length - 1}, not {wrong}"
 
 
 def _ahead(edit: Edit) -> Iterator[Problem]:

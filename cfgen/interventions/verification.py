@@ -15,10 +15,11 @@ from torch import Tensor
 
 from cfgen.errors import CfgenError, Problem
 from cfgen.interventions.execution import Execution
-from cfgen.interventions.language import Add, Block, Edit, Read, Run
-from cfgen.interventions.outcomes import Question, disagreement
+from cfgen.interventions.language import Edit, Read, Run
+from cfgen.interventions.outcomes import NOTHING, Question, disagreement
 from cfgen.interventions.readout import Head
 from cfgen.interventions.validity import shown
+from cfgen.interventions.values import Add, Block
 from cfgen.interventions.whole import Machine
 from cfgen.lm import Place
 
@@ -90,7 +91,7 @@ def check_blocking(machine: Machine, runs: Sequence[Run]) -> int:
     blocks = ((r, edit) for r in runs for edit in r.edits if isinstance(edit.value, Block))
     tried = list(islice(blocks, TRIED))
     reads = [Read(Run(run.prompt), (max(edit.positions),), edit.place) for run, edit in tried]
-    patterns = Execution(machine, _NOTHING).values(reads) if reads else []
+    patterns = Execution(machine, NOTHING).values(reads) if reads else []
     for (run, edit), pattern in zip(tried, patterns, strict=True):
         assert isinstance(edit.value, Block)
         weights = pattern[0] if edit.place.head is not None else pattern[0].mean(dim=0)  # (keys,)
@@ -108,7 +109,7 @@ def _check_block(machine: Machine, run: Run, edit: Edit, key: int) -> None:
     strong = Edit(Place("v", layer), (key,), Add(torch.full((1, *shape), STRONG)))
     outputs = Place("head_out", layer, head)
     of = (clean, clean.with_(strong), blocked, Run(run.prompt, (edit, strong)))
-    seen = Execution(machine, _NOTHING).values([Read(one, (looking,), outputs) for one in of])
+    seen = Execution(machine, NOTHING).values([Read(one, (looking,), outputs) for one in of])
     free, kept = ((one - other).abs().max() for one, other in (seen[:2], seen[2:]))
     if float(kept) > LEAK * float(free):
         message = (
@@ -117,6 +118,3 @@ def _check_block(machine: Machine, run: Run, edit: Edit, key: int) -> None:
         )
         hint = 'run with --engine reference, or load the LM with attn_implementation="eager"'
         raise CfgenError(Problem("block-not-kept", message, hint=hint))
-
-
-_NOTHING = Question(said=False, normaliser=False)

@@ -55,11 +55,6 @@ class AnswerTree:
         return ()
 
     @property
-    def nodes(self) -> tuple[TokenPath, ...]:
-        """Where the next token has to be known, the root first and a node before those below it."""
-        return tuple(self.children)
-
-    @property
     def depth(self) -> int:
         """How many tokens the LM has to say at most until its answer is known."""
         return 1 + max(map(len, self.children))
@@ -92,8 +87,10 @@ class AnswerTree:
                 return self.leaves[node]
         return None
 
-    def log_probabilities(self, at: Mapping[TokenPath, Mapping[int, float]]) -> dict[str, float]:
-        """Log-probability of every answer, given the fed tokens.
+    def log_probability(
+        self, paths: Iterable[TokenPath], at: Mapping[TokenPath, Mapping[int, float]]
+    ) -> float:
+        """Log-probability of an answer, given the fed tokens.
 
         An answer is said if one of its texts is, and no two paths of the tree can both be said, so
         the probability of an answer is the sum of those of its paths. A path's is the product of
@@ -104,22 +101,12 @@ class AnswerTree:
         be right for several.
 
         Args:
+            paths: The answer's paths, as :meth:`tracked` gives them.
             at: Node -> token -> log-probability of the token there, normalised over the whole
-                vocabulary; at least for the tokens in :attr:`children`.
+                vocabulary; at least what :meth:`needs` names.
 
         Returns:
-            Answer -> natural logarithm of its probability; minus infinity for probability 0.
-        """
-        return {answer: self.log_probability(self.tracked(answer), at) for answer in self.answers}
-
-    def log_probability(
-        self, paths: Iterable[TokenPath], at: Mapping[TokenPath, Mapping[int, float]]
-    ) -> float:
-        """Log-probability of an answer, given the fed tokens.
-
-        Args:
-            paths: Its paths, as :meth:`tracked` gives them.
-            at: As for :meth:`log_probabilities`; at least what :meth:`needs` names.
+            The natural logarithm; minus infinity for probability 0.
         """
         values = []
         for path in paths:

@@ -113,9 +113,11 @@ def check_known(lm: LM, facts: LMFacts, tokens: Collection[int]) -> None:
         tokens: Their ids.
 
     Raises:
-        CfgenError: It knows fewer tokens than its tokenizer (``token-beyond-vocabulary``).
+        CfgenError: It has no such token, as it may know fewer than its tokenizer
+            (``token-beyond-vocabulary``).
     """
-    problems = [_unknown(lm, facts, token) for token in tokens if token >= facts.vocabulary]
+    wrong = [token for token in tokens if not _is_id(token, facts.vocabulary)]
+    problems = [_unknown(lm, facts, token) for token in wrong]
     if problems:
         raise CfgenError(problems[:SHOWN])
 
@@ -155,7 +157,7 @@ def _unreadable(lm: LM, facts: LMFacts, prompts: Mapping[int, Sequence[int]]) ->
 
 
 def _is_id(token: object, vocabulary: int) -> bool:
-    return _is_integer(token) and 0 <= int(str(token)) < vocabulary
+    return isinstance(token, int) and not isinstance(token, bool) and 0 <= token < vocabulary
 
 
 def _unknown(lm: LM, facts: LMFacts, token: object, where: str = "") -> Problem:

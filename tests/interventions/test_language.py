@@ -268,3 +268,25 @@ def test_named_tensors_are_computed_once(name):
     runs = [run.with_(edit) for edit in edits]
     found = engine_of(lm_of("llama"), name).outcomes(runs)
     assert found.work.run == 1
+
+
+def test_deep_graphs_that_were_built_twice_are_compared_at_once():
+    """Each run is made from the one before twice over: by all ways through it there are 2 ** 60."""
+
+    def deep(levels):
+        run = Run((5, 6, 7))
+        for level in range(levels):
+            run = Run(
+                run.prompt,
+                (
+                    Edit(Place("resid_post", level), (0,), Copy(run)),
+                    Edit(Place("mlp_out", level), (1,), Copy(run)),
+                ),
+            )
+        return run
+
+    one, other = deep(60), deep(60)
+    assert one is not other
+    assert one == other
+    assert len({one, other}) == 1
+    assert deep(60) != deep(61)

@@ -8,8 +8,10 @@ from random import Random
 import pytest
 import torch
 
+from cfgen.errors import CfgenError
 from cfgen.interventions import (
     HERE,
+    NOTHING,
     OUT_OF_REACH,
     SAME_VALUES,
     Add,
@@ -24,6 +26,7 @@ from cfgen.interventions import (
     Run,
     Work,
     agree,
+    choose_engine,
     most_likely,
 )
 from cfgen.lm import Place
@@ -40,7 +43,6 @@ from tests.interventions.tiny import (
 )
 
 ENGINES = pytest.mark.parametrize("name", ["packed", "reference"])
-NOTHING = Question(said=False, normaliser=False)
 EVERYTHING = Question(ranks=True, kl=True, vocabulary=True)
 
 
@@ -119,7 +121,7 @@ def test_what_is_not_asked_for_is_not_there(name):
     assert found.ranks is found.kl is found.vocabulary is None
     found = engine_of(lm, name).outcomes(runs, TRACKED, NOTHING)
     assert found.said is found.normaliser is None
-    with pytest.raises(AssertionError, match="not asked for"):
+    with pytest.raises(CfgenError, match="not asked for"):
         _ = found.log_probabilities
     assert engine_of(lm, name).outcomes(runs).logits.shape == (7, 0)
     assert len(engine_of(lm, name).outcomes(runs, question=NOTHING)) == 7
@@ -393,3 +395,20 @@ def test_values_that_runs_have_by_hand(name):
     torch.testing.assert_close(found[0][1], states[2][0, 0], atol=1e-5, rtol=1e-5)
     assert float(off(found[0][:1], found[0][1:])) > 0.1
     assert layout.layers == 4
+
+
+@pytest.mark.parametrize(
+    ("tracked", "code"),
+    [
+        ([], "tracked-impossible"),
+        ([(1,), (2,)], "tracked-impossible"),
+        ([(10**6,)], "token-beyond-vocabulary"),
+        ([(-1,)], "token-beyond-vocabulary"),
+        ([("7",)], "token-beyond-vocabulary"),
+    ],
+)
+def test_tokens_that_cannot_be_tracked(tracked, code):
+    engine = choose_engine(lm_of("llama"), "packed")
+    with pytest.raises(CfgenError) as error:
+        engine.outcomes([Run((5, 6, 7))], tracked)
+    assert error.value.problems[0].code == code

@@ -51,6 +51,9 @@ def lm_of(name: str, dtype: torch.dtype = torch.float32, **config) -> LM:
 
 
 class _Tokenizer:
+    def __len__(self) -> int:
+        return 96
+
     def decode(self, ids: Sequence[int]) -> str:
         return " ".join(map(str, ids))
 

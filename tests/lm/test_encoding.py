@@ -92,7 +92,7 @@ def test_a_name_of_two_tokens_is_read_as_far_as_needed(build_tiny_lm):
     encoded = encode_pairs(tokenizer, answered("tea-pot", "tea-cup", "tea", "milk"))
     tree = encoded[0].original_tree
     tea, hyphen, pot, milk = tokenizer.convert_tokens_to_ids([" tea", "-", "pot", " milk"])
-    assert tree.nodes == ((), (tea,), (tea, hyphen))
+    assert tuple(tree.children) == ((), (tea,), (tea, hyphen))
     assert tree.label([milk]) == {"milk"}
     assert tree.label([tea, milk]) == {"tea"}
     assert tree.label([tea, hyphen]) is None
@@ -153,7 +153,7 @@ def test_digits_on_a_real_tokenizer(smollm):
     assert tokenizer.decode(tree.fed) == " "
     assert tokenizer.decode(encoded.original.ids) == "Ann: 12 + 5 = "
     digit = {number: tokenizer.convert_tokens_to_ids(str(number)) for number in range(10)}
-    assert tree.nodes == ((), (digit[1],), (digit[1], digit[7]))
+    assert tuple(tree.children) == ((), (digit[1],), (digit[1], digit[7]))
     assert tree.label([digit[1], digit[7], digit[0]]) == {"170"}
     assert tree.label([digit[1], digit[7], digit[5]]) == {"17"}
     assert tree.label([digit[1], digit[9]]) == {"1"}
