@@ -24,6 +24,7 @@ from cfgen.interventions.outcomes import NOTHING, Outcomes, Question, Work, join
 from cfgen.interventions.readout import Head
 from cfgen.interventions.validity import (
     Where,
+    check_made,
     check_reads,
     check_rotations,
     check_runs,
@@ -148,14 +149,14 @@ class Engine:
         Raises:
             CfgenError: As :meth:`outcomes`.
         """
-        runs = [read.run for read in reads if read.run is not None]
-        self._check(runs)
         check_reads(self.layout, reads)
+        self._check([read.run for read in reads if read.run is not None])
         machine = self._machine(NOTHING, [], gradients)
         return Execution(machine, NOTHING).values(reads)
 
     def _check(self, runs: Sequence[Run]) -> None:
         """Check that runs can be made, and that the LM can read their prompts."""
+        check_made(runs)
         ordered = in_order(runs)
         prompts = dict(enumerate(dict.fromkeys(run.prompt for run in ordered)))
         check_prompts(self.lm, self.facts, prompts)

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import ClassVar
+from functools import cache
+from types import UnionType
+from typing import Any, ClassVar, get_args, get_origin, get_type_hints
 
 from torch import Tensor
 
+from cfgen.errors import CfgenError, Problem
 from cfgen.lm import Place
 
 
@@ -134,6 +137,10 @@ class Edit:
     reads: tuple[Read, ...] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        check_fields(self)
+        check_fields(self.value)
+        for read in self.value.reads:
+            check_read(read)
         # asked for again and again, by whoever plans what is read and written
         reads = tuple(
             Read(
@@ -166,6 +173,10 @@ class Run:
     _hash: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        check_fields(self)
+        for edit in self.edits:
+            if not isinstance(edit, Edit):
+                raise CfgenError(malformed("an edit of a run", edit, "Edit"))
         # Runs lie within runs: their hashes are asked for often and would each descend to the last.
         object.__setattr__(self, "_hash", hash((self.prompt, self.edits)))
 
@@ -209,7 +220,48 @@ def outside(positions: Sequence[int], length: int, what: str) -> str:
     """What is wrong with positions in so many tokens, as a clause; empty if nothing is."""
     if not positions:
         return "no position at all"
+    if not all(isinstance(position, int) for position in positions):
+        return f"positions are whole numbers, not {', '.join(map(repr, positions))}"
     if min(positions) >= 0 and max(positions) < length:
         return ""
     wrong = next(p for p in positions if not 0 <= p < length)
     return f"{what} has positions 0 to {length - 1}, not {wrong}"
+
+
+def check_fields(record: Any) -> None:
+    """Check that the fields of a record are of the kinds that it takes, where it is made.
+
+    Raises:
+        CfgenError: One is not (``edit-malformed``).
+    """
+    for name, kinds in _kinds(type(record)):  # type: ignore[arg-type]
+        given = getattr(record, name)
+        if not isinstance(given, kinds):
+            wanted = " or ".join(kind.__name__.removesuffix("Type") for kind in kinds)
+            raise CfgenError(malformed(f"{name} of {type(record).__name__}", given, wanted))
+
+
+def check_read(read: object) -> None:
+    """Raise a CfgenError (``edit-malformed``) for what is no read, or is made wrongly."""
+    if not isinstance(read, Read):
+        raise CfgenError(malformed("a read", read, "Read"))
+    check_fields(read)
+
+
+def malformed(what: str, given: object, wanted: str) -> Problem:
+    """What to say of something that is not of the kind that is wanted."""
+    shown = f"{given!r:.60}".partition("\n")[0]
+    hint = "write (4,) for one position, tuple(ids) for a list, torch.tensor(...) for numbers"
+    return Problem("edit-malformed", f"{what} is {shown}, which is no {wanted}", hint=hint)
+
+
+@cache
+def _kinds(record: type[Any]) -> tuple[tuple[str, tuple[type, ...]], ...]:
+    """Names and kinds of the fields that a record is made of."""
+    hints = get_type_hints(record)
+    found = []
+    for one in (one for one in fields(record) if one.init):
+        hint = hints[one.name]
+        parts = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+        found.append((one.name, tuple(get_origin(part) or part for part in parts)))
+    return tuple(found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from cfgen.errors import CfgenError, Problem
-from cfgen.interventions.language import HERE, Edit, Read, Run, outside
+from cfgen.interventions.language import HERE, Edit, Read, Run, check_read, malformed, outside
 from cfgen.interventions.values import Block
 from cfgen.lm import (
     COMPONENTS,
@@ -81,6 +81,15 @@ def shown(run: Run) -> str:
     return f"a prompt of {len(run.prompt)} tokens ({edits or 'no edits'})"
 
 
+def check_made(runs: object) -> None:
+    """Raise a CfgenError (``edit-malformed``) for what is no sequence of runs."""
+    if not isinstance(runs, Iterable):
+        raise CfgenError(malformed("what is to be executed", runs, "sequence of runs"))
+    for run in runs:
+        if not isinstance(run, Run):
+            raise CfgenError(malformed("one of the runs", run, "Run"))
+
+
 def check_runs(layout: Layout, facts: LMFacts, runs: Sequence[Run]) -> None:
     """Check that runs can be made.
 
@@ -154,6 +163,8 @@ def check_reads(layout: Layout, reads: Sequence[Read]) -> None:
         CfgenError: A read names no run, place or positions, or positions that aren't there
             (``read-impossible``), or the LM has no such place.
     """
+    for read in reads:
+        check_read(read)
     check_places(layout, (read.place for read in reads if read.place is not None), write=False)
     problems = []
     for read in reads:
@@ -174,13 +185,18 @@ def check_tracked(
     """Check that there are tracked tokens for every run, and that the LM knows them.
 
     Raises:
-        CfgenError: There are those of more or fewer runs (``tracked-impossible``), or the LM has no
-            such token (``token-beyond-vocabulary``).
+        CfgenError: There are those of more or fewer runs, or no sequences of them
+            (``tracked-impossible``), or the LM has no such token (``token-beyond-vocabulary``).
     """
     if len(tracked) != len(runs):
         message = f"there are {len(runs)} runs, but tokens to track for {len(tracked)}"
         hint = "give a sequence of token ids for every run; an empty one tracks none"
         raise CfgenError(Problem("tracked-impossible", message, hint=hint))
+    for tokens in tracked:
+        if not isinstance(tokens, Iterable) or isinstance(tokens, str):
+            message = f"{tokens!r} are no tokens to track"
+            hint = "give a sequence of token ids for every run, such as (17,)"
+            raise CfgenError(Problem("tracked-impossible", message, hint=hint))
     check_known(lm, facts, {token for tokens in tracked for token in tokens})
 
 

@@ -395,7 +395,7 @@ def _outside(
     what: str, chosen: Iterable[int], count: int | None, component: str
 ) -> tuple[str, str] | None:
     """What is wrong with some numbers, and a hint; None if all are below the count."""
-    wrong = [number for number in chosen if number < 0 or (count is not None and number >= count)]
+    wrong = [number for number in chosen if not _is_below(number, count)]
     if not wrong:
         return None
     several = "s" * (len(wrong) > 1)
@@ -403,3 +403,7 @@ def _outside(
     if count in (0, 1):
         hint = f"its {what} is 0" if count else f"{component} has no {what}s"
     return f"{component} has no {what}{several} {', '.join(map(str, wrong))}", hint
+
+
+def _is_below(number: object, count: int | None) -> bool:
+    return isinstance(number, int) and number >= 0 and (count is None or number < count)

@@ -8,6 +8,7 @@ from random import Random
 import pytest
 import torch
 
+from cfgen.errors import CfgenError
 from cfgen.interventions import (
     HERE,
     Add,
@@ -290,3 +291,35 @@ def test_deep_graphs_that_were_built_twice_are_compared_at_once():
     assert one == other
     assert len({one, other}) == 1
     assert deep(60) != deep(61)
+
+
+POST, CLEAN = Place("resid_post", 1), Run((5, 6, 7, 8, 9))
+MADE_WRONGLY = {
+    "a position that is no tuple": lambda: Edit(POST, 4, Copy(CLEAN)),
+    "positions in a list": lambda: Edit(POST, [4], Copy(CLEAN)),
+    "a place by its name": lambda: Edit("resid_post", (4,), Copy(CLEAN)),
+    "a tensor for a value": lambda: Edit(POST, (4,), torch.zeros(1, 8)),
+    "a prompt for a run": lambda: Edit(POST, (4,), Copy((5, 6, 7))),
+    "numbers in a list": lambda: Edit(POST, (4,), Constant([0.0])),
+    "a run for what is copied": lambda: Edit(POST, (4,), Rotate(torch.eye(8), CLEAN)),
+    "a place for a read": lambda: Edit(POST, (4,), Mix(((1.0, POST),))),
+    "a place by its name, read": lambda: engine_of(lm_of("llama"), "packed").values(
+        [Read(CLEAN, (4,), "resid_post")]
+    ),
+    "a place by its name, in a sum": lambda: Edit(
+        POST, (4,), Mix(((1.0, Read(CLEAN, (4,), "resid_post")),))
+    ),
+    "a prompt in a list": lambda: Run([5, 6, 7]),
+    "a text": lambda: Run("text"),
+    "no edits": lambda: Run((5, 6, 7), (POST,)),
+    "a single edit": lambda: Run((5, 6, 7), Edit(POST, (1,), Copy(CLEAN))),
+    "runs that are none": lambda: engine_of(lm_of("llama"), "packed").outcomes(["text"]),
+    "no sequence of runs": lambda: engine_of(lm_of("llama"), "packed").outcomes(CLEAN),
+}
+
+
+@pytest.mark.parametrize("case", MADE_WRONGLY)
+def test_what_is_made_wrongly_is_said_where_it_is_made(case):
+    with pytest.raises(CfgenError) as error:
+        MADE_WRONGLY[case]()
+    assert error.value.problems[0].code == "edit-malformed"

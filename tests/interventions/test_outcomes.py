@@ -402,6 +402,7 @@ def test_values_that_runs_have_by_hand(name):
     [
         ([], "tracked-impossible"),
         ([(1,), (2,)], "tracked-impossible"),
+        ([5], "tracked-impossible"),
         ([(10**6,)], "token-beyond-vocabulary"),
         ([(-1,)], "token-beyond-vocabulary"),
         ([("7",)], "token-beyond-vocabulary"),
