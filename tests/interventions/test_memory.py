@@ -118,7 +118,7 @@ def job(pairs=3):
     return runs
 
 
-def packed_size(machine, schedule, foundation, store, rows, windows):
+def packed_size(machine, schedule, foundation, store, rows):
     return len(rows) * max(row.width for row in rows)
 
 
