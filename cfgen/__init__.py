@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from cfgen.faces import lazy_face
 
 if TYPE_CHECKING:
-    from cfgen.analysis import run_experiment as run_experiment
     from cfgen.causal import CausalModel as CausalModel
     from cfgen.causal import Setting as Setting
     from cfgen.causal import boolean as boolean
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from cfgen.counterfactuals import edits as edits
     from cfgen.datasets import generate as generate
     from cfgen.errors import CfgenError as CfgenError
+    from cfgen.experiments import run_experiment as run_experiment
     from cfgen.lm import load_lm as load_lm
     from cfgen.prompts import faker as faker
     from cfgen.prompts import lexicon as lexicon
@@ -52,7 +52,7 @@ _HOME = {
     "list_tasks": "tasks",
     "load_lm": "lm",
     "load_task": "tasks",
-    "run_experiment": "analysis",
+    "run_experiment": "experiments",
     "templates": "prompts",
 }
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cfgen.analysis import SCHEMA, Results
 from cfgen.datasets import Coverage, Leak, Manifest, Shortcut, SplitSummary, schema_of
+from cfgen.experiments import SCHEMA, Results
 from cfgen.prompts import FrontMatter
 from cfgen.search import Certificate, Witness
 from cfgen.tasks import load_task

@@ -32,8 +32,8 @@ from cfgen.progress import Progress
 
 if TYPE_CHECKING:
     from cfgen import counterfactuals
-    from cfgen.analysis import Results
     from cfgen.counterfactuals import Pair, Site
+    from cfgen.experiments import Results
     from cfgen.tasks import Task
     from cfgen.weights import Checkpoint
 
@@ -286,8 +286,8 @@ def execute(plan: RunPlan, report: Progress) -> Results:
     request = plan.request
     checkpoint = _checkpoint(plan, report)
     report("loading libraries", 0, None)
-    from cfgen.analysis import run_experiment, write_results
     from cfgen.datasets import pairs_table
+    from cfgen.experiments import run_experiment, write_results
     from cfgen.lm import load_lm
 
     lm = load_lm(checkpoint, device=request.device, dtype=request.dtype, progress=report)

@@ -32,7 +32,7 @@ from cfgen.stats import with_interval
 from cfgen.tasks import Task
 
 if TYPE_CHECKING:
-    from cfgen.analysis import Cell, Results, Share, VacuousCell
+    from cfgen.experiments import Cell, Results, Share, VacuousCell
 
 FILES = {
     "results.json": "all numbers, with what they depend on",

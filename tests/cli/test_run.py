@@ -12,8 +12,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cfgen.analysis import Experiment
     from cfgen.counterfactuals import Pair, Site
+    from cfgen.experiments import Experiment
     from tests.cli.conftest import Cli
 
 
@@ -27,7 +27,7 @@ def made_up(
     **how: Any,
 ) -> Experiment:
     """Stands for ``run_experiment``: position right in half of layer 3, token always in layer 4."""
-    from cfgen.analysis import Behaviour, Cell, EngineSettings, Experiment, Output, VacuousCell
+    from cfgen.experiments import Behaviour, Cell, EngineSettings, Experiment, Output, VacuousCell
     from cfgen.interventions import Check, Cost, Work
     from cfgen.stats import rate
 
@@ -89,7 +89,7 @@ def no_lm(monkeypatch: pytest.MonkeyPatch) -> None:
     importlib.import_module("cfgen.lm.load")  # before what it imports is replaced
     monkeypatch.setattr("cfgen.weights.find_checkpoint", lambda name, **options: None)
     monkeypatch.setattr("cfgen.lm.load.load_lm", lambda name, **options: None)
-    monkeypatch.setattr("cfgen.analysis.run_experiment", made_up)
+    monkeypatch.setattr("cfgen.experiments.run_experiment", made_up)
 
 
 @pytest.mark.usefixtures("no_lm")
@@ -232,7 +232,7 @@ def test_chat_is_passed_on_and_written_down(
         asked.append(how["chat"])
         return made_up(*given, **how)
 
-    monkeypatch.setattr("cfgen.analysis.run_experiment", noted)
+    monkeypatch.setattr("cfgen.experiments.run_experiment", noted)
     monkeypatch.chdir(tmp_path)
     for flags in ((), ("--chat",)):
         ended = cli("run", "ioi", "-n", 4, "--json", *flags)

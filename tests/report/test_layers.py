@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cfgen.analysis import Cell, VacuousCell
+from cfgen.experiments import Cell, VacuousCell
 from cfgen.report import best_cell, layer_tables
 
 if TYPE_CHECKING:

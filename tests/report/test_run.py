@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from cfgen.analysis import Cell
 from cfgen.counterfactuals import Pair
 from cfgen.datasets import draw_pairs, recipe
+from cfgen.experiments import Cell
 from cfgen.report import sentences
 from cfgen.stats import rate
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from cfgen.analysis import MEASURES, Judgement, judge, question_of
+from cfgen.experiments import MEASURES, Judgement, judge, question_of
 from cfgen.interventions import Copy, Edit, Question, Reply, Run, choose_engine, read_answers
 from cfgen.lm import Place, build_tree, encode_pairs
 

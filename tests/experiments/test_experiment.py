@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 import torch
 
-from cfgen.analysis import run_experiment
 from cfgen.counterfactuals import Site
 from cfgen.errors import CfgenError
+from cfgen.experiments import run_experiment
 from cfgen.stats import rate
 
 WORDS = (

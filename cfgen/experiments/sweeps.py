@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from cfgen.analysis.measures import MEASURES, question_of
 from cfgen.counterfactuals import Site
+from cfgen.experiments.measures import MEASURES, question_of
 from cfgen.interventions import (
     Engine,
     Reply,

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cfgen.analysis.sweeps import SAID
 from cfgen.errors import CfgenError, Problem
+from cfgen.experiments.sweeps import SAID
 from cfgen.interventions import Engine, Reply, Run, Work, read_answers
 from cfgen.lm import PairTokens
 from cfgen.progress import Progress

@@ -5,9 +5,9 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
-from cfgen.analysis import OUTPUTS, RESULTS, SCHEMA, Results, run_experiment, write_results
 from cfgen.counterfactuals import Site
 from cfgen.errors import CfgenError
+from cfgen.experiments import OUTPUTS, RESULTS, SCHEMA, Results, run_experiment, write_results
 
 
 @pytest.fixture(scope="module")

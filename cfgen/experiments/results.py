@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
-from cfgen.analysis.experiment import Experiment
-from cfgen.analysis.iia import Cell, VacuousCell
+from cfgen.experiments.experiment import Experiment
+from cfgen.experiments.iia import Cell, VacuousCell
 from cfgen.folders import new_folder, write_record
 from cfgen.interventions import Check, Cost
 from cfgen.stats import CONFIDENCE, Rate

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from cfgen.analysis.behaviour import Behaviour, behave
-from cfgen.analysis.iia import Cell, Output, VacuousCell, kind_of, score
-from cfgen.analysis.sweeps import Sweep, make_sweeps, run_sweeps
 from cfgen.counterfactuals import Pair, Site
 from cfgen.errors import CfgenError, Problem, did_you_mean
+from cfgen.experiments.behaviour import Behaviour, behave
+from cfgen.experiments.iia import Cell, Output, VacuousCell, kind_of, score
+from cfgen.experiments.sweeps import Sweep, make_sweeps, run_sweeps
 from cfgen.interventions import (
     BATCH_SIZE,
     TOLERANCE,

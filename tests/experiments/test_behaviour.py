@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from cfgen.analysis import NO_ANSWER, grade, wrong_sides
 from cfgen.errors import CfgenError
+from cfgen.experiments import NO_ANSWER, grade, wrong_sides
 from cfgen.interventions import Reply
 from cfgen.lm import encode_pairs
 from cfgen.stats import rate

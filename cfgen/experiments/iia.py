@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cfgen.analysis.measures import iia, judge
-from cfgen.analysis.sweeps import Response, Sweep
 from cfgen.counterfactuals import COUNTERFACTUAL, NONE, ORIGINAL, THIRD
+from cfgen.experiments.measures import iia, judge
+from cfgen.experiments.sweeps import Response, Sweep
 from cfgen.interventions import Reply
 from cfgen.lm import PairTokens
 from cfgen.stats import rate_of
