@@ -2,7 +2,7 @@
 
 from cfgen.counterfactuals import edits
 from cfgen.counterfactuals.designs import Design, draw_inputs, restrict_domains
-from cfgen.counterfactuals.hypotheses import ALL, NONE, Hypothesis, Site
+from cfgen.counterfactuals.hypotheses import ALL, NONE, Align, Hypothesis, Site
 from cfgen.counterfactuals.operation import InputEdit, apply_edits, problems_with
 from cfgen.counterfactuals.pairs import Pair, Side, answers_of
 from cfgen.counterfactuals.predictions import (
@@ -23,6 +23,7 @@ __all__ = [
     "NONE",
     "ORIGINAL",
     "THIRD",
+    "Align",
     "Design",
     "Hypothesis",
     "InputEdit",

@@ -45,7 +45,7 @@ VERIFIED = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Experiment:
+class RunRecord:
     """What came out of a run.
 
     Attributes:
@@ -116,7 +116,7 @@ def run_experiment(
     engine: str = "auto",
     verified: int = VERIFIED,
     progress: Progress = no_progress,
-) -> Experiment:
+) -> RunRecord:
     """Swap activations of every pair at every site and layer, and count what the LM says.
 
     Nothing is written and nothing is random: the same arguments give the same result.
@@ -163,7 +163,7 @@ def run_experiment(
         score(sweep, [one for one in responses if one.sweep == number], kept)
         for number, sweep in enumerate(sweeps)
     ]
-    return Experiment(
+    return RunRecord(
         model=lm.name,
         revision=lm.revision,
         device=str(lm.device),

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
-from cfgen.experiments.experiment import Experiment
+from cfgen.experiments.experiment import RunRecord
 from cfgen.experiments.iia import Cell, VacuousCell
 from cfgen.folders import new_folder, write_record
 from cfgen.interventions import Check, Cost
@@ -129,7 +129,7 @@ class Results(BaseModel):
 
 
 def as_results(
-    experiment: Experiment,
+    experiment: RunRecord,
     seed: int,
     settings: Mapping[str, Plain],
 ) -> Results:
@@ -196,7 +196,7 @@ def _share(found: Rate) -> Share:
     return Share(k=found.k, n=found.n, rate=found.value, low=found.low, high=found.high)
 
 
-def _engine(experiment: Experiment) -> EngineRecord:
+def _engine(experiment: RunRecord) -> EngineRecord:
     engine, work = experiment.engine, experiment.work
     return EngineRecord(
         name="packed" if engine.name == "packed" else "reference",
@@ -240,7 +240,7 @@ SCHEMA = pa.schema(
 
 
 def write_results(
-    experiment: Experiment,
+    experiment: RunRecord,
     folder: str | os.PathLike[str],
     *,
     seed: int,
@@ -274,7 +274,7 @@ def write_results(
     return results
 
 
-def _table(experiment: Experiment) -> pa.Table:
+def _table(experiment: RunRecord) -> pa.Table:
     outputs = experiment.outputs
     columns = [[getattr(output, name) for output in outputs] for name in SCHEMA.names]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cfgen.counterfactuals import Pair, Site
-    from cfgen.experiments import Experiment
+    from cfgen.experiments import RunRecord
     from tests.cli.conftest import Cli
 
 
@@ -25,9 +25,9 @@ def made_up(
     layers: Sequence[int] | None = None,
     progress: Any = None,
     **how: Any,
-) -> Experiment:
+) -> RunRecord:
     """Stands for ``run_experiment``: position right in half of layer 3, token always in layer 4."""
-    from cfgen.experiments import Behaviour, Cell, EngineSettings, Experiment, Output, VacuousCell
+    from cfgen.experiments import Behaviour, Cell, EngineSettings, Output, RunRecord, VacuousCell
     from cfgen.interventions import Check, Cost, Work
     from cfgen.stats import rate
 
@@ -41,7 +41,7 @@ def made_up(
             where = ("resid_post", layer, "last")
             cells.append(Cell(name, *where, n, found.value, found.low, found.high))
     progress("swaps at last", 1, 1)
-    return Experiment(
+    return RunRecord(
         model="made-up",
         revision="sha256:0",
         device="cpu",
@@ -228,7 +228,7 @@ def test_chat_is_passed_on_and_written_down(
 ) -> None:
     asked = []
 
-    def noted(*given: Any, **how: Any) -> Experiment:
+    def noted(*given: Any, **how: Any) -> RunRecord:
         asked.append(how["chat"])
         return made_up(*given, **how)
 

@@ -1,0 +1,144 @@
+"""The record of an experiment: a question to an LM, as it is written in a file.
+
+Nothing here needs torch, so that what was asked for can be checked, shown and looked up at once.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from cfgen.counterfactuals import Align
+
+BATCH_SIZE = 16
+"""Prompts that go through the LM at once."""
+VERIFIED = 2
+"""Swaps of each unit that are run again on the reference engine."""
+
+
+def _listed(given: Any) -> Any:
+    """Where several texts can be named, one text stands for itself alone."""
+    return (given,) if isinstance(given, str) else given
+
+
+def _named(given: Any) -> Any:
+    """Hypotheses by name alone are those of the task, as it declares them."""
+    given = _listed(given)
+    return dict.fromkeys(given) if isinstance(given, list | tuple) else given
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+
+
+class SiteOptions(BaseModel):
+    """Where a hypothesis is tested, as far as that differs from what the task says.
+
+    Attributes:
+        positions: Position expressions, such as ``last`` or ``item_1[0]``.
+        frozen: Positions held at the original's own activations, in every layer.
+        align: Where a value comes from: the same slot, or the slot that holds the same word.
+        component: What is swapped.
+        head: Which head, of a component that has heads.
+        neurons: Which neurons, of a component that has neurons.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    positions: Texts | None = None
+    frozen: Texts | None = None
+    align: Align | None = None
+    component: str | None = None
+    head: int | None = Field(default=None, ge=0)
+    neurons: tuple[int, ...] | None = None
+
+
+class SweepOptions(BaseModel):
+    """Over what the sites of all hypotheses are varied, as far as they don't say it themselves.
+
+    Attributes:
+        layers: ``each`` layer by itself, all ``up_to`` a layer, or ``window(k)``: the k layers
+            around each.
+        over: The layers, such as ``20-29`` or ``0,5,10-12``; all if not given.
+        heads: ``all`` heads one by one, or those named.
+        positions: Each of these position expressions by itself, or ``every`` token by itself.
+        component: What is swapped.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    layers: Annotated[str, Field(pattern=r"^(each|up_to|window\([1-9]\d{0,3}\))$")] | None = None
+    over: str | None = None
+    heads: Literal["all"] | tuple[int, ...] | None = None
+    positions: Literal["every"] | Texts | None = None
+    component: str | None = None
+
+
+class EngineOptions(BaseModel):
+    """How runs are executed.
+
+    Attributes:
+        name: ``packed``, ``reference`` (slow and plain), or ``auto``: packed where possible.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or ``spread`` over several.
+        dtype: In what is computed.
+        batch_size: Prompts that go through the LM at once.
+        verify: Swaps of each unit that are run again on the reference engine; an error if any
+            differs.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: Literal["auto", "packed", "reference"] = "auto"
+    device: str = "auto"
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    batch_size: int = Field(default=BATCH_SIZE, ge=1)
+    verify: int = Field(default=VERIFIED, ge=0)
+
+
+class Experiment(BaseModel):
+    """A question to an LM: on which pairs, about which hypotheses, by which method.
+
+    Exactly one of ``task``, ``dataset`` and ``pairs`` says where pairs come from.
+
+    Attributes:
+        method: How the question is put.
+        task: Name of a task; pairs are drawn.
+        dataset: Folder that ``cfgen generate`` wrote.
+        pairs: File of pairs of one's own, see docs/pairs.md.
+        columns: Column that is meant -> column of the file of pairs.
+        design: How a task's pairs are made; the task's default if not given.
+        n: Number of pairs.
+        kept: Whether so many pairs are meant after the behavioural filter.
+        seed: Of the drawing.
+        split: Whose words a task's pairs use, or which split of a dataset is run on.
+        splits: Shares of train, validation and test, which words are dealt out by.
+        templates: Wording; the task's default if none.
+        balance: Whether every value is used equally often.
+        tokenizers: LMs under whose tokenizers all pairs align token by token.
+        models: The LMs; the task's default if none.
+        chat: Whether a prompt is the user's message in the LM's own chat template.
+        hypotheses: Name -> where it is tested, if that differs from what the task says; none for
+            those that the design tells apart.
+        sweep: Over what sites are varied.
+        measures: Numbers that are made of what comes out.
+        engine: How runs are executed.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    method: Literal["interchange"] = "interchange"
+    task: str | None = None
+    dataset: str | None = None
+    pairs: str | None = None
+    columns: dict[str, str] = {}
+    design: str | None = None
+    n: int = Field(default=64, ge=1)
+    kept: bool = False
+    seed: int = Field(default=0, ge=0)
+    split: str = "test"
+    splits: str = "80/10/10"
+    templates: Texts = ()
+    balance: bool = False
+    tokenizers: Texts = ()
+    models: Texts = ()
+    chat: bool = False
+    hypotheses: Annotated[dict[str, SiteOptions | None], BeforeValidator(_named)] = {}
+    sweep: SweepOptions = SweepOptions()
+    measures: Texts = ("iia",)
+    engine: EngineOptions = EngineOptions()
