@@ -28,6 +28,7 @@ from typing import Any
 
 from cfgen.errors import CfgenError, Problem
 from cfgen.paths import display
+from cfgen.progress import kept_if_interrupted
 
 NAMED = 5
 """How many files of others an error names."""
@@ -59,7 +60,8 @@ def new_folder(folder: Path, *, record: str) -> Iterator[Path]:
     fresh = beside / "new"
     try:
         fresh.mkdir()
-        yield fresh
+        with kept_if_interrupted(lambda: _nothing_kept(folder)):
+            yield fresh
         _put_in_place(fresh, folder, beside / "old", record)
     except OSError as error:
         raise _cannot_write(folder, error) from error
@@ -67,6 +69,11 @@ def new_folder(folder: Path, *, record: str) -> Iterator[Path]:
         shutil.rmtree(fresh, ignore_errors=True)
         with suppress(OSError):  # what is left in there is no longer ours; an error has named it
             beside.rmdir()
+
+
+def _nothing_kept(folder: Path) -> str:
+    state = "is as it was" if os.path.lexists(folder) else "was not made"
+    return f"Nothing is kept: {display(folder)} {state}. Run the same again to begin anew."
 
 
 def write_record(folder: Path, record: str, content: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
-"""Starting Python: a process that we start imports nothing from the folder that one stands in.
+"""Starting Python, from no folder but the right ones; and which signals are to end it.
 
+A process that we start imports nothing from the folder that one stands in.
 ``python -c`` and ``python -m`` put the current folder first on ``sys.path``, before Python's own
 modules: a ``random.py`` that happens to lie there would be run in place of Python's. Whatever
 starts Python, in whichever way, does so through this module.
@@ -8,10 +9,14 @@ starts Python, in whichever way, does so through this module.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+
+ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+"""Signals that ask a program to end: sent by hand, by a terminal that closes, by its keyboard."""
 
 _SAFE = "PYTHONSAFEPATH"
 _NAMED = "PYTHONPATH"

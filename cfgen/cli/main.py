@@ -20,14 +20,14 @@ from cfgen.cli.lint import lint
 from cfgen.cli.models import models
 from cfgen.cli.new import new
 from cfgen.cli.options import example
-from cfgen.cli.output import BROKEN_PIPE, BUG, INTERRUPTED, USAGE, show_problems
+from cfgen.cli.output import BROKEN_PIPE, BUG, INTERRUPTED, USAGE, show_interruption, show_problems
 from cfgen.cli.pairs import predict, preview
 from cfgen.cli.run import demo, run
 from cfgen.cli.search import design, prove
 from cfgen.cli.tasks import show, tasks
 from cfgen.cli.watch import watch
 from cfgen.errors import CfgenError, Problem
-from cfgen.processes import leave_current_folder
+from cfgen.processes import ENDING, leave_current_folder
 
 DEBUG = "cfgen.debug"
 """Under this key the context says whether tracebacks are wanted."""
@@ -52,6 +52,7 @@ class Verbs(TyperGroup):
             raise typer.Exit(USAGE) from error
         except KeyboardInterrupt as error:
             _show_traceback(ctx, error)
+            show_interruption(error)
             raise typer.Exit(INTERRUPTED) from error
         except BrokenPipeError as error:
             _close_output()
@@ -147,7 +148,9 @@ def common(
 def main() -> None:
     """Run the command line. Exit codes: 0 ok, 1 findings, 2 a mistake in what was asked for."""
     leave_current_folder()
-    signal.signal(signal.SIGTERM, _end)
+    for number in ENDING:
+        if signal.getsignal(number) is signal.SIG_DFL:  # behind nohup, SIGHUP is to be ignored
+            signal.signal(number, _end)
     # Threads of torch that wait by spinning take the cores from whatever else runs: two runs
     # on two cores then hold each other up for most of the time. Must be set before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from cfgen.progress import Progress
+from cfgen.progress import Progress, no_progress
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from cfgen.documents import Document, Inline
     from cfgen.errors import CfgenError
 
@@ -63,6 +60,12 @@ def _plain(value: Any) -> Any:
     return sorted(value, key=repr) if isinstance(value, set | frozenset) else repr(value)
 
 
+def show_interruption(interrupt: KeyboardInterrupt) -> None:
+    """Print on standard error what is kept of what was interrupted, and how to go on."""
+    kept = getattr(interrupt, "__notes__", ["Nothing is kept; run the same again to begin anew."])
+    remark(" ".join(["Interrupted.", *kept]))
+
+
 def show_problems(error: CfgenError) -> None:
     """Print every problem of an error on standard error: place first, then what to do."""
     from cfgen.report import problem_text
@@ -81,67 +84,15 @@ def progress_shown(*, quiet: bool = False) -> Iterator[Progress]:
     Yields:
         The function to call, with as many different steps as there are, one after the other.
     """
+    if quiet and not sys.stderr.isatty():
+        yield no_progress
+        return
     from rich.console import Console
 
+    from cfgen.cli.steps import bars_shown, lines_shown
+
     console = Console(file=sys.stderr, highlight=False)
-    if console.is_terminal:
-        with _bars(console) as report:
-            yield report
-    elif quiet:
-        yield lambda step, done, total: None
-    else:
-        with _lines(console) as report:
-            yield report
-
-
-@contextmanager
-def _bars(console: Console) -> Iterator[Progress]:
-    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-    from rich.table import Column
-
-    from cfgen.documents import visible
-
-    title = TextColumn("{task.description}", table_column=Column(no_wrap=True), markup=False)
-    percent = TextColumn("{task.percentage:>3.0f}%")
-    bars = Progress(title, BarColumn(24), percent, TimeElapsedColumn(), console=console)
-    begun: dict[str, TaskID] = {}
-
-    def end() -> None:
-        """Fill the bar of a step that never said how much there is of it."""
-        for task in bars.tasks:
-            if task.total is None:
-                bars.update(task.id, total=1, completed=1)
-
-    def report(step: str, done: int, total: int | None) -> None:
-        if step not in begun:
-            end()
-            begun[step] = bars.add_task(visible(step), total=total)
-        bars.update(begun[step], completed=done, total=total)
-
-    with bars:
+    # Not what rich takes for a terminal, which FORCE_COLOR makes of a log as well.
+    terminal = sys.stderr.isatty() and not console.is_dumb_terminal
+    with bars_shown(console) if terminal else lines_shown() as report:
         yield report
-        end()
-
-
-@contextmanager
-def _lines(console: Console) -> Iterator[Progress]:
-    """A line when a step begins, completed with how long it took when the next one does."""
-    from cfgen.documents import visible
-
-    running: list[tuple[str, float]] = []
-
-    def end() -> None:
-        while running:
-            _, begun = running.pop()
-            console.print(f" {time.monotonic() - begun:.1f} s")
-
-    def report(step: str, done: int, total: int | None) -> None:
-        if not running or running[0][0] != step:
-            end()
-            console.print(f"{visible(step)} ...", end="", soft_wrap=True, markup=False)
-            running.append((step, time.monotonic()))
-
-    try:
-        yield report
-    finally:
-        end()

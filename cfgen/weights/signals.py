@@ -8,30 +8,36 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
+from cfgen.processes import ENDING
+
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Let SIGTERM unwind the stack, as SIGINT does, instead of ending the process on the spot.
+    """Let :data:`ENDING` unwind the stack, as SIGINT does, instead of ending the process at once.
 
-    Does nothing outside the main thread, or where the program handles SIGTERM itself.
+    Does nothing outside the main thread, nor to a signal that the program handles or ignores.
     """
 
     def leave(number: int, frame: Any) -> NoReturn:
         raise SystemExit(128 + number)
 
-    ours = _in_main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    if ours:
-        signal.signal(signal.SIGTERM, leave)
+    ours = [
+        number
+        for number in ENDING
+        if _in_main_thread() and signal.getsignal(number) is signal.SIG_DFL
+    ]
+    for number in ours:
+        signal.signal(number, leave)
     try:
         yield
     finally:
-        if ours:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager
 def held() -> Iterator[list[int]]:
-    """Hold SIGINT and SIGTERM back; yields the list that they are noted in.
+    """Hold SIGINT and :data:`ENDING` back; yields the list that they are noted in.
 
     For a block that must not be left between two of its steps, such as starting a process and
     knowing it. What was held back is sent again at the end, to whoever handles it then.
@@ -39,7 +45,7 @@ def held() -> Iterator[list[int]]:
     pending: list[int] = []
     before = {}
     if _in_main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, *ENDING):
             handler = signal.getsignal(number)
             # None: set by something that is not Python. Ignored ones, as behind nohup, stay so.
             if handler not in (None, signal.SIG_IGN):

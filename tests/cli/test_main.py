@@ -64,10 +64,16 @@ def test_a_bug_has_an_exit_code_of_its_own(cli: Cli, monkeypatch: pytest.MonkeyP
     assert "Traceback" in cli("tasks", "--debug").err
 
 
-def test_interrupt_is_quiet(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    raising(monkeypatch, KeyboardInterrupt())
+def test_interrupt_says_what_is_kept(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupt = KeyboardInterrupt()
+    raising(monkeypatch, interrupt)
+    nothing = "Interrupted. Nothing is kept; run the same again to begin anew.\n"
     ended = cli("tasks")
-    assert (ended.code, ended.out, ended.err) == (130, "", "")
+    assert (ended.code, ended.out, ended.err) == (130, "", nothing)
+    interrupt.add_note("3 units are kept in runs/x; the same command goes on.")
+    ended = cli("tasks")
+    kept = "Interrupted. 3 units are kept in runs/x; the same command goes on.\n"
+    assert (ended.code, ended.out, ended.err) == (130, "", kept)
 
 
 def test_a_reader_that_leaves_is_quiet() -> None:
@@ -86,20 +92,53 @@ def test_a_reader_that_leaves_is_quiet() -> None:
     assert (done.returncode, done.stderr) == (141, "")
 
 
-def test_being_terminated_leaves_nothing_behind(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", PROGRAM, "generate", "belief_tracking", "-n", "300000"]
+@pytest.mark.parametrize(
+    "sent",
+    [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT],
+    ids=lambda sent: sent.name,
+)
+def test_being_ended_leaves_nothing_behind(tmp_path: Path, sent: signal.Signals) -> None:
     running = subprocess.Popen(
-        [*command, "--out", str(tmp_path / "made")], stderr=subprocess.PIPE, text=True
+        [*generating(tmp_path), "-n", "300000"],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: [signal.signal(each, signal.SIG_DFL) for each in (sent, signal.SIGINT)],
     )
     try:
         deadline = time.monotonic() + 60
         while not any(tmp_path.iterdir()) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert any(tmp_path.iterdir())
-        running.send_signal(signal.SIGTERM)
+        running.send_signal(sent)
         _, err = running.communicate(timeout=60)
     finally:
         running.kill()
-    assert running.returncode == 128 + signal.SIGTERM
+    assert running.returncode == 128 + sent
     assert "Traceback" not in err
     assert list(tmp_path.iterdir()) == []
+    if sent == signal.SIGINT:
+        assert err.splitlines()[-1].startswith("Interrupted. Nothing is kept: ")
+        assert err.endswith("made was not made. Run the same again to begin anew.\n")
+
+
+def test_nohup_is_heeded(tmp_path: Path) -> None:
+    running = subprocess.Popen(
+        [*generating(tmp_path), "-n", "3000"],
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not any(tmp_path.iterdir()) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        running.send_signal(signal.SIGHUP)
+        running.communicate(timeout=120)
+    finally:
+        running.kill()
+    assert running.returncode == 0
+    assert (tmp_path / "made" / "manifest.json").is_file()
+
+
+def generating(folder: Path) -> list[str]:
+    made = str(folder / "made")
+    return [sys.executable, "-c", PROGRAM, "generate", "belief_tracking", "--out", made]

@@ -6,62 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cfgen.cli.output import progress_shown, show_problems, write_json
+from cfgen.cli.output import show_problems, write_json
 from cfgen.errors import CfgenError, Problem
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli
-
-
-def test_lines_when_nobody_watches(capsys: pytest.CaptureFixture[str]) -> None:
-    with progress_shown() as report:
-        report("one", 0, 2)
-        report("one", 2, 2)
-        report("two [x]\x1b", 0, None)
-    out, err = capsys.readouterr()
-    assert out == ""
-    steps = [line.rpartition(" ... ")[0] for line in err.splitlines()]
-    assert steps == ["one", "two [x]\\x1b"]
-    assert all(line.endswith(" s") for line in err.splitlines())
-
-
-def test_a_line_is_ended_when_a_step_fails(capsys: pytest.CaptureFixture[str]) -> None:
-    def fail() -> None:
-        with progress_shown() as report:
-            report("one", 0, 2)
-            raise ValueError("no")
-
-    with pytest.raises(ValueError, match="no"):
-        fail()
-    assert capsys.readouterr().err.endswith(" s\n")
-
-
-def test_nothing_when_a_program_reads(capsys: pytest.CaptureFixture[str]) -> None:
-    with progress_shown(quiet=True) as report:
-        report("one", 0, 2)
-    assert capsys.readouterr() == ("", "")
-
-
-def test_bars_on_a_terminal(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("COLUMNS", "100")
-    with progress_shown(quiet=True) as report:
-        report("first", 1, 4)
-        report("first", 4, 4)
-        report("second", 0, None)
-        report("third", 1, 2)
-    out, err = capsys.readouterr()
-    assert out == ""
-    last = {}
-    for line in err.splitlines():
-        for step in ("first", "second", "third"):
-            if step in line:
-                last[step] = line
-    assert "100%" in last["first"]
-    assert "100%" in last["second"]
-    assert " 50%" in last["third"]
 
 
 UNSEEN = "a\x1b[2J\x9b\x7f\u202e\U000e0001 ä\n"
