@@ -162,7 +162,7 @@ def generate(
         )
         url = None
         if push_to_hub:
-            report("uploading", 0, None)
+            report("upload", 0, None)
             url = upload(out, push_to_hub, private=private)
     if json:
         write_json({**manifest.model_dump(mode="json"), "folder": str(out.absolute()), "url": url})
@@ -275,7 +275,7 @@ def export(
             if tokenizer
             else None
         )
-        made = write(dataset, to, out, label=label, tokenizer=encode)
+        made = write(dataset, to, out, label=label, tokenizer=encode, progress=report)
     if json:
         write_json({**asdict(made), "folder": str(out.absolute())})
         return

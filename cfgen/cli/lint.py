@@ -12,7 +12,7 @@ from cfgen.cli.output import FINDINGS, present, progress_shown, write_json
 from cfgen.errors import CfgenError, Problem
 
 if TYPE_CHECKING:
-    pass
+    from cfgen.lint import Report
 
 Tokenizers = Annotated[
     list[str] | None,
@@ -48,12 +48,16 @@ def lint(
 
     with progress_shown(quiet=json) as report:
         named = load_tokenizers(tokenizer or (), report)
-    reports = [lint_task(name, named) for name in tasks_named(task)]
+        names = tasks_named(task)
+        reports: list[Report] = []
+        for name in names:
+            report("lint", len(reports), len(names))
+            reports.append(lint_task(name, named))
     if json:
         write_json(report_records(reports))
     else:
         present(reports_view(reports), wrap=False)
-    if any(report.findings for report in reports):
+    if any(each.findings for each in reports):
         raise typer.Exit(FINDINGS)
 
 

@@ -49,11 +49,11 @@ def preview(
     from cfgen.report import pair_record, pair_view
 
     made = recipe(task, n, design=design, seed=seed, templates=template or ())
-    pairs = first_pairs(made)
     encode = None
-    if tokens or tokenizer:
-        name = tokenizer or made.task.default_model
-        with progress_shown(quiet=json) as report:
+    with progress_shown(quiet=json) as report:
+        pairs = first_pairs(made, report)
+        if tokens or tokenizer:
+            name = tokenizer or made.task.default_model
             encode = load_tokenizers([name], report)[name]
     if json:
         write_json([pair_record(pair, encode) for pair in pairs])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cfgen.cli.options import Json, TaskName, Templates
-from cfgen.cli.output import FINDINGS, present, remark, write_json
+from cfgen.cli.output import FINDINGS, present, progress_shown, remark, write_json
 from cfgen.errors import CfgenError, Problem
 
 if TYPE_CHECKING:
@@ -69,7 +69,8 @@ def design(
         tuple(target or ()), tuple(against or ()), max_edits, share, decisive, separates, top
     )
     try:
-        result = search(comparison, request, loaded.designs.values())
+        with progress_shown(quiet=json) as report:
+            result = search(comparison, request, loaded.designs.values(), report)
     except TooManyCases:
         _sampled(comparison, request, json)
         return
@@ -87,7 +88,8 @@ def _sampled(comparison: Comparison, request: DesignRequest, json: bool) -> None
     from cfgen.report import sampled_record, sampled_view
     from cfgen.search import sampled_search
 
-    result = sampled_search(comparison, request)
+    with progress_shown(quiet=json) as report:
+        result = sampled_search(comparison, request, report)
     if json:
         write_json(sampled_record(result))
     else:
@@ -161,7 +163,11 @@ def prove(
         message = "a task and two hypotheses are needed"
         hint = "write cfgen prove TASK A B, or cfgen prove --check FILE TASK"
         raise CfgenError(Problem("nothing-to-prove", message, hint=hint))
-    found = search.prove(load_task(task), one, other, design=design, templates=template or ("all",))
+    loaded, templates = load_task(task), template or ("all",)
+    with progress_shown(quiet=json) as report:
+        found = search.prove(
+            loaded, one, other, design=design, templates=templates, progress=report
+        )
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(found.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -200,7 +206,10 @@ def _check_certificate(path: Path, task: str | None, json: bool) -> None:
         message = f"it is not said with which task to check it (it names {certificate.task!r})"
         hint = "write cfgen prove --check FILE TASK"
         raise CfgenError(Problem("no-task-to-check", message, hint=hint))
-    wrong = recheck(certificate, load_task(task))
+    loaded = load_task(task)
+    with progress_shown(quiet=json) as report:
+        report("check certificate", 0, None)
+        wrong = recheck(certificate, loaded)
     if json:
         write_json({"holds": not wrong, "problems": wrong})
     elif not wrong:

@@ -24,6 +24,7 @@ from cfgen.datasets.power import PowerPlan
 from cfgen.datasets.recipe import DatasetRecipe, Split
 from cfgen.datasets.shortcuts import Shortcut, audit_shortcuts, shortcut_columns
 from cfgen.datasets.tokenizers import WordExclusion
+from cfgen.progress import Progress, no_progress
 from cfgen.prompts import Encode
 from cfgen.tasks import TEMPLATE_INPUT, Task
 
@@ -98,13 +99,16 @@ def parquet_file(folder: Path, split: str) -> Path:
     return folder / "data" / f"{split}-00000-of-00001.parquet"
 
 
-def audit_folder(folder: Path, recipe: DatasetRecipe, plan: AuditPlan) -> Audit:
+def audit_folder(
+    folder: Path, recipe: DatasetRecipe, plan: AuditPlan, progress: Progress = no_progress
+) -> Audit:
     """Audit the Parquet files of a dataset. All but shortcuts counts every row.
 
     Args:
         folder: Holds ``data/<split>-*.parquet``.
         recipe: What the files were made from.
         plan: Strength of the coverage, and the tokenizers that pairs must align under.
+        progress: Called with ``audit pairs`` and rows, then with ``audit shortcuts``.
 
     Raises:
         CfgenError: Pairs do not align (``not-aligned``).
@@ -114,12 +118,15 @@ def audit_folder(folder: Path, recipe: DatasetRecipe, plan: AuditPlan) -> Audit:
     splits: dict[str, SplitSummary] = {}
     coverage: dict[str, Coverage] = {}
     samples: dict[str, pa.Table] = {}
+    done = 0
     for candidates in recipe.candidates():
         split = candidates.split
         file = parquet_file(folder, split.name)
         counted = CoverageAudit(find_space(task, design, candidates.domains), plan.strength)
         summary = SummaryAudit(split)
         for batch in _batches(file, _paths(task)):
+            progress("audit pairs", done, recipe.n)
+            done += len(batch)
             summary.add(batch)
             counted.add(_inputs(batch, SIDES[0], task), batch[SIDES[0]].field("answer"))
             for side in SIDES:
@@ -132,6 +139,7 @@ def audit_folder(folder: Path, recipe: DatasetRecipe, plan: AuditPlan) -> Audit:
             for batch in _batches(file, None, SAMPLE):
                 alignment.add(batch.to_pylist())
     alignment.finish()
+    progress("audit shortcuts", 0, None)
     shortcuts = audit_shortcuts(samples, design.contrast)
     return Audit(splits=splits, coverage=coverage, shortcuts=shortcuts, leakage=leakage.result())
 

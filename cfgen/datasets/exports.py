@@ -16,6 +16,7 @@ from cfgen.datasets.audit import parquet_file
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.folders import new_folder, write_record
 from cfgen.paths import display, plain_name
+from cfgen.progress import Progress, no_progress
 from cfgen.prompts import LAST, Encode
 
 RECORD = "export.json"
@@ -47,6 +48,7 @@ def export(
     *,
     label: str | None = None,
     tokenizer: tuple[str, Encode] | None = None,
+    progress: Progress = no_progress,
 ) -> ExportSummary:
     """Write a dataset for another tool, one JSON lines file per split.
 
@@ -57,6 +59,7 @@ def export(
         label: The hypothesis whose predictions become the labels, ``none`` and ``all`` included;
             the first one of the design's contrast if not given, or ``all`` where it has none.
         tokenizer: Its name and the tokenizer, for the tools that take token positions.
+        progress: Called with ``export pairs``.
 
     Returns:
         What was written to ``export.json``.
@@ -83,11 +86,13 @@ def export(
         raise CfgenError(problems)
     encode = tokenizer[1] if tokenizer else None
     with new_folder(folder, record=RECORD) as fresh:
+        total = sum(pq.read_metadata(file).num_rows for file in files.values())
         counts = {}
         for split, file in files.items():
             counts[split] = 0
             with (fresh / f"{split}.jsonl").open("x", encoding="utf-8", newline="\n") as lines:
                 for row in _rows(file):
+                    progress("export pairs", sum(counts.values()), total)
                     made = TOOLS[tool](row, chosen, encode)
                     lines.write(json.dumps(made, ensure_ascii=False) + "\n")
                     counts[split] += 1

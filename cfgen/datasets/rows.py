@@ -25,6 +25,7 @@ from cfgen.datasets.repetition import (
 )
 from cfgen.datasets.workers import Workers
 from cfgen.errors import CfgenError, Problem, did_you_mean
+from cfgen.progress import Progress, no_progress
 
 TRIES = 200
 """Candidates looked at before a design is said never to decide."""
@@ -62,12 +63,15 @@ def row_tables(recipe: DatasetRecipe, workers: int = 1) -> Iterator[tuple[Split,
                 yield candidates.split, table if len(rows) == len(table) else table.take(rows)
 
 
-def draw_pairs(recipe: DatasetRecipe, *, split: str = "test") -> list[Pair]:
+def draw_pairs(
+    recipe: DatasetRecipe, *, split: str = "test", progress: Progress = no_progress
+) -> list[Pair]:
     """Draw ``recipe.n`` pairs for a run on an LM: only decisive ones, where that has a meaning.
 
     Args:
         recipe: What to make; its fractions only say which words belong to the split.
         split: Whose words to use; those of ``test`` are in no training set made by this task.
+        progress: Called with ``draw pairs``.
 
     Returns:
         The pairs; their ``index`` tells how many candidates were passed over.
@@ -87,18 +91,32 @@ def draw_pairs(recipe: DatasetRecipe, *, split: str = "test") -> list[Pair]:
     candidates = by_split[split].for_rows(recipe.n)
     _check([candidates])
     portions = _distinct_pairs(candidates, set(), decisive=bool(recipe.design.contrast))
-    return [pair for pairs in portions for pair in pairs]
+    return _gathered(portions, recipe.n, progress)
 
 
-def first_pairs(recipe: DatasetRecipe) -> list[Pair]:
+def first_pairs(recipe: DatasetRecipe, progress: Progress = no_progress) -> list[Pair]:
     """The first ``recipe.n`` pairs of the first split, decisive or not.
+
+    Args:
+        recipe: What to make.
+        progress: Called with ``draw pairs``.
 
     Raises:
         CfgenError: If so many pairs cannot be made.
     """
     candidates = recipe.candidates(max(recipe.n, ENOUGH))[0].for_rows(recipe.n)
     portions = _distinct_pairs(candidates, set())
-    return [pair for pairs in portions for pair in pairs]
+    return _gathered(portions, recipe.n, progress)
+
+
+def _gathered(portions: Iterable[list[Pair]], n: int, progress: Progress) -> list[Pair]:
+    """The pairs of all portions; how many there are of the ``n`` wanted is said as they come."""
+    pairs: list[Pair] = []
+    progress("draw pairs", 0, n)
+    for portion in portions:
+        pairs += portion
+        progress("draw pairs", len(pairs), n)
+    return pairs
 
 
 def candidate_pairs(candidates: Candidates, n: int, start: int = 0) -> list[Pair]:

@@ -20,7 +20,7 @@ from cfgen.datasets.manifest import Manifest, make_manifest
 from cfgen.datasets.recipe import FRACTIONS, DatasetRecipe, Split, recipe
 from cfgen.datasets.rows import candidate_pairs, row_tables
 from cfgen.folders import new_folder, write_record
-from cfgen.progress import Progress
+from cfgen.progress import Progress, no_progress
 from cfgen.tasks import Task
 
 ROW_GROUP = 2000
@@ -83,7 +83,7 @@ def write_dataset(
     *,
     jsonl: bool = False,
     workers: int = 1,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
     plan: AuditPlan | None = None,
 ) -> Manifest:
     """Generate a dataset into a folder that ``datasets.load_dataset(folder)`` opens.
@@ -97,7 +97,7 @@ def write_dataset(
         jsonl: Also write ``jsonl/<split>.jsonl``.
         workers: Processes that make the rows; the files are the same for any number. In a script,
             more than one need ``if __name__ == "__main__":`` around the call.
-        progress: Called after each batch.
+        progress: Called with ``generate pairs``, then with the steps of the audit.
         plan: What it is to be audited for, beyond what every dataset is.
 
     Returns:
@@ -114,9 +114,7 @@ def write_dataset(
             tables = (table for _, table in portions)
             _write_split(fresh, recipe, split, tables, jsonl)
         plan = plan or AuditPlan()
-        if progress:
-            progress("auditing", 0, recipe.n)
-        audit = audit_folder(fresh, recipe, plan)
+        audit = audit_folder(fresh, recipe, plan, progress)
         manifest = make_manifest(recipe, audit, plan)
         example = _first_pair(fresh, recipe)
         write_card(fresh / "README.md", recipe.task, recipe.design, manifest, example)
@@ -126,14 +124,14 @@ def write_dataset(
 
 
 def _reported(
-    rows: Iterable[tuple[Split, pa.Table]], n: int, progress: Progress | None
+    rows: Iterable[tuple[Split, pa.Table]], n: int, progress: Progress
 ) -> Iterator[tuple[Split, pa.Table]]:
     """The same rows; how many there are is said as they pass."""
     done = 0
+    progress("generate pairs", done, n)
     for split, table in rows:
         done += len(table)
-        if progress:
-            progress("generating pairs", done, n)
+        progress("generate pairs", done, n)
         yield split, table
 
 

@@ -27,6 +27,7 @@ from cfgen.counterfactuals import (
     output_text,
 )
 from cfgen.errors import CfgenError, Problem
+from cfgen.progress import Progress, no_progress
 from cfgen.search.atoms import Atoms, State, TooManyCases
 from cfgen.search.comparison import Comparison, comparison_of
 from cfgen.search.predictions import CaseTable, case_table
@@ -228,6 +229,7 @@ def prove(
     design: str | None = None,
     templates: Sequence[str] = ("all",),
     sampled: int = SAMPLED,
+    progress: Progress = no_progress,
 ) -> Certificate:
     """Decide whether two hypotheses ever predict different outputs.
 
@@ -238,6 +240,7 @@ def prove(
         design: Look only at the pairs that this design draws; at all pairs of inputs if None.
         templates: Templates that show the pairs.
         sampled: Pairs to draw at random where there are too many.
+        progress: Called with ``compare pairs``, and with ``draw pairs`` where there are too many.
 
     Returns:
         A certificate; see :func:`cfgen.search.recheck`.
@@ -246,10 +249,11 @@ def prove(
         CfgenError: For names that do not exist, or if a mechanism fails.
     """
     thesis = thesis_of(task, one, other, design, templates)
+    progress("compare pairs", 0, None)
     try:
         table = case_table(thesis.comparison, thesis.design)
     except TooManyCases:
-        return sample(thesis, sampled)
+        return sample(thesis, sampled, progress)
     return certify(thesis, table)
 
 
@@ -314,12 +318,13 @@ def stands_for(atoms: Atoms, *states: State) -> int:
     )
 
 
-def sample(thesis: Thesis, sampled: int) -> Certificate:
+def sample(thesis: Thesis, sampled: int, progress: Progress = no_progress) -> Certificate:
     """Look for a witness among pairs drawn at random.
 
     Args:
         thesis: What is to be decided.
         sampled: Pairs to draw at most.
+        progress: Called with ``draw pairs``.
     """
     comparison, rng = thesis.comparison, random.Random(0)
     drawn = thesis.design or Design("any", ())
@@ -329,6 +334,7 @@ def sample(thesis: Thesis, sampled: int) -> Certificate:
         original, other = draw_inputs(drawn, comparison.domains, rng)
         if thesis.design is None:
             _, other = draw_inputs(drawn, comparison.domains, rng)
+        progress("draw pairs", cases, sampled)
         cases += 1
         if comparison.shown is None or comparison.shown(original, other):
             said = predict(comparison.program.run(original), comparison.program.run(other))

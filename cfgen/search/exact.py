@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cfgen.counterfactuals import Design
 from cfgen.counterfactuals.operation import Steps
+from cfgen.progress import Progress, no_progress
 from cfgen.search.comparison import Comparison
 from cfgen.search.goals import Assessment, DesignRequest, Goal, Two, assess, goal_of
 from cfgen.search.grid import EXACT, Grid, Table, make_grid
@@ -77,7 +78,10 @@ class SearchResult:
 
 
 def search(
-    comparison: Comparison, request: DesignRequest, declared: Iterable[Design] = ()
+    comparison: Comparison,
+    request: DesignRequest,
+    declared: Iterable[Design] = (),
+    progress: Progress = no_progress,
 ) -> SearchResult:
     """Look at every composition of edits, all at once.
 
@@ -85,12 +89,15 @@ def search(
         comparison: The hypotheses, and the domains of inputs.
         request: What is asked for.
         declared: Designs to judge by the same measure.
+        progress: Called with ``compare pairs``, then with ``score designs``.
 
     Raises:
         CfgenError: If there is no such hypothesis, or a mechanism fails.
         TooManyCases: If there are too many pairs of inputs to look at all of them.
     """
+    progress("compare pairs", 0, None)
     table = case_table(comparison)
+    progress("score designs", 0, None)
     goal = goal_of(comparison.labels, table.predictions, request)
     grid = make_grid(table, request.max_edits, len(goal.couples))
     tables = {(one, other): table.column(one) != table.column(other) for one, other in goal.couples}

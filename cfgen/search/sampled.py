@@ -15,6 +15,7 @@ from cfgen.causal import TooFewValues
 from cfgen.counterfactuals import Design, Predictor, draw_inputs, output_text
 from cfgen.counterfactuals.edits import tried_on_counterfactual, tried_on_original
 from cfgen.counterfactuals.operation import Steps
+from cfgen.progress import Progress, no_progress
 from cfgen.search.comparison import Comparison
 from cfgen.search.goals import DesignRequest, Goal, Two, goal_of
 from cfgen.search.grid import PALETTES, copy_links
@@ -64,12 +65,20 @@ class SampledResult:
     compositions: int
 
 
-def sampled_search(comparison: Comparison, request: DesignRequest) -> SampledResult:
+def sampled_search(
+    comparison: Comparison, request: DesignRequest, progress: Progress = no_progress
+) -> SampledResult:
     """Search by adding one edit after the other to the best designs so far.
+
+    Args:
+        comparison: The hypotheses, and the domains of inputs.
+        request: What is asked for.
+        progress: Called with ``draw pairs``, then with ``judge designs`` and how many were.
 
     Raises:
         CfgenError: If there is no such hypothesis, or a mechanism fails.
     """
+    progress("draw pairs", 0, None)
     everything = _drawn(comparison, (Design("any", ()), Design("other", ())), JUDGED)
     goal = goal_of(comparison.labels, everything, request)
     known: dict[tuple[Steps, Steps], Estimate] = {}
@@ -77,6 +86,7 @@ def sampled_search(comparison: Comparison, request: DesignRequest) -> SampledRes
     for _ in range(request.max_edits + 2):
         for original, counterfactual in beam:
             for steps in _extended(comparison, original, counterfactual, request.max_edits):
+                progress("judge designs", len(known), None)
                 if steps not in known:
                     design = Design("", original=steps[0], counterfactual=steps[1])
                     made = estimate(comparison, goal, design, request, SCREENED)

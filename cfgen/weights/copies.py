@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from cfgen.errors import CfgenError, Problem
 from cfgen.paths import display
-from cfgen.progress import Progress, no_progress
+from cfgen.progress import Progress, kept_if_interrupted, no_progress
 from cfgen.weights.cache import (
     cache_root,
     converted_folder,
@@ -186,7 +186,11 @@ def _make_sure(job: Conversion, progress: Progress) -> Path:
         CfgenError: The file can't be had or converted, or there is no room for it.
     """
     try:
-        with _locked(job.folder.name, progress), terminable():
+        with (
+            _locked(job.folder.name, progress),
+            terminable(),
+            kept_if_interrupted(lambda: f"Nothing is kept of {job.name!r}, which is made anew."),
+        ):
             if not is_complete(job.folder):  # unless another process made it meanwhile
                 _make(job, progress)
     except OSError as error:
