@@ -123,6 +123,7 @@ def generate(
         dataset_summary,
         recipe,
         solve_words,
+        split_shares,
         write_dataset,
     )
     from cfgen.datasets import push_to_hub as upload
@@ -130,7 +131,7 @@ def generate(
 
     if push_to_hub:
         check_repo(push_to_hub)
-    fractions = shares(splits)
+    fractions = split_shares(splits)
     plan = None
     if power is not None:
         plan, n = planned(n, fractions, iia, against, cells, power)
@@ -186,26 +187,6 @@ def planned(
     plan = plan_power(iia, against, cells=cells, power=power)
     last = [share for share in fractions.values() if share][-1] / sum(fractions.values())
     return plan, math.ceil(round(plan.draw / last, 6))
-
-
-def shares(text: str) -> dict[str, float]:
-    """Read shares such as ``80/10/10``.
-
-    Raises:
-        CfgenError: If these are not three numbers (``bad-shares``).
-    """
-    from cfgen.datasets import FRACTIONS
-
-    try:
-        numbers = [float(part) for part in text.split("/")]
-    except ValueError:
-        numbers = []
-    usable = len(numbers) == len(FRACTIONS) and all(0 <= number < 1e9 for number in numbers)
-    if not usable or not sum(numbers):
-        message = f"--splits {text} are not the shares of train, validation and test"
-        hint = "give three numbers, as in --splits 80/10/10 or --splits 1/0/0"
-        raise CfgenError(Problem("bad-shares", message, hint=hint))
-    return dict(zip(FRACTIONS, numbers, strict=True))
 
 
 def power(

@@ -10,7 +10,15 @@ from cfgen.datasets.labelling import PairLabeller
 from cfgen.datasets.leakage import Leak
 from cfgen.datasets.manifest import Manifest
 from cfgen.datasets.power import PowerPlan, plan_power, power_text
-from cfgen.datasets.recipe import FRACTIONS, Candidates, DatasetRecipe, Split, make_splits, recipe
+from cfgen.datasets.recipe import (
+    FRACTIONS,
+    Candidates,
+    DatasetRecipe,
+    Split,
+    make_splits,
+    recipe,
+    split_shares,
+)
 from cfgen.datasets.rows import (
     candidate_pairs,
     draw_pairs,
@@ -57,5 +65,6 @@ __all__ = [
     "row_tables",
     "schema_of",
     "solve_words",
+    "split_shares",
     "write_dataset",
 ]

@@ -137,6 +137,24 @@ def recipe(
     return DatasetRecipe(loaded, chosen, n, seed, tuple(templates), shares, balance)
 
 
+def split_shares(text: str) -> dict[str, float]:
+    """Read shares such as ``80/10/10``.
+
+    Raises:
+        CfgenError: If these are not three numbers (``bad-shares``).
+    """
+    try:
+        numbers = [float(part) for part in text.split("/")]
+    except ValueError:
+        numbers = []
+    usable = len(numbers) == len(FRACTIONS) and all(0 <= number < 1e9 for number in numbers)
+    if not usable or not sum(numbers):
+        message = f"--splits {text} are not the shares of train, validation and test"
+        hint = "give three numbers, as in --splits 80/10/10 or --splits 1/0/0"
+        raise CfgenError(Problem("bad-shares", message, hint=hint))
+    return dict(zip(FRACTIONS, numbers, strict=True))
+
+
 def make_splits(task: Task, n: int, fractions: Mapping[str, float] = FRACTIONS) -> list[Split]:
     """Divide rows and words over the splits.
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cfgen.experiments.iia import Cell as Cell
     from cfgen.experiments.iia import Output as Output
     from cfgen.experiments.iia import VacuousCell as VacuousCell
+    from cfgen.experiments.layers import parse_layers as parse_layers
     from cfgen.experiments.measures import MEASURES as MEASURES
     from cfgen.experiments.measures import Judgement as Judgement
     from cfgen.experiments.measures import Measure as Measure
@@ -59,6 +60,7 @@ _HOME = {
     "VacuousCell": "iia",
     "grade": "behaviour",
     "judge": "measures",
+    "parse_layers": "layers",
     "question_of": "measures",
     "run_experiment": "experiment",
     "write_results": "results",

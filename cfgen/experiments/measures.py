@@ -13,9 +13,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
 
-from cfgen.interventions import NOTHING, Question, Reply
-from cfgen.lm import PairTokens
+from cfgen.interventions import NOTHING, Question
+
+if TYPE_CHECKING:
+    from cfgen.interventions import Reply
+    from cfgen.lm import PairTokens
 
 
 @dataclass(frozen=True, slots=True)

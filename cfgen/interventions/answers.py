@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from cfgen.interventions.engine import Engine
 from cfgen.interventions.language import Run
-from cfgen.interventions.outcomes import Outcomes, Question, Work
+from cfgen.interventions.outcomes import Outcomes, Work
+from cfgen.interventions.question import Question
 from cfgen.lm import AnswerTree, TokenPath
 
 

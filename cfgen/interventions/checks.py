@@ -18,7 +18,8 @@ from cfgen.counterfactuals import Site
 from cfgen.errors import CfgenError, Problem
 from cfgen.interventions.engine import Engine
 from cfgen.interventions.language import Run
-from cfgen.interventions.outcomes import Question, agree, distance
+from cfgen.interventions.outcomes import agree, distance
+from cfgen.interventions.question import Question
 from cfgen.interventions.swaps import Swap, run_of
 from cfgen.lm import SHOWN, PairTokens, TokenSpan
 from cfgen.prompts import WHOLE_PROMPT, parse_position

@@ -20,7 +20,8 @@ from torch import Tensor
 from cfgen.interventions.batches import Budget, by_length
 from cfgen.interventions.execution import Execution
 from cfgen.interventions.language import Read, Run
-from cfgen.interventions.outcomes import NOTHING, Outcomes, Question, Work, joined
+from cfgen.interventions.outcomes import Outcomes, Work, joined
+from cfgen.interventions.question import NOTHING, Question
 from cfgen.interventions.readout import Head
 from cfgen.interventions.validity import (
     Where,

@@ -12,9 +12,10 @@ from torch import Tensor
 from cfgen.errors import CfgenError, Problem
 from cfgen.interventions.batches import within_memory
 from cfgen.interventions.language import Read, Run
-from cfgen.interventions.outcomes import Outcomes, Question, Work, disagreement
+from cfgen.interventions.outcomes import Outcomes, Work, disagreement
 from cfgen.interventions.packed import branch_of, run_rows
 from cfgen.interventions.packing import Branch, pack
+from cfgen.interventions.question import Question
 from cfgen.interventions.reach import OUT_OF_REACH
 from cfgen.interventions.readout import Readout
 from cfgen.interventions.schedule import Schedule, make_schedule

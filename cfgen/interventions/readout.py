@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cfgen.interventions.outcomes import Outcomes, Question, Work, most_likely
+from cfgen.interventions.outcomes import Outcomes, Work, most_likely
+from cfgen.interventions.question import Question
 
 
 @dataclass(frozen=True, slots=True)

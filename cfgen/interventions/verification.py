@@ -16,7 +16,8 @@ from torch import Tensor
 from cfgen.errors import CfgenError, Problem
 from cfgen.interventions.execution import Execution
 from cfgen.interventions.language import Edit, Read, Run
-from cfgen.interventions.outcomes import NOTHING, Question, disagreement
+from cfgen.interventions.outcomes import disagreement
+from cfgen.interventions.question import NOTHING, Question
 from cfgen.interventions.readout import Head
 from cfgen.interventions.validity import shown
 from cfgen.interventions.values import Add, Block

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from datasets import load_dataset
 
-from cfgen.cli.datasets import shares
+from cfgen.datasets import split_shares
 from cfgen.errors import CfgenError
 
 if TYPE_CHECKING:
@@ -146,12 +146,12 @@ def test_n_and_power_are_one_too_many(cli: Cli, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_shares() -> None:
-    assert shares("80/10/10") == {"train": 80, "validation": 10, "test": 10}
-    assert shares("0.5/0/.5") == {"train": 0.5, "validation": 0, "test": 0.5}
+def test_split_shares() -> None:
+    assert split_shares("80/10/10") == {"train": 80, "validation": 10, "test": 10}
+    assert split_shares("0.5/0/.5") == {"train": 0.5, "validation": 0, "test": 0.5}
 
 
 @pytest.mark.parametrize("text", ["", "1", "1/2", "1/2/3/4", "a/b/c", "0/0/0", "-1/1/1", "nan/1/1"])
-def test_wrong_shares(text: str) -> None:
+def test_wrong_split_shares(text: str) -> None:
     with pytest.raises(CfgenError, match="bad-shares"):
-        shares(text)
+        split_shares(text)

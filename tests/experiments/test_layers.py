@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cfgen.cli.options import parse_layers
 from cfgen.errors import CfgenError
+from cfgen.experiments import parse_layers
 
 
 @pytest.mark.parametrize(
