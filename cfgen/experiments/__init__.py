@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from cfgen.experiments.experiment import EngineSettings as EngineSettings
     from cfgen.experiments.experiment import RunRecord as RunRecord
     from cfgen.experiments.experiment import run_experiment as run_experiment
+    from cfgen.experiments.files import FLAGS as FLAGS
+    from cfgen.experiments.files import experiment_of as experiment_of
+    from cfgen.experiments.files import override as override
+    from cfgen.experiments.files import read_experiment as read_experiment
+    from cfgen.experiments.files import write_experiment as write_experiment
     from cfgen.experiments.iia import Cell as Cell
     from cfgen.experiments.iia import Output as Output
     from cfgen.experiments.iia import VacuousCell as VacuousCell
@@ -44,6 +49,7 @@ _HOME = {
     "EngineOptions": "definition",
     "EngineSettings": "experiment",
     "Experiment": "definition",
+    "FLAGS": "files",
     "Judgement": "measures",
     "MEASURES": "measures",
     "Measure": "measures",
@@ -58,12 +64,16 @@ _HOME = {
     "SiteOptions": "definition",
     "SweepOptions": "definition",
     "VacuousCell": "iia",
+    "experiment_of": "files",
     "grade": "behaviour",
     "judge": "measures",
+    "override": "files",
     "parse_layers": "layers",
     "question_of": "measures",
+    "read_experiment": "files",
     "run_experiment": "experiment",
     "write_results": "results",
+    "write_experiment": "files",
     "wrong_sides": "behaviour",
 }
 
