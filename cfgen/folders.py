@@ -30,6 +30,8 @@ from cfgen.errors import CfgenError, Problem
 from cfgen.paths import display
 from cfgen.progress import kept_if_interrupted
 
+RECORD_BYTES = 1 << 26
+"""Largest record that is read."""
 NAMED = 5
 """How many files of others an error names."""
 
@@ -95,6 +97,52 @@ def write_record(folder: Path, record: str, content: Mapping[str, Any]) -> dict[
     text = json.dumps(written, indent=2, ensure_ascii=False) + "\n"
     (folder / record).write_text(text, encoding="utf-8", newline="\n")
     return written
+
+
+def read_record(file: Path) -> dict[str, Any]:
+    """Read the record of a folder, and check that it is as :func:`write_record` wrote it.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is no record, is too large for one, or was changed since it was written.
+    """
+    if not stat.S_ISREG(file.stat().st_mode):  # a pipe or a device may never end
+        raise ValueError("is not a file")
+    if file.stat().st_size > RECORD_BYTES:
+        raise ValueError(f"is larger than the record of any folder ({RECORD_BYTES:,} bytes)")
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        files, hashes = content["files"], content["sha256"]
+        if not all(isinstance(name, str) for name in files) or set(files) != set(hashes):
+            raise ValueError("does not have a hash of every file")
+        own, written = _sha256_of_record(content, file.name), hashes[file.name]
+    except UnicodeDecodeError as error:
+        raise ValueError("is not UTF-8") from error
+    except json.JSONDecodeError as error:
+        raise ValueError("is not JSON") from error
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError("is not the record of a folder") from error
+    if own != written:
+        raise ValueError("was changed since it was written")
+    return dict(content)
+
+
+def wrong_with(file: Path, sha256: str) -> str:
+    """What is wrong with a file that a record lists: it is gone or changed; empty if nothing is.
+
+    Args:
+        file: The file; a link to one will do.
+        sha256: Its hash in the record.
+    """
+    try:
+        if not stat.S_ISREG(file.stat().st_mode):
+            return "is not a file"
+        same = _sha256(file, record="") == sha256
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return "" if same else "was changed since it was written"
 
 
 def files_in(folder: Path) -> tuple[str, ...]:

@@ -104,7 +104,7 @@ def test_a_face_re_exports_what_it_lists(package: str) -> None:
 # What works without torch
 
 
-TORCH_FREE = ("definition", "files", "layers", "measures")
+TORCH_FREE = ("definition", "layers", "measures")
 """Modules of experiments that say what is asked, not how it is computed."""
 
 
@@ -136,8 +136,7 @@ def test_what_is_said_to_need_no_torch_loads_none() -> None:
 # What tests may import
 
 INSIDE = {
-    "cli": "datasets experiment_options new options output run search steps watch",  # helpers of
-    # verbs, without it
+    "cli": "datasets new options output run search steps watch",  # helpers of verbs, without it
     "datasets": "alignment audit coverage drawing leakage power repetition rows shortcuts "
     "tokenizers workers",  # each against a plain version of itself, or with limits of its own
     "documents": "markdown terminal",  # the face has what documents are, not how they are shown

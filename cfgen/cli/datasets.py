@@ -17,7 +17,6 @@ from cfgen.cli.options import (
     Seed,
     TaskName,
     Templates,
-    load_tokenizers,
 )
 from cfgen.cli.output import present, progress_shown, write_json
 from cfgen.errors import CfgenError, Problem
@@ -127,6 +126,7 @@ def generate(
         write_dataset,
     )
     from cfgen.datasets import push_to_hub as upload
+    from cfgen.lm import load_tokenizers
     from cfgen.tasks import load_task
 
     if push_to_hub:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cfgen.cli.options import Json, load_tokenizers
+from cfgen.cli.options import Json
 from cfgen.cli.output import FINDINGS, present, progress_shown, write_json
 from cfgen.errors import CfgenError, Problem
 
@@ -47,6 +47,8 @@ def lint(
     from cfgen.report import report_records, reports_view
 
     with progress_shown(quiet=json) as report:
+        from cfgen.lm import load_tokenizers
+
         named = load_tokenizers(tokenizer or (), report)
         names = tasks_named(task)
         reports: list[Report] = []

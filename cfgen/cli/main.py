@@ -22,6 +22,7 @@ from cfgen.cli.new import new
 from cfgen.cli.options import example
 from cfgen.cli.output import BROKEN_PIPE, BUG, INTERRUPTED, USAGE, show_interruption, show_problems
 from cfgen.cli.pairs import predict, preview
+from cfgen.cli.results import merge, results, runs
 from cfgen.cli.run import demo, run
 from cfgen.cli.search import design, prove
 from cfgen.cli.tasks import show, tasks
@@ -111,6 +112,9 @@ app.command(epilog=example("cfgen generate {task} -n 1000 --out datasets/first")
 app.command(
     epilog=example("cfgen run {task} -n 16", "cfgen run {task} -n 64 --layers 15-29 --out runs/one")
 )(run)
+app.command(epilog=example("cfgen runs"))(runs)
+app.command(epilog=example("cfgen results runs/NAME"))(results)
+app.command(epilog=example("cfgen merge one/NAME other/NAME --out runs/NAME"))(merge)
 app.command(epilog=example("cfgen design {task}", "cfgen design {task} --target A --against B"))(
     design
 )

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cfgen.errors import CfgenError, Problem
-from cfgen.experiments import parse_layers as parse_layers
 from cfgen.paths import find_all
-from cfgen.progress import Progress
 
 if TYPE_CHECKING:
-    from cfgen.prompts import Encode
+    pass
 
 TaskName = Annotated[
     str,
@@ -74,30 +70,3 @@ def example(*commands: str) -> str:
     title = "Example:" if len(commands) == 1 else "Examples:"
     lines = [command.replace("{task}", example_task()) for command in commands]
     return "\n\n".join([title, *lines])
-
-
-def load_tokenizers(
-    names: Iterable[str], report: Progress, *, accept_license: bool = False
-) -> dict[str, Encode]:
-    """Name -> tokenizer, fetched if need be; no weights and no torch are loaded.
-
-    Args:
-        names: As ``--model`` takes them.
-        report: Called with progress.
-        accept_license: Whether terms that one has are accepted.
-
-    Raises:
-        CfgenError: With the problems of every one that cannot be loaded.
-    """
-    from cfgen.lm import load_tokenizer
-
-    loaded: dict[str, Encode] = {}
-    problems: list[Problem] = []
-    for name in names:
-        try:
-            loaded[name] = load_tokenizer(name, accept_license=accept_license, progress=report)
-        except CfgenError as error:
-            problems += error.problems
-    if problems:
-        raise CfgenError(problems)
-    return loaded

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cfgen.cli.options import Design, Json, Seed, TaskName, Templates, load_tokenizers
+from cfgen.cli.options import Design, Json, Seed, TaskName, Templates
 from cfgen.cli.output import present, progress_shown, write_json
 from cfgen.errors import CfgenError, Problem, did_you_mean
 
@@ -54,6 +54,8 @@ def preview(
         pairs = first_pairs(made, report)
         if tokens or tokenizer:
             name = tokenizer or made.task.default_model
+            from cfgen.lm import load_tokenizers
+
             encode = load_tokenizers([name], report)[name]
     if json:
         write_json([pair_record(pair, encode) for pair in pairs])

@@ -1,16 +1,17 @@
 """``cfgen run`` and ``cfgen demo``: test hypotheses on an LM.
 
-A run is planned first, without the LM and without torch, so that a mistake in what was asked for is
-found at once; then it is carried out.
+What is asked is looked up first, without the LM and without torch, so that a mistake in it is found
+at once, and a question that was answered before is answered from its folder.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,88 +21,81 @@ from cfgen.cli.options import (
     Json,
     Model,
     Seed,
-    TaskName,
     Templates,
-    parse_layers,
 )
-from cfgen.cli.output import present, progress_shown, write_json
+from cfgen.cli.output import present, progress_shown, remark, write_json
 from cfgen.errors import CfgenError, Problem
-from cfgen.folders import check_replaceable
-from cfgen.paths import display, plain_name
-from cfgen.progress import Progress
+from cfgen.paths import display
+
+Dataset = Annotated[
+    str | None, typer.Option("--dataset", help="Folder that cfgen generate wrote, to run on.")
+]
+PairsFile = Annotated[
+    str | None,
+    typer.Option("--pairs", metavar="FILE", help="Pairs of your own to run on (docs/pairs.md)."),
+]
 
 if TYPE_CHECKING:
-    from cfgen import counterfactuals
-    from cfgen.counterfactuals import Pair, Site
-    from cfgen.experiments import Results
-    from cfgen.tasks import Task
-    from cfgen.weights import Checkpoint
-
-PAIRS = "pairs.parquet"
-BATCH_SIZE = 16
-"""Prompts that go through the LM at once."""
-VERIFIED = 8
-"""Swaps that are run again on the reference engine."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRequest:
-    """What a run was asked for; each field is an option of ``cfgen run``, with its default."""
-
-    task: str
-    n: int
-    design: str | None = None
-    seed: int = 0
-    model: str | None = None
-    accept_license: bool = False
-    out: Path | None = None
-    hypotheses: tuple[str, ...] = ()
-    layers: str | None = None
-    split: str = "test"
-    templates: tuple[str, ...] = ()
-    device: str = "auto"
-    dtype: str = "float32"
-    batch_size: int = BATCH_SIZE
-    engine: str = "auto"
-    verify: int = VERIFIED
-    chat: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class RunPlan:
-    """Everything that a run depends on, checked as far as that goes without the LM.
-
-    Attributes:
-        request: What was asked for.
-        task: The task.
-        pairs: The pairs to run.
-        sites: Hypothesis -> where it is tested.
-        candidates: What may be answered -> the texts that are this answer.
-        layers: Layers to sweep; None for all.
-        model: Name of the LM.
-        out: Folder for the results.
-    """
-
-    request: RunRequest
-    task: Task
-    pairs: Sequence[Pair]
-    sites: dict[str, Site]
-    candidates: dict[str, tuple[str, ...]]
-    layers: list[int] | None
-    model: str
-    out: Path
+    from cfgen.documents import Document
+    from cfgen.experiments import Experiment, FinishedRun, Inquiry, PartialRun, Portion
 
 
 def run(
-    task: TaskName,
-    n: Annotated[int, typer.Option("-n", help="Number of pairs.", min=1)] = 64,
+    what: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[TASK|FILE.yaml]",
+            help="Name of a task (cfgen tasks lists them) or the path of its file; or an "
+            "experiment file (docs/experiments.md). Neither with --dataset or --pairs.",
+        ),
+    ] = None,
+    dataset: Dataset = None,
+    pairs: PairsFile = None,
+    n: Annotated[
+        int | None, typer.Option("-n", help="Number of pairs; 64 if not given.", min=1)
+    ] = None,
+    kept: Annotated[
+        bool | None,
+        typer.Option(
+            "--kept", help="Draw until so many pairs are answered correctly.", show_default=False
+        ),
+    ] = None,
     design: Design = None,
-    seed: Seed = 0,
-    model: Model = None,
-    accept_license: AcceptLicense = False,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", help="Folder for the results; runs/TASK-DESIGN-MODEL if not given."),
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Of the drawing of pairs; 0 if not given.", min=0)
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option("--split", help="Whose words the pairs use, or which split of a dataset."),
+    ] = None,
+    splits: Annotated[
+        str | None, typer.Option("--splits", help="Shares of train, validation and test.")
+    ] = None,
+    template: Templates = None,
+    balance: Annotated[
+        bool | None,
+        typer.Option("--balance", help="Use every value equally often.", show_default=False),
+    ] = None,
+    tokenizer: Annotated[
+        list[str] | None,
+        typer.Option("--tokenizer", metavar="MODEL", help="Make all pairs align under it."),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            help="LM: a known name (cfgen models), ./folder, gguf:FILE, or owner/name or "
+            "owner/name@revision on the Hub; the task's default one if not given. Repeat it to "
+            "ask several.",
+        ),
+    ] = None,
+    chat: Annotated[
+        bool | None,
+        typer.Option(
+            "--chat",
+            help="Make each prompt the user's message in the LM's own chat template.",
+            show_default=False,
+        ),
     ] = None,
     hypothesis: Annotated[
         list[str] | None,
@@ -112,69 +106,208 @@ def run(
     layers: Annotated[
         str | None, typer.Option("--layers", help="Such as 20-29 or 0,5,10-12; all if not given.")
     ] = None,
-    split: Annotated[str, typer.Option("--split", help="Whose words the pairs use.")] = "test",
-    template: Templates = None,
+    sweep: Annotated[
+        str | None, typer.Option("--sweep", help="each, up_to or window(k): how layers are swept.")
+    ] = None,
+    component: Annotated[
+        str | None, typer.Option("--component", help="What is swapped, instead of a site's own.")
+    ] = None,
+    heads: Annotated[
+        str | None, typer.Option("--heads", help="all, or such as 0,3: one by one.")
+    ] = None,
+    position: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--position", help="Each by itself, or 'every' token by itself; repeat for several."
+        ),
+    ] = None,
+    measure: Annotated[
+        list[str] | None,
+        typer.Option("--measure", help="iia if none is given; repeat it for several."),
+    ] = None,
     device: Annotated[
-        str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")
-    ] = "auto",
+        str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps or spread.")
+    ] = None,
     dtype: Annotated[
-        str, typer.Option("--dtype", help="float32, bfloat16 or float16.")
-    ] = "float32",
+        str | None, typer.Option("--dtype", help="float32, bfloat16 or float16.")
+    ] = None,
     batch_size: Annotated[
-        int, typer.Option("--batch-size", help="Prompts that go through the LM at once.", min=1)
-    ] = BATCH_SIZE,
+        int | None, typer.Option("--batch-size", help="Prompts that go through the LM at once.")
+    ] = None,
     engine: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--engine", help="packed, reference (slow and plain), or auto: packed if possible."
         ),
-    ] = "auto",
+    ] = None,
     verify: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--verify",
-            help="Swaps to run again on the reference engine; an error if any differs.",
-            min=0,
+            help="Swaps of each unit to run again on the reference engine; an error if any "
+            "differs.",
         ),
-    ] = VERIFIED,
-    chat: Annotated[
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any field of an experiment file."),
+    ] = None,
+    accept_license: AcceptLicense = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for the results; one below runs/ if not given."),
+    ] = None,
+    again: Annotated[
         bool,
         typer.Option(
-            "--chat", help="Make each prompt the user's message in the LM's own chat template."
+            "--again", help="Ask anew, beside an answer that is there.", show_default=False
         ),
     ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option("--shard", metavar="I/N", help="Compute the I-th of N shares only."),
+    ] = None,
+    time_limit: Annotated[
+        str | None,
+        typer.Option("--time", help="Stop after so long, such as 20m or 1.5h; resumable."),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Test hypotheses: swap activations of an LM, and compare what it says with the predictions."""
-    from cfgen.report import run_introduction, run_view
+    """Test hypotheses: swap activations of an LM, and compare what it says with the predictions.
 
-    plan = plan_run(
-        RunRequest(
-            task=task,
-            n=n,
-            design=design,
-            seed=seed,
-            model=model,
-            accept_license=accept_license,
-            out=out,
-            hypotheses=tuple(hypothesis or ()),
-            layers=layers,
-            split=split,
-            templates=tuple(template or ()),
-            device=device,
-            dtype=dtype,
-            batch_size=batch_size,
-            engine=engine,
-            verify=verify,
-            chat=chat,
-        )
-    )
-    present(run_introduction(plan.task, plan.pairs[0], plan.sites, n), aside=json)
+    What was asked before is shown; what was interrupted is gone on with.
+    """
+    given = {
+        "dataset": dataset,
+        "pairs": pairs,
+        "n": n,
+        "kept": kept,
+        "design": design,
+        "seed": seed,
+        "split": split,
+        "splits": splits,
+        "templates": template,
+        "balance": balance,
+        "tokenizers": tokenizer,
+        "models": model,
+        "chat": chat,
+        "hypotheses": hypothesis,
+        "sweep.over": layers,
+        "sweep.layers": sweep,
+        "sweep.component": component,
+        "sweep.heads": heads,
+        "sweep.positions": position,
+        "measures": measure,
+        "engine.device": device,
+        "engine.dtype": dtype,
+        "engine.batch_size": batch_size,
+        "engine.name": engine,
+        "engine.verify": verify,
+    }
+    from cfgen.experiments import Portion, experiment_of
+
+    experiment = experiment_of(what, given, settings or ())
+    portion = Portion(_shard(shard), _limit(time_limit))
+    ask(experiment, out, again, portion, accept_license=accept_license, json=json)
+
+
+def ask(
+    experiment: Experiment,
+    out: Path | None,
+    again: bool,
+    portion: Portion,
+    *,
+    accept_license: bool,
+    json: bool,
+    introduction: Callable[[Inquiry], Document] | None = None,
+) -> None:
+    """Ask every LM that an experiment names, and show what comes out."""
+    from cfgen.experiments import answer, folder_of, look_up, make_request
+    from cfgen.report import run_introduction
+
     with progress_shown(quiet=json) as report:
-        outcome = execute(plan, report)
-    present(run_view(outcome, plan.pairs, plan.out), aside=json)
+        inquiry = look_up(experiment, report)
+    if introduction:  # something to read while the LM is fetched for the first time
+        present(introduction(inquiry), aside=json)
+    with progress_shown(quiet=json) as report:
+        requests = [
+            make_request(inquiry, model, accept_license=accept_license, progress=report)
+            for model in experiment.models or (None,)
+        ]
+    if out is not None and len(requests) > 1:
+        message = "--out names one folder, but several LMs are asked"
+        hint = "leave --out away: each answer gets a folder below runs/"
+        raise CfgenError(Problem("one-folder-for-several", message, hint=hint))
+    for request in requests:
+        folder_of(request, out, again=again)
+    if not introduction:
+        present(run_introduction(inquiry), aside=json)
+    records = []
+    for request in requests:
+        with progress_shown(quiet=json) as report:
+            found = answer(request, out, again=again, portion=portion, progress=report)
+        records.append(show_answer(found, json=json))
     if json:
-        write_json({**outcome.model_dump(mode="json"), "folder": str(plan.out.absolute())})
+        write_json(records[0] if len(records) == 1 else records)
+
+
+def show_answer(found: FinishedRun | PartialRun, *, json: bool) -> dict[str, Any]:
+    """Show what came out of a request, and give it as a record for JSON."""
+    from cfgen.experiments import FinishedRun
+    from cfgen.report import run_view
+
+    folder = str(found.folder.absolute())
+    if not isinstance(found, FinishedRun):
+        remark(_unfinished(found))
+        return {"folder": folder, **asdict(found.remainder)}
+    if found.found:
+        remark(f"asked before: what came out is in {display(found.folder)} (--again asks anew)")
+    present(run_view(found.results, found.folder), aside=json)
+    return {**found.results.model_dump(mode="json"), "folder": folder}
+
+
+def _unfinished(found: PartialRun) -> str:
+    left = found.remainder
+    why = "time is up" if left.late else "the rest is for other shards"
+    how = (
+        "the same command goes on"
+        if left.late
+        else "`cfgen merge` puts shards together when all are done"
+    )
+    return f"{left.done} of {left.units} units are in {display(found.folder)}: {why}; {how}"
+
+
+def _shard(text: str | None) -> tuple[int, int]:
+    """Read which share is computed.
+
+    Raises:
+        CfgenError: It is not ``I/N`` with I from 1 to N (``bad-shard``).
+    """
+    if text is None:
+        return (1, 1)
+    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        hint = "give the number of the share and how many there are, as in --shard 3/8"
+        raise CfgenError(Problem("bad-shard", f"--shard {text} is no share", hint=hint))
+    return int(found[1]), int(found[2])
+
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+def _limit(text: str | None) -> float | None:
+    """When to stop, by :func:`time.monotonic`.
+
+    Raises:
+        CfgenError: It is no time (``bad-time``).
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
+    if not found:
+        hint = "give a number and s, m or h, as in --time 20m"
+        raise CfgenError(Problem("bad-time", f"--time {text} is no time", hint=hint))
+    return time.monotonic() + float(found[1]) * _SECONDS[found[2]]
 
 
 def demo(
@@ -184,154 +317,35 @@ def demo(
     seed: Seed = 0,
     model: Model = None,
     accept_license: AcceptLicense = False,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the results.")] = Path(
-        "runs", "demo"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for the results; one below runs/ if not given."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Run the main job once: a causal model's hypotheses, tested on a real LM, and explained."""
+    from cfgen.experiments import Experiment, Portion
     from cfgen.paths import builtin_root
-    from cfgen.report import closing, introduction, load_story, run_view
+    from cfgen.report import closing, introduction, load_story
 
     story = load_story()
-    plan = plan_run(
-        RunRequest(
-            # by its file: who runs the demo names no task, so none of the folder's is meant
-            task=str(builtin_root() / "causal_models" / f"{story.task}.py"),
-            n=n or story.pairs,
-            design=story.design,
-            seed=seed,
-            model=model,
-            accept_license=accept_license,
-            out=out,
-        )
+    experiment = Experiment(
+        # by its file: who runs the demo names no task, so none of the folder's is meant
+        task=str(builtin_root() / "causal_models" / f"{story.task}.py"),
+        n=n or story.pairs,
+        design=story.design,
+        seed=seed,
+        models=(model,) if model else (),
     )
-    present(introduction(story, plan.pairs[0], list(plan.sites)), aside=json)
-    with progress_shown(quiet=json) as report:
-        outcome = execute(plan, report)
-    present(run_view(outcome, plan.pairs, plan.out), aside=json)
-    present(closing(story), aside=json)
-    if json:
-        write_json({**outcome.model_dump(mode="json"), "folder": str(plan.out.absolute())})
-
-
-def plan_run(request: RunRequest) -> RunPlan:
-    """Check what was asked for and draw the pairs; needs no torch.
-
-    Raises:
-        CfgenError: Something that was named does not exist, the folder is in use, or so many
-            pairs cannot be made.
-    """
-    from cfgen.datasets import draw_pairs, recipe
-    from cfgen.tasks import candidates_of
-
-    made = recipe(
-        request.task,
-        request.n,
-        design=request.design,
-        seed=request.seed,
-        templates=request.templates,
-    )
-    sites = sites_of(made.task, made.design, request.hypotheses)
-    layers = parse_layers(request.layers) if request.layers is not None else None
-    model = request.model or made.task.default_model
-    name = folder_name(made.task.name, made.design.name, model)
-    out = request.out or Path("runs", f"{name}-chat" if request.chat else name)
-    check_replaceable(out, record="results.json")
-    pairs = draw_pairs(made, split=request.split)
-    candidates = candidates_of(made.task, pairs)
-    return RunPlan(request, made.task, pairs, sites, candidates, layers, model, out)
-
-
-def sites_of(task: Task, design: counterfactuals.Design, names: Sequence[str]) -> dict[str, Site]:
-    """The hypotheses to test, and where: those named, or else those that the design tells apart.
-
-    Raises:
-        CfgenError: A hypothesis does not exist, or none is named and the design names none
-            either (``nothing-to-test``).
-    """
-    from cfgen.counterfactuals import ALL
-
-    listed = [*names] or [name for name in design.contrast if name != ALL]
-    if not listed:
-        message = f"design {design.name!r} names no hypotheses to tell apart"
-        hint = f"name some with --hypothesis: there is {', '.join(task.hypotheses)}"
-        raise CfgenError(Problem("nothing-to-test", message, design.where, hint))
-    return {name: task.hypothesis(name).site for name in listed}
-
-
-def folder_name(task: str, design: str, model: str) -> str:
-    """Name of the folder of a run; of an LM, the last part of its path, without ``gguf``."""
-    if model.startswith("gguf:"):
-        model = model.removeprefix("gguf:").removesuffix(".gguf")
-    last = re.sub(r"[^A-Za-z0-9._-]+", "-", model.rstrip("/").rpartition("/")[2]).strip("-.")
-    return plain_name(f"{task}-{design}-{last}", "the run")
-
-
-def execute(plan: RunPlan, report: Progress) -> Results:
-    """Run a plan and write its results.
-
-    Args:
-        plan: What to run.
-        report: Called with progress.
-
-    Returns:
-        What was written to ``results.json``.
-
-    Raises:
-        CfgenError: The LM can't be loaded, the folder can't be written, or a check failed.
-    """
-    import pyarrow.parquet as pq
-
-    request = plan.request
-    checkpoint = _checkpoint(plan, report)
-    report("loading libraries", 0, None)
-    from cfgen.datasets import pairs_table
-    from cfgen.experiments import run_experiment, write_results
-    from cfgen.lm import load_lm
-
-    lm = load_lm(checkpoint, device=request.device, dtype=request.dtype, progress=report)
-    experiment = run_experiment(
-        lm,
-        plan.pairs,
-        plan.sites,
-        candidates=plan.candidates,
-        chat=request.chat,
-        layers=plan.layers,
-        batch_size=request.batch_size,
-        engine=request.engine,
-        verified=request.verify,
-        progress=report,
-    )
-    table = pairs_table(plan.task, plan.pairs)
-    settings: dict[str, str | int | float | bool | None] = {
-        "task_version": plan.task.version,
-        "content_hash": plan.task.content_hash,
-        "split": request.split,
-        "templates": ", ".join(request.templates or (plan.task.default_template or "all",)),
-        "batch_size": request.batch_size,
-        "chat": request.chat,
-    }
-    return write_results(
+    ask(
         experiment,
-        plan.out,
-        seed=request.seed,
-        settings=settings,
-        also=lambda folder: pq.write_table(table, folder / PAIRS, compression="zstd"),
+        out,
+        False,
+        Portion(),
+        accept_license=accept_license,
+        json=json,
+        introduction=lambda inquiry: introduction(
+            story, inquiry.source.pairs[0], list(inquiry.sites)
+        ),
     )
-
-
-def _checkpoint(plan: RunPlan, report: Progress) -> Checkpoint:
-    """Fetch the LM if need be; where the user did not name it, an error says who did."""
-    from cfgen.weights import UnknownModel, find_checkpoint
-
-    accept = plan.request.accept_license
-    try:
-        return find_checkpoint(plan.model, accept_license=accept, progress=report)
-    except UnknownModel as error:
-        if plan.request.model:
-            raise
-        message = f"task {plan.task.name!r} is run on {plan.model!r} by default, which is not there"
-        hint = "name another LM with --model; `cfgen models` lists those known by name"
-        where = display(plan.task.path)
-        raise CfgenError(Problem("no-default-model", message, where, hint)) from error
+    present(closing(story), aside=json)

@@ -5,11 +5,12 @@ from cfgen.datasets.audit import Audit, AuditPlan, SplitSummary
 from cfgen.datasets.card import dataset_card, dataset_summary
 from cfgen.datasets.coverage import Coverage
 from cfgen.datasets.exports import NEED_TOKENS, TOOLS, check_repo, export, push_to_hub
-from cfgen.datasets.features import pairs_table, schema_of
+from cfgen.datasets.features import RowFormat, pairs_table, schema_of
 from cfgen.datasets.labelling import PairLabeller
 from cfgen.datasets.leakage import Leak
 from cfgen.datasets.manifest import Manifest
 from cfgen.datasets.power import PowerPlan, plan_power, power_text
+from cfgen.datasets.reading import DatasetFolder, open_dataset, read_dataset
 from cfgen.datasets.recipe import (
     FRACTIONS,
     Candidates,
@@ -26,6 +27,7 @@ from cfgen.datasets.rows import (
     row_tables,
 )
 from cfgen.datasets.shortcuts import Shortcut, audit_shortcuts
+from cfgen.datasets.sources import PairSource, dataset_source, task_source
 from cfgen.datasets.tokenizers import WordExclusion, solve_words
 from cfgen.datasets.writing import generate, write_dataset
 
@@ -37,11 +39,14 @@ __all__ = [
     "AuditPlan",
     "Candidates",
     "Coverage",
+    "DatasetFolder",
     "DatasetRecipe",
     "Leak",
     "Manifest",
     "PairLabeller",
+    "PairSource",
     "PowerPlan",
+    "RowFormat",
     "Shortcut",
     "Split",
     "SplitSummary",
@@ -51,20 +56,24 @@ __all__ = [
     "candidate_pairs",
     "check_repo",
     "dataset_card",
+    "dataset_source",
     "dataset_summary",
     "draw_pairs",
     "export",
     "first_pairs",
     "generate",
     "make_splits",
+    "open_dataset",
     "pairs_table",
     "plan_power",
     "power_text",
     "push_to_hub",
+    "read_dataset",
     "recipe",
     "row_tables",
     "schema_of",
     "solve_words",
     "split_shares",
+    "task_source",
     "write_dataset",
 ]

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
+from cfgen.counterfactuals import ALL
 from cfgen.datasets.alignment import answer_tokens, span_range
-from cfgen.datasets.audit import parquet_file
+from cfgen.datasets.reading import open_dataset
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.folders import new_folder, write_record
-from cfgen.paths import display, plain_name
+from cfgen.paths import display
 from cfgen.progress import Progress, no_progress
 from cfgen.prompts import LAST, Encode
 
@@ -65,12 +64,13 @@ def export(
         What was written to ``export.json``.
 
     Raises:
-        CfgenError: There is no such tool or hypothesis, the folder holds no dataset, or a
-            tokenizer is needed and not given.
+        CfgenError: There is no such tool or hypothesis, the folder holds no dataset or one that
+            was changed, or a tokenizer is needed and not given.
     """
-    manifest, files = _read(dataset)
-    hypotheses = list(next(iter(manifest["splits"].values()))["kinds"])
-    chosen = label or next(iter(manifest["contrast"]), "all")
+    opened = open_dataset(dataset)
+    manifest = opened.manifest
+    hypotheses = list(next(iter(manifest.splits.values())).kinds)
+    chosen = label or next(iter(manifest.contrast), ALL)
     problems = []
     if tool not in TOOLS:
         hint = did_you_mean(tool, TOOLS)
@@ -86,55 +86,27 @@ def export(
         raise CfgenError(problems)
     encode = tokenizer[1] if tokenizer else None
     with new_folder(folder, record=RECORD) as fresh:
-        total = sum(pq.read_metadata(file).num_rows for file in files.values())
         counts = {}
-        for split, file in files.items():
+        for split in opened.files:
             counts[split] = 0
             with (fresh / f"{split}.jsonl").open("x", encoding="utf-8", newline="\n") as lines:
-                for row in _rows(file):
-                    progress("export pairs", sum(counts.values()), total)
+                for row in opened.rows(split):
+                    progress("export pairs", sum(counts.values()), manifest.rows)
                     made = TOOLS[tool](row, chosen, encode)
                     lines.write(json.dumps(made, ensure_ascii=False) + "\n")
                     counts[split] += 1
         content = {
             "tool": tool,
-            "task": manifest["task"],
-            "design": manifest["design"],
-            "content_hash": manifest["content_hash"],
-            "seed": manifest["seed"],
+            "task": manifest.task,
+            "design": manifest.design,
+            "content_hash": manifest.content_hash,
+            "seed": manifest.seed,
             "label": chosen,
             "tokenizer": tokenizer[0] if tokenizer else None,
             "rows": counts,
         }
         files = write_record(fresh, RECORD, content)["files"]
     return ExportSummary(tool, counts, chosen, tuple(files))
-
-
-def _read(dataset: Path) -> tuple[dict[str, Any], dict[str, Path]]:
-    """Manifest and Parquet files of a dataset."""
-    file = dataset / "manifest.json"
-    try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-        found = {
-            name: parquet_file(dataset, plain_name(name, "a split of the dataset", display(file)))
-            for name in manifest["splits"]
-        }
-        _ = manifest["contrast"], manifest["task"], manifest["design"], manifest["files"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        message = f"{display(dataset)} is no dataset that cfgen generate has written"
-        hint = "name the folder that was given as --out"
-        raise CfgenError(Problem("not-a-dataset", message, hint=hint)) from error
-    missing = [path for path in found.values() if not path.is_file()]
-    if missing:
-        message, hint = f"{display(missing[0])} is missing", "generate the dataset again"
-        raise CfgenError(Problem("not-a-dataset", message, hint=hint))
-    return manifest, found
-
-
-def _rows(file: Path) -> Iterator[Row]:
-    with pq.ParquetFile(file) as parquet:
-        for batch in parquet.iter_batches(batch_size=2000):
-            yield from batch.to_pylist()
 
 
 def _jsonl(row: Row, label: str, encode: Encode | None) -> dict[str, Any]:
@@ -279,7 +251,8 @@ def push_to_hub(folder: Path, repo: str, *, private: bool = False) -> str:
 
     Raises:
         CfgenError: If the Hub does not take it (``hub-upload``), the name is wrong
-            (``bad-repo``), or the folder holds no dataset (``not-a-dataset``).
+            (``bad-repo``), or the folder holds no dataset (``not-a-dataset``) or one that was
+            changed (``dataset-changed``).
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
@@ -287,7 +260,7 @@ def push_to_hub(folder: Path, repo: str, *, private: bool = False) -> str:
     check_repo(repo)
     # what the connection itself raises is among the bases of the Hub's own error
     failures: tuple[type[Exception], ...] = (*HfHubHTTPError.__bases__, OSError, HFValidationError)
-    files = _read(folder)[0]["files"]
+    files = open_dataset(folder, whole=True).manifest.files
     hub = HfApi(library_name="cfgen")
     try:
         url = hub.create_repo(repo, repo_type="dataset", exist_ok=True, private=private)
@@ -295,7 +268,7 @@ def push_to_hub(folder: Path, repo: str, *, private: bool = False) -> str:
             repo_id=repo,
             repo_type="dataset",
             folder_path=folder,
-            allow_patterns=files,
+            allow_patterns=list(files),
             commit_message="Upload dataset",
         )
     except failures as error:

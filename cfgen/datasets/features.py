@@ -7,6 +7,7 @@ import json
 import types
 import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import pyarrow as pa
 from datasets import Features
 
 from cfgen.counterfactuals import ALL, NONE, Pair
-from cfgen.datasets.labelling import PairColumns, SideColumns, columns_of
+from cfgen.datasets.labelling import PairColumns, SideColumns, columns_of, word_slots
 from cfgen.prompts import Spans
 from cfgen.tasks import Task
 
@@ -99,22 +100,61 @@ def _types(task: Task) -> dict[str, Any]:
     return {name: known[name] for name in task.causal_model.graph().order}
 
 
+@dataclass(frozen=True, slots=True)
+class RowFormat:
+    """How pairs of one origin are kept as rows, and what a row needs to become a pair again.
+
+    Attributes:
+        schema: The columns, see :func:`schema_of`.
+        as_json: Variables whose values are kept as JSON text.
+        inputs: Input -> the slots that show its words; none where its values are no words.
+        prefixes: Template -> what stands between prompt and answer.
+    """
+
+    schema: pa.Schema
+    as_json: frozenset[str]
+    inputs: Mapping[str, tuple[str, ...]]
+    prefixes: Mapping[str, str]
+
+    def table(self, pairs: Sequence[Pair]) -> pa.Table:
+        """Pairs of one task and design as a table."""
+        if not pairs:
+            return self.schema.empty_table()
+        return table_maker(self, pairs[0].task)(columns_of(pairs))
+
+
+def row_format(task: Task) -> RowFormat:
+    """How pairs of a task are kept as rows."""
+    as_json = {name for name, kind in _types(task).items() if _storable(kind) is None}
+    slots = word_slots(task)
+    return RowFormat(
+        schema=schema_of(task),
+        as_json=frozenset(as_json),
+        inputs={name: slots.get(name, ()) for name in task.causal_model.domains},
+        prefixes={name: template.answer_prefix for name, template in task.templates.items()},
+    )
+
+
 def pairs_table(task: Task, pairs: Sequence[Pair]) -> pa.Table:
     """Pairs as an Arrow table of the schema of :func:`schema_of`."""
-    return table_maker(task)(columns_of(pairs)) if pairs else schema_of(task).empty_table()
+    return row_format(task).table(pairs)
 
 
-def table_maker(task: Task) -> Callable[[PairColumns], pa.Table]:
-    """Prepare the conversion of columns to Arrow tables of the schema of :func:`schema_of`."""
-    schema = schema_of(task)
-    as_json = {name for name, kind in _types(task).items() if _storable(kind) is None}
+def table_maker(rows: RowFormat, task: str) -> Callable[[PairColumns], pa.Table]:
+    """Prepare the conversion of columns to Arrow tables.
+
+    Args:
+        rows: How pairs are kept as rows.
+        task: Name of their task.
+    """
+    schema, as_json = rows.schema, rows.as_json
     side, by_hypothesis = schema.field("original").type, schema.field("predictions").type
 
     def make(pairs: PairColumns) -> pa.Table:
         columns = [
             pa.array(pairs.ids, pa.string()),
             pa.array(pairs.indices, pa.int64()),
-            pa.repeat(pa.scalar(task.name, pa.string()), len(pairs.ids)),
+            pa.repeat(pa.scalar(task, pa.string()), len(pairs.ids)),
             pa.repeat(pa.scalar(pairs.design, pa.string()), len(pairs.ids)),
             _side(pairs.original, side, as_json),
             _side(pairs.counterfactual, side, as_json),
@@ -127,7 +167,7 @@ def table_maker(task: Task) -> Callable[[PairColumns], pa.Table]:
     return make
 
 
-def _side(side: SideColumns, kind: pa.StructType, as_json: set[str]) -> pa.StructArray:
+def _side(side: SideColumns, kind: pa.StructType, as_json: Collection[str]) -> pa.StructArray:
     completions = [
         None if answer is None else prefix + answer
         for prefix, answer in zip(side.prefixes, side.answers, strict=True)

@@ -162,7 +162,7 @@ def pairs_of(task: Task, columns: PairColumns, rows: Iterable[int] | None = None
         columns: Many pairs.
         rows: Which of them; all, if not given.
     """
-    inputs, slots = tuple(task.causal_model.domains), _word_slots(task)
+    inputs, slots = tuple(task.causal_model.domains), word_slots(task)
     return [
         Pair(
             id=columns.ids[row],
@@ -180,7 +180,7 @@ def pairs_of(task: Task, columns: PairColumns, rows: Iterable[int] | None = None
     ]
 
 
-def _word_slots(task: Task) -> dict[str, tuple[str, ...]]:
+def word_slots(task: Task) -> dict[str, tuple[str, ...]]:
     """Input -> its slots, of inputs whose values are words, or tuples of them."""
     model = task.causal_model
     domains = {name: domain for name, domain in model.domains.items() if name != TEMPLATE_INPUT}
@@ -195,6 +195,25 @@ def _record(
     side: SideColumns, row: int, inputs: Sequence[str], slots: Mapping[str, tuple[str, ...]]
 ) -> Side:
     variables = {name: values[row] for name, values in side.variables.items()}
+    return Side(
+        inputs={name: variables[name] for name in inputs},
+        prompt=Prompt(side.texts[row], side.spans.at(row)),
+        answer=side.answers[row],
+        answer_prefix=side.prefixes[row],
+        variables=variables,
+        slots=words_shown(slots, variables),
+    )
+
+
+def words_shown(
+    slots: Mapping[str, tuple[str, ...]], variables: Mapping[str, Any]
+) -> dict[str, str]:
+    """Slot -> the word that it shows.
+
+    Args:
+        slots: Input -> its slots, of inputs whose values are words (:func:`word_slots`).
+        variables: Values of at least these inputs.
+    """
     words: dict[str, str] = {}
     for name, names in slots.items():
         value = variables[name]
@@ -202,14 +221,7 @@ def _record(
             words.update(zip(names, map(str, value), strict=True))
         elif isinstance(value, str):
             words[name] = value
-    return Side(
-        inputs={name: variables[name] for name in inputs},
-        prompt=Prompt(side.texts[row], side.spans.at(row)),
-        answer=side.answers[row],
-        answer_prefix=side.prefixes[row],
-        variables=variables,
-        slots=words,
-    )
+    return words
 
 
 def columns_of(pairs: Sequence[Pair]) -> PairColumns:

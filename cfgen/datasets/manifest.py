@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import platform
 from importlib.metadata import version
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from cfgen.datasets.audit import Audit, AuditPlan, SplitSummary
 from cfgen.datasets.coverage import Coverage
+from cfgen.datasets.features import row_format
 from cfgen.datasets.leakage import Leak
 from cfgen.datasets.power import PowerPlan
 from cfgen.datasets.recipe import DatasetRecipe
 from cfgen.datasets.shortcuts import Shortcut
 from cfgen.datasets.tokenizers import WordExclusion
 
+FORMAT: Final = "cfgen-dataset-1"
+"""What a manifest of this kind says of itself."""
 _LIBRARIES = ("cfgen", "datasets", "faker", "jinja2", "pyarrow")
 
 
@@ -22,6 +26,7 @@ class Manifest(BaseModel):
     """Everything needed to make the same dataset again, and what came out.
 
     Attributes:
+        format: Which kind of dataset this is, see :data:`FORMAT`.
         task: Name of the task.
         task_version: Version given by its author.
         content_hash: SHA-256 of task file, templates and lexicons.
@@ -32,6 +37,9 @@ class Manifest(BaseModel):
         seed: Seed.
         templates: Template ids asked for; empty for the task's default.
         balanced: Whether inputs were drawn so that every value is used equally often.
+        inputs: Input -> the slots that show its words; none where its values are no words.
+        answer_prefixes: Template -> what stands between prompt and answer.
+        as_json: Variables whose values are kept as JSON text.
         tokenizers: Tokenizers under which all pairs align token by token; checked on every pair.
         dropped: Words that were left out for them.
         power: The plan that the number of pairs comes from, None if there is none.
@@ -47,6 +55,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    format: Literal["cfgen-dataset-1"]
     task: str
     task_version: str
     content_hash: str
@@ -57,6 +66,9 @@ class Manifest(BaseModel):
     seed: int
     templates: tuple[str, ...]
     balanced: bool
+    inputs: dict[str, tuple[str, ...]]
+    answer_prefixes: dict[str, str]
+    as_json: tuple[str, ...]
     tokenizers: tuple[str, ...]
     dropped: tuple[WordExclusion, ...]
     power: PowerPlan | None
@@ -73,7 +85,9 @@ class Manifest(BaseModel):
 def make_manifest(recipe: DatasetRecipe, audit: Audit, plan: AuditPlan) -> Manifest:
     """Put together the manifest of a dataset; which files there are, its writer adds."""
     task, design = recipe.task, recipe.design
+    rows = row_format(task)
     return Manifest(
+        format=FORMAT,
         task=task.name,
         task_version=task.version,
         content_hash=task.content_hash,
@@ -84,6 +98,9 @@ def make_manifest(recipe: DatasetRecipe, audit: Audit, plan: AuditPlan) -> Manif
         seed=recipe.seed,
         templates=recipe.templates,
         balanced=recipe.balance,
+        inputs=dict(rows.inputs),
+        answer_prefixes=dict(rows.prefixes),
+        as_json=tuple(sorted(rows.as_json)),
         tokenizers=tuple(plan.tokenizers),
         dropped=plan.dropped,
         power=plan.power,

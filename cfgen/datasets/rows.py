@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from cfgen.counterfactuals import Pair
 from cfgen.datasets.drawing import column_drawer
-from cfgen.datasets.features import table_maker
+from cfgen.datasets.features import row_format, table_maker
 from cfgen.datasets.labelling import PairColumns, PairLabeller, pairs_of
 from cfgen.datasets.recipe import Candidates, DatasetRecipe, Split
 from cfgen.datasets.repetition import (
@@ -202,7 +202,8 @@ def _in_order(
 
 def table_chunks(candidates: Candidates) -> Callable[[int, int], CandidateChunk[pa.Table]]:
     """Prepare the making of candidates as tables."""
-    make, make_table = column_chunks(candidates), table_maker(candidates.task)
+    task = candidates.task
+    make, make_table = column_chunks(candidates), table_maker(row_format(task), task.name)
 
     def make_chunk(start: int, stop: int) -> CandidateChunk[pa.Table]:
         chunk = make(start, stop)

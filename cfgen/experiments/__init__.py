@@ -11,68 +11,118 @@ from typing import TYPE_CHECKING
 from cfgen.faces import lazy_face
 
 if TYPE_CHECKING:
+    from cfgen.experiments.answering import FinishedRun as FinishedRun
+    from cfgen.experiments.answering import PartialRun as PartialRun
+    from cfgen.experiments.answering import answer as answer
+    from cfgen.experiments.answering import asked_in as asked_in
+    from cfgen.experiments.answering import folder_of as folder_of
+    from cfgen.experiments.answering import merge_shards as merge_shards
+    from cfgen.experiments.answering import read_results as read_results
     from cfgen.experiments.behaviour import NO_ANSWER as NO_ANSWER
     from cfgen.experiments.behaviour import Behaviour as Behaviour
     from cfgen.experiments.behaviour import grade as grade
     from cfgen.experiments.behaviour import wrong_sides as wrong_sides
+    from cfgen.experiments.cells import Cell as Cell
+    from cfgen.experiments.cells import Output as Output
+    from cfgen.experiments.cells import VacuousCell as VacuousCell
     from cfgen.experiments.definition import EngineOptions as EngineOptions
     from cfgen.experiments.definition import Experiment as Experiment
     from cfgen.experiments.definition import SiteOptions as SiteOptions
     from cfgen.experiments.definition import SweepOptions as SweepOptions
-    from cfgen.experiments.experiment import EngineSettings as EngineSettings
-    from cfgen.experiments.experiment import RunRecord as RunRecord
-    from cfgen.experiments.experiment import run_experiment as run_experiment
-    from cfgen.experiments.files import FLAGS as FLAGS
     from cfgen.experiments.files import experiment_of as experiment_of
-    from cfgen.experiments.files import override as override
     from cfgen.experiments.files import read_experiment as read_experiment
     from cfgen.experiments.files import write_experiment as write_experiment
-    from cfgen.experiments.iia import Cell as Cell
-    from cfgen.experiments.iia import Output as Output
-    from cfgen.experiments.iia import VacuousCell as VacuousCell
+    from cfgen.experiments.inquiry import Inquiry as Inquiry
+    from cfgen.experiments.inquiry import Request as Request
+    from cfgen.experiments.inquiry import as_request as as_request
+    from cfgen.experiments.inquiry import folder_name as folder_name
+    from cfgen.experiments.inquiry import look_up as look_up
+    from cfgen.experiments.inquiry import make_request as make_request
     from cfgen.experiments.layers import parse_layers as parse_layers
     from cfgen.experiments.measures import MEASURES as MEASURES
     from cfgen.experiments.measures import Judgement as Judgement
     from cfgen.experiments.measures import Measure as Measure
     from cfgen.experiments.measures import judge as judge
     from cfgen.experiments.measures import question_of as question_of
+    from cfgen.experiments.portions import Portion as Portion
+    from cfgen.experiments.portions import Remainder as Remainder
     from cfgen.experiments.results import OUTPUTS as OUTPUTS
     from cfgen.experiments.results import RESULTS as RESULTS
     from cfgen.experiments.results import SCHEMA as SCHEMA
     from cfgen.experiments.results import Results as Results
     from cfgen.experiments.results import Share as Share
-    from cfgen.experiments.results import write_results as write_results
+    from cfgen.experiments.results import as_results as as_results
+    from cfgen.experiments.results import outputs_table as outputs_table
+    from cfgen.experiments.stages import EngineSettings as EngineSettings
+    from cfgen.experiments.stages import RunRecord as RunRecord
+    from cfgen.experiments.stages import run_experiment as run_experiment
+    from cfgen.experiments.store import RunStore as RunStore
+    from cfgen.experiments.store import StoreListing as StoreListing
+    from cfgen.experiments.store import list_stores as list_stores
+    from cfgen.experiments.store import merge_units as merge_units
+    from cfgen.experiments.store import new_beside as new_beside
+    from cfgen.experiments.store import open_store as open_store
+    from cfgen.experiments.store import read_finished as read_finished
+    from cfgen.experiments.store import read_record as read_record
+    from cfgen.experiments.units import MemoryStore as MemoryStore
+    from cfgen.experiments.units import Units as Units
+    from cfgen.experiments.units import cost_of as cost_of
 
 _HOME = {
     "Behaviour": "behaviour",
-    "Cell": "iia",
+    "Cell": "cells",
     "EngineOptions": "definition",
-    "EngineSettings": "experiment",
+    "EngineSettings": "stages",
     "Experiment": "definition",
-    "FLAGS": "files",
+    "FinishedRun": "answering",
+    "Inquiry": "inquiry",
     "Judgement": "measures",
     "MEASURES": "measures",
     "Measure": "measures",
+    "MemoryStore": "units",
     "NO_ANSWER": "behaviour",
     "OUTPUTS": "results",
-    "Output": "iia",
+    "Output": "cells",
+    "PartialRun": "answering",
+    "Portion": "portions",
     "RESULTS": "results",
+    "Remainder": "portions",
+    "Request": "inquiry",
     "Results": "results",
-    "RunRecord": "experiment",
+    "RunRecord": "stages",
+    "RunStore": "store",
     "SCHEMA": "results",
     "Share": "results",
     "SiteOptions": "definition",
+    "StoreListing": "store",
     "SweepOptions": "definition",
-    "VacuousCell": "iia",
+    "Units": "units",
+    "VacuousCell": "cells",
+    "answer": "answering",
+    "as_request": "inquiry",
+    "as_results": "results",
+    "asked_in": "answering",
+    "cost_of": "units",
     "experiment_of": "files",
+    "folder_name": "inquiry",
+    "folder_of": "answering",
     "grade": "behaviour",
     "judge": "measures",
-    "override": "files",
+    "list_stores": "store",
+    "look_up": "inquiry",
+    "make_request": "inquiry",
+    "merge_shards": "answering",
+    "merge_units": "store",
+    "new_beside": "store",
+    "open_store": "store",
+    "outputs_table": "results",
     "parse_layers": "layers",
     "question_of": "measures",
     "read_experiment": "files",
-    "run_experiment": "experiment",
-    "write_results": "results",
+    "read_finished": "store",
+    "read_record": "store",
+    "read_results": "answering",
+    "run_experiment": "stages",
     "write_experiment": "files",
     "wrong_sides": "behaviour",
 }

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cfgen.errors import CfgenError, Problem
-from cfgen.experiments.sweeps import SAID
-from cfgen.interventions import Engine, Reply, Run, Work, read_answers
+from cfgen.interventions import Reply
 from cfgen.lm import PairTokens
-from cfgen.progress import Progress
 from cfgen.stats import Rate, rate_of
 
 SIDES = ("original", "counterfactual")
@@ -63,31 +61,6 @@ def wrong_sides(pair: PairTokens, replies: tuple[Reply, Reply]) -> tuple[str, ..
 
 def _answers(pair: PairTokens) -> tuple[str | None, str | None]:
     return pair.pair.original.answer, pair.pair.counterfactual.answer
-
-
-def behave(
-    engine: Engine, encoded: Sequence[PairTokens], report: Progress
-) -> tuple[Behaviour, Work]:
-    """Run every prompt unchanged, grade what the LM says, and filter the pairs.
-
-    Args:
-        engine: How runs are executed.
-        encoded: The pairs, at least one.
-        report: Called with the number of prompts done.
-
-    Returns:
-        The kept pairs, with rates, and what the runs took.
-
-    Raises:
-        CfgenError: No pair is kept (``no-pair-kept``).
-    """
-    runs = [Run(side.ids) for pair in encoded for side in (pair.original, pair.counterfactual)]
-    trees = [tree for pair in encoded for tree in (pair.original_tree, pair.counterfactual_tree)]
-    report("prompts unchanged", 0, len(runs))
-    replies, work = read_answers(engine, runs, trees, [()] * len(runs), SAID)
-    report("prompts unchanged", len(runs), len(runs))
-    both = list(zip(replies[::2], replies[1::2], strict=True))
-    return grade(encoded, both, engine.lm.tokenizer), work
 
 
 def grade(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from cfgen.counterfactuals import Align
 
@@ -25,18 +25,10 @@ def _listed(given: Any) -> Any:
 def _named(given: Any) -> Any:
     """Hypotheses by name alone are those of the task, as it declares them."""
     given = _listed(given)
-    if not isinstance(given, list | tuple) or not all(isinstance(name, str) for name in given):
-        return given
-    return dict.fromkeys(given)
-
-
-def _as_text(given: Any) -> Any:
-    """A single layer is a number to YAML."""
-    return str(given) if type(given) is int else given
+    return dict.fromkeys(given) if isinstance(given, list | tuple) else given
 
 
 Texts = Annotated[tuple[str, ...], BeforeValidator(_listed)]
-Numbers = tuple[Annotated[int, Field(ge=0)], ...]
 
 
 class SiteOptions(BaseModel):
@@ -57,7 +49,7 @@ class SiteOptions(BaseModel):
     align: Align | None = None
     component: str | None = None
     head: int | None = Field(default=None, ge=0)
-    neurons: Numbers | None = None
+    neurons: tuple[int, ...] | None = None
 
 
 class SweepOptions(BaseModel):
@@ -74,8 +66,8 @@ class SweepOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     layers: Annotated[str, Field(pattern=r"^(each|up_to|window\([1-9]\d{0,3}\))$")] | None = None
-    over: Annotated[str | None, BeforeValidator(_as_text)] = None
-    heads: Literal["all"] | Numbers | None = None
+    over: str | None = None
+    heads: Literal["all"] | tuple[int, ...] | None = None
     positions: Literal["every"] | Texts | None = None
     component: str | None = None
 
@@ -150,3 +142,23 @@ class Experiment(BaseModel):
     sweep: SweepOptions = SweepOptions()
     measures: Texts = ("iia",)
     engine: EngineOptions = EngineOptions()
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Experiment:
+        """Check that pairs come from one place, and that nothing is said that has no meaning."""
+        named = [name for name in ("task", "dataset", "pairs") if getattr(self, name) is not None]
+        if len(named) != 1:
+            said = " and ".join(named) or "none of them"
+            raise ValueError(f"say one of task, dataset and pairs: there is {said}")
+        if self.task is None:
+            drawn = ("design", "seed", "splits", "templates", "balance", "tokenizers")
+            useless = [name for name in drawn if name in self.model_fields_set]
+            if useless:
+                listed = ", ".join(useless)
+                raise ValueError(
+                    f"{listed}: this is how a task's pairs are drawn, and {named[0]} "
+                    "has its pairs already"
+                )
+        if self.columns and self.pairs is None:
+            raise ValueError("columns: these are of a file of pairs, and none is named")
+        return self

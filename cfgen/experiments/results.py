@@ -1,27 +1,25 @@
-"""Results on disk: ``outputs.parquet`` and ``results.json``, written together or not at all."""
+"""Results: the content of ``results.json`` and of ``outputs.parquet``."""
 
 from __future__ import annotations
 
-import json
-import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
-from cfgen.experiments.experiment import RunRecord
-from cfgen.experiments.iia import Cell, VacuousCell
-from cfgen.folders import new_folder, write_record
-from cfgen.interventions import Check, Cost
+from cfgen.counterfactuals import ALL, NONE, Pair
+from cfgen.experiments.cells import Cell, Output, VacuousCell
+from cfgen.experiments.definition import Experiment
 from cfgen.stats import CONFIDENCE, Rate
 
-Plain = str | int | float | bool | None
-"""A value that JSON has as it is."""
+if TYPE_CHECKING:
+    from cfgen.experiments.inquiry import Inquiry
+    from cfgen.experiments.stages import RunRecord
+
 _LIBRARIES = ("cfgen", "torch", "transformers", "tokenizers", "numpy", "scipy", "pyarrow")
 
 
@@ -48,6 +46,33 @@ class SiteRecord(BaseModel):
     head: int | None
     neurons: tuple[int, ...]
     label: str
+
+
+class CheckRecord(BaseModel):
+    """A check that ran and passed.
+
+    Attributes:
+        name: Which check.
+        position: The position it was made for; empty if for all.
+        cases: How many cases it looked at.
+        note: What a case is.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str
+    position: str
+    cases: int
+    note: str
+
+
+class CostRecord(BaseModel):
+    """Work done, see :class:`cfgen.interventions.Cost`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    forwards: int
+    passes: int
+    required: int
+    edits: int
 
 
 class EngineRecord(BaseModel):
@@ -77,8 +102,8 @@ class EngineRecord(BaseModel):
     verified: int
     budget: int
     shrunk: int
-    clean: Cost
-    swaps: Cost
+    clean: CostRecord
+    swaps: CostRecord
 
 
 class Results(BaseModel):
@@ -92,15 +117,16 @@ class Results(BaseModel):
         vacuous: Sites and layers without cells, as nothing that was swapped differs.
         dropped: Reason -> pairs dropped by the filter.
         unaligned: Label of a site -> reason -> kept pairs that could not be swapped there.
-        files: What the run wrote into its folder.
-        sha256: Its hashes, see :func:`cfgen.folders.write_record`.
+        coincides: Hypothesis -> what else predicts the same on every pair, so that no measure can
+            tell them apart.
+        experiment: What was asked.
+        source: What the pairs came from.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     model: str
     task: str
     design: str
-    seed: int
     n: int
     clean_accuracy: float | None
     keep_rate: float
@@ -115,7 +141,7 @@ class Results(BaseModel):
     keep_by_answer: dict[str, Share]
     dropped: dict[str, int]
     unaligned: dict[str, dict[str, int]]
-    checks: tuple[Check, ...]
+    checks: tuple[CheckRecord, ...]
     engine: EngineRecord
     confidence: float
     revision: str
@@ -123,39 +149,30 @@ class Results(BaseModel):
     dtype: str
     attention: str
     versions: dict[str, str]
-    settings: dict[str, Plain]
-    files: tuple[str, ...] = ()
-    sha256: dict[str, str] = {}
+    coincides: dict[str, tuple[str, ...]]
+    experiment: Experiment
+    source: dict[str, str]
 
 
-def as_results(
-    experiment: RunRecord,
-    seed: int,
-    settings: Mapping[str, Plain],
-) -> Results:
-    """Bring an experiment into the form of ``results.json``.
+def as_results(record: RunRecord, inquiry: Inquiry) -> Results:
+    """Bring what came out into the form of ``results.json``.
 
     Args:
-        experiment: What came out.
-        seed: The seed that the pairs were made with.
-        settings: Further choices of the caller.
-
-    Returns:
-        The record; which files there are, its writer adds.
+        record: What came out.
+        inquiry: What was asked.
     """
-    seen = experiment.behaviour
+    seen = record.behaviour
     return Results(
-        model=experiment.model,
-        task=experiment.task,
-        design=experiment.design,
-        seed=seed,
-        n=experiment.n,
+        model=record.model,
+        task=record.task,
+        design=record.design,
+        n=len(record.pairs),
         clean_accuracy=seen.clean.value if seen.clean else None,
         keep_rate=seen.keep.value,
-        cells=experiment.cells,
-        vacuous=experiment.vacuous,
+        cells=record.cells,
+        vacuous=record.vacuous,
         kept=len(seen.kept),
-        layers=experiment.layers,
+        layers=record.layers,
         sites={
             name: SiteRecord(
                 positions=site.positions,
@@ -167,7 +184,7 @@ def as_results(
                 neurons=site.neurons,
                 label=site.label,
             )
-            for name, site in experiment.sites.items()
+            for name, site in record.sites.items()
         },
         clean={
             "both": _maybe_share(seen.clean),
@@ -178,17 +195,28 @@ def as_results(
         keep_by_design={key: _share(found) for key, found in seen.keep_by_design.items()},
         keep_by_answer={key: _share(found) for key, found in seen.keep_by_answer.items()},
         dropped=seen.dropped,
-        unaligned=experiment.unaligned,
-        checks=experiment.checks,
-        engine=_engine(experiment),
+        unaligned=record.unaligned,
+        checks=tuple(CheckRecord(**asdict(check)) for check in record.checks),
+        engine=_engine(record),
         confidence=CONFIDENCE,
-        revision=experiment.revision,
-        device=experiment.device,
-        dtype=experiment.dtype,
-        attention=experiment.attention,
+        revision=record.revision,
+        device=record.device,
+        dtype=record.dtype,
+        attention=record.attention,
         versions={"python": platform.python_version()}
         | {name: _version(name) for name in _LIBRARIES},
-        settings=dict(settings),
+        coincides={name: _same(record.pairs, name, record.sites) for name in record.sites},
+        experiment=inquiry.experiment,
+        source=dict(inquiry.source.facts),
+    )
+
+
+def _same(pairs: Sequence[Pair], name: str, tested: Iterable[str]) -> tuple[str, ...]:
+    """Which others predict the same as a hypothesis on every pair."""
+    return tuple(
+        other
+        for other in dict.fromkeys((NONE, ALL, *tested))
+        if other != name and all(p.predictions[other] == p.predictions[name] for p in pairs)
     )
 
 
@@ -196,8 +224,8 @@ def _share(found: Rate) -> Share:
     return Share(k=found.k, n=found.n, rate=found.value, low=found.low, high=found.high)
 
 
-def _engine(experiment: RunRecord) -> EngineRecord:
-    engine, work = experiment.engine, experiment.work
+def _engine(record: RunRecord) -> EngineRecord:
+    engine, work = record.engine, record.work
     return EngineRecord(
         name="packed" if engine.name == "packed" else "reference",
         note=engine.note,
@@ -208,8 +236,8 @@ def _engine(experiment: RunRecord) -> EngineRecord:
         verified=work.verified,
         budget=engine.budget,
         shrunk=work.shrunk,
-        clean=work.clean,
-        swaps=work.edited,
+        clean=CostRecord(**asdict(work.clean)),
+        swaps=CostRecord(**asdict(work.edited)),
     )
 
 
@@ -239,43 +267,8 @@ SCHEMA = pa.schema(
 """Columns of ``outputs.parquet``; one row per pair and cell."""
 
 
-def write_results(
-    experiment: RunRecord,
-    folder: str | os.PathLike[str],
-    *,
-    seed: int,
-    settings: Mapping[str, Plain] | None = None,
-    also: Callable[[Path], None] | None = None,
-) -> Results:
-    """Write an experiment into a folder, whole or not at all.
-
-    Args:
-        experiment: What came out.
-        folder: Where to write; it must be new, empty, or hold nothing but an earlier result, which
-            is replaced.
-        seed: The seed that the pairs were made with.
-        settings: Further choices of the caller that a reader of the results should know.
-        also: Writes further files of the run; given the folder that they go to.
-
-    Returns:
-        What was written into ``results.json``.
-
-    Raises:
-        CfgenError: The folder holds something else (``folder-in-use``), or writing failed
-            (``cannot-write``).
-    """
-    with new_folder(Path(folder), record=RESULTS) as new:
-        pq.write_table(_table(experiment), new / OUTPUTS, compression="zstd")
-        if also is not None:
-            also(new)
-        results = as_results(experiment, seed, settings or {})
-        content = json.loads(results.model_dump_json())
-        results = Results.model_validate(write_record(new, RESULTS, content))
-    return results
-
-
-def _table(experiment: RunRecord) -> pa.Table:
-    outputs = experiment.outputs
+def outputs_table(outputs: Sequence[Output]) -> pa.Table:
+    """What the LM said as a table."""
     columns = [[getattr(output, name) for output in outputs] for name in SCHEMA.names]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
     return pa.Table.from_arrays(arrays, schema=SCHEMA)

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from cfgen.lm.sums import check_sums as check_sums
     from cfgen.lm.token_checks import check_text as check_text
     from cfgen.lm.tokenizer import load_tokenizer as load_tokenizer
+    from cfgen.lm.tokenizer import load_tokenizers as load_tokenizers
     from cfgen.lm.tokens import Misalignment as Misalignment
     from cfgen.lm.tokens import PairTokens as PairTokens
     from cfgen.lm.tokens import PromptTokens as PromptTokens
@@ -102,6 +103,7 @@ _HOME = {
     "llama_like": "families",
     "load_lm": "load",
     "load_tokenizer": "tokenizer",
+    "load_tokenizers": "tokenizer",
     "locate": "tokens",
     "packing_obstacle": "facts",
     "place_problems": "components",

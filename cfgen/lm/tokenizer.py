@@ -226,3 +226,28 @@ def _is_as_declared(known: Any, token: Any) -> bool:
         return known is not None
     flags = ("lstrip", "rstrip", "single_word", "normalized", "special")
     return all(getattr(known, flag) == token.get(flag, getattr(known, flag)) for flag in flags)
+
+
+def load_tokenizers(
+    names: Iterable[str], report: Progress, *, accept_license: bool = False
+) -> dict[str, Encode]:
+    """Name -> tokenizer, fetched if need be; no weights and no torch are loaded.
+
+    Args:
+        names: As ``--model`` takes them.
+        report: Called with progress.
+        accept_license: Whether terms that one has are accepted.
+
+    Raises:
+        CfgenError: With the problems of every one that cannot be loaded.
+    """
+    loaded: dict[str, Encode] = {}
+    problems: list[Problem] = []
+    for name in names:
+        try:
+            loaded[name] = load_tokenizer(name, accept_license=accept_license, progress=report)
+        except CfgenError as error:
+            problems += error.problems
+    if problems:
+        raise CfgenError(problems)
+    return loaded

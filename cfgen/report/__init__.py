@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from cfgen.report.run import run_introduction as run_introduction
     from cfgen.report.run import run_view as run_view
     from cfgen.report.run import sentences as sentences
+    from cfgen.report.runs import run_list as run_list
+    from cfgen.report.runs import run_record as run_record
     from cfgen.report.search import design_record as design_record
     from cfgen.report.search import design_view as design_view
     from cfgen.report.search import proof_view as proof_view
@@ -52,6 +54,8 @@ _HOME = {
     "report_records": "findings",
     "reports_view": "findings",
     "run_introduction": "run",
+    "run_list": "runs",
+    "run_record": "runs",
     "run_view": "run",
     "sampled_record": "search",
     "sampled_view": "search",

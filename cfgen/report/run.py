@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cfgen.counterfactuals import ALL, NONE, Pair, Site
+from cfgen.counterfactuals import ALL, NONE, Site
 from cfgen.documents import (
     Block,
     Column,
@@ -29,12 +29,12 @@ from cfgen.lm import COMPONENTS
 from cfgen.paths import display
 from cfgen.report.pairs import pair_view
 from cfgen.stats import with_interval
-from cfgen.tasks import Task
 
 if TYPE_CHECKING:
-    from cfgen.experiments import Cell, Results, Share, VacuousCell
+    from cfgen.experiments import Cell, Inquiry, Results, Share, VacuousCell
 
 FILES = {
+    "experiment.yaml": "what was asked: `cfgen run` with it gives the same",
     "results.json": "all numbers, with what they depend on",
     "outputs.parquet": "what the LM said, per pair and layer",
     "pairs.parquet": "the pairs, with their predictions",
@@ -45,41 +45,33 @@ NAME_WIDTH = 16
 """Width at which the name of a hypothesis is broken, after an underscore."""
 
 
-def run_introduction(task: Task, pair: Pair, sites: Mapping[str, Site], n: int) -> Document:
-    """Say what is tested, with one pair and what each hypothesis predicts for it.
-
-    Args:
-        task: The task.
-        pair: An example.
-        sites: Hypothesis -> where it is tested.
-        n: Number of pairs.
-    """
-    claims = [(strong(name), _claim(task, name, site)) for name, site in sites.items()]
+def run_introduction(inquiry: Inquiry) -> Document:
+    """Say what is tested, with one pair and what each hypothesis predicts for it."""
+    source, sites = inquiry.source, inquiry.sites
+    claims = [(strong(name), _claim(inquiry, name, site)) for name, site in sites.items()]
     nothing = (strong(NONE), "nothing happens: the original's answer stays")
     return Document(
         (
             Heading("What is tested"),
             Facts((*claims, nothing)),
-            Heading(f"One of the {n} pairs"),
-            *pair_view(pair, sites).blocks,
+            Heading(f"One of the {len(source.pairs)} pairs"),
+            *pair_view(source.pairs[0], sites).blocks,
         )
     )
 
 
-def _claim(task: Task, name: str, site: Site) -> Inline:
-    description = task.hypotheses[name].description
+def _claim(inquiry: Inquiry, name: str, site: Site) -> Inline:
+    description = inquiry.source.descriptions.get(name, "")
     return (f"{description}\n" if description else "", faint(f"swapped: {site.label}"))
 
 
-def run_view(results: Results, pairs: Sequence[Pair], folder: Path) -> Document:
+def run_view(results: Results, folder: Path) -> Document:
     """What came out of a run, from the LM's own answers to the files that were written.
 
     Args:
         results: What came out.
-        pairs: The pairs that were run.
         folder: Where the files are.
     """
-    files = Facts(tuple((name, FILES.get(name, "")) for name in results.files))
     return Document(
         (
             Heading("Without any swap"),
@@ -88,13 +80,13 @@ def run_view(results: Results, pairs: Sequence[Pair], folder: Path) -> Document:
             *layer_tables(results.cells, results.vacuous),
             Paragraph(_how_to_read(results)),
             Heading("In words"),
-            Listing(tuple(sentences(results, pairs))),
+            Listing(tuple(sentences(results))),
             Heading("How the swaps were run"),
             Paragraph(_engine(results)),
             Heading("Checks that ran, all passed"),
             Facts(tuple(_checks(results))),
             Heading("Files"),
-            Item(f"in {display(folder)}:", (files,), indent=2),
+            Item(f"in {display(folder)}:", (Facts(tuple(FILES.items())),), indent=2),
         )
     )
 
@@ -211,10 +203,10 @@ def _entry(cell: Cell, highest: float | None) -> Inline:
 # In words
 
 
-def sentences(results: Results, pairs: Sequence[Pair]) -> list[str]:
+def sentences(results: Results) -> list[str]:
     """Two sentences per hypothesis: where it did best, and what else would explain that."""
     return [
-        _verdict(results.cells, name) + _coincidence(pairs, name, results.sites)
+        _verdict(results.cells, name) + _coincidence(results.coincides[name])
         for name in results.sites
     ]
 
@@ -254,13 +246,8 @@ def _layers(numbers: Iterable[int]) -> str:
     return f"layer{plural} {', '.join(shown)}"
 
 
-def _coincidence(pairs: Sequence[Pair], name: str, tested: Iterable[str]) -> str:
-    """Which others predict the same as this hypothesis on every pair, so that no IIA differs."""
-    same = [
-        other
-        for other in dict.fromkeys((NONE, ALL, *tested))
-        if other != name and all(p.predictions[other] == p.predictions[name] for p in pairs)
-    ]
+def _coincidence(same: Sequence[str]) -> str:
+    """Which others predict the same as a hypothesis on every pair, so that no IIA differs."""
     if not same:
         return ""
     listed = " and ".join("copying everything (all)" if each == ALL else each for each in same)

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cfgen.cli.run import folder_name
 from cfgen.errors import CfgenError, Problem
+from cfgen.experiments import folder_name
 from cfgen.weights import list_models
 
 if TYPE_CHECKING:
@@ -92,7 +92,8 @@ def test_accepting_is_passed_on(cli: Cli, monkeypatch: pytest.MonkeyPatch, verb:
         asked.append(accept_license)
         raise CfgenError(Problem("lm-licence", "enough"))
 
-    monkeypatch.setattr("cfgen.weights.find_checkpoint", find)
+    for module in ("weights", "experiments.inquiry"):
+        monkeypatch.setattr(f"cfgen.{module}.find_checkpoint", find)
     assert cli(*verb).code == 2
     assert cli(*verb, "--accept-license").code == 2
     assert asked == [False, True]
@@ -116,13 +117,14 @@ def test_licences_without_terms(cli: Cli) -> None:
     ],
 )
 def test_names_of_lms_in_names_of_folders(model: str, name: str) -> None:
-    assert folder_name("task", "design", model) == f"task-design-{name}"
+    made = folder_name("task", "interchange", model, "0123456789")
+    assert made == f"task-interchange-{name}-01234567"
 
 
-@pytest.mark.parametrize("design", ["../../x", "a/b", "x" * 300])
-def test_no_design_leads_a_run_elsewhere(design: str) -> None:
+@pytest.mark.parametrize("task", ["../../x", "a/b", "x" * 300])
+def test_no_name_of_a_task_leads_a_run_elsewhere(task: str) -> None:
     with pytest.raises(CfgenError, match="unsafe-name"):
-        folder_name("task", design, "smollm2-135m")
+        folder_name(task, "interchange", "smollm2-135m", "0123456789")
 
 
 def test_pull_a_folder_that_is_here(cli: Cli, tiny_folder: Path) -> None:

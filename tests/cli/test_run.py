@@ -10,29 +10,29 @@ import pyarrow.parquet as pq
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from cfgen.counterfactuals import Pair, Site
-    from cfgen.experiments import RunRecord
+    from cfgen.experiments import Inquiry, RunRecord
     from tests.cli.conftest import Cli
 
 
 def made_up(
-    lm: Any,
-    pairs: Sequence[Pair],
-    hypotheses: Mapping[str, Site],
-    *,
-    layers: Sequence[int] | None = None,
-    progress: Any = None,
-    **how: Any,
+    lm: Any, inquiry: Inquiry, units: Any, *, portion: Any = None, report: Any = None
 ) -> RunRecord:
     """Stands for ``run_experiment``: position right in half of layer 3, token always in layer 4."""
-    from cfgen.experiments import Behaviour, Cell, EngineSettings, Output, RunRecord, VacuousCell
+    from cfgen.experiments import (
+        Behaviour,
+        Cell,
+        EngineSettings,
+        Output,
+        RunRecord,
+        VacuousCell,
+        parse_layers,
+    )
     from cfgen.interventions import Check, Cost, Work
     from cfgen.stats import rate
 
+    pairs, hypotheses, over = inquiry.source.pairs, inquiry.sites, inquiry.experiment.sweep.over
     n = len(pairs)
-    swept = tuple(layers or range(5))
+    swept = tuple(parse_layers(over) if over else range(5))
     hits = {("output_position", 3): n // 2, ("output_token", 4): n, ("none", 0): n}
     cells = []
     for name in (*hypotheses, "none"):
@@ -40,16 +40,14 @@ def made_up(
             found = rate(hits.get((name, layer), 0), n)
             where = ("resid_post", layer, "last")
             cells.append(Cell(name, *where, n, found.value, found.low, found.high))
-    progress("swaps at last", 1, 1)
+    report("swaps at last", 1, 1)
     return RunRecord(
         model="made-up",
         revision="sha256:0",
         device="cpu",
         dtype="float32",
         attention="sdpa",
-        task=pairs[0].task,
-        design=pairs[0].design,
-        n=n,
+        pairs=pairs,
         sites=dict(hypotheses),
         layers=swept,
         behaviour=Behaviour(
@@ -87,9 +85,14 @@ def made_up(
 def no_lm(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is loaded and nothing computed."""
     importlib.import_module("cfgen.lm.load")  # before what it imports is replaced
-    monkeypatch.setattr("cfgen.weights.find_checkpoint", lambda name, **options: None)
+    from cfgen.weights import Checkpoint
+
+    monkeypatch.setattr(
+        "cfgen.experiments.inquiry.find_checkpoint",
+        lambda name, **options: Checkpoint(name, Path(name), (), "sha256:0"),
+    )
     monkeypatch.setattr("cfgen.lm.load.load_lm", lambda name, **options: None)
-    monkeypatch.setattr("cfgen.experiments.run_experiment", made_up)
+    monkeypatch.setattr("cfgen.experiments.stages.run_experiment", made_up)
 
 
 @pytest.mark.usefixtures("no_lm")
@@ -119,7 +122,6 @@ def test_text_says_what_came_out(cli: Cli, tmp_path: Path) -> None:
     assert rows["3"] == [">0.50", "0.22-0.78", "0.00", "0.00-0.32", "0.00", "0.00-0.32"]
     assert rows["4"] == ["0.00", "0.00-0.32", ">1.00", "0.68-1.00", "0.00", "0.00-0.32"]
     assert max(map(len, ended.out.splitlines())) <= 80
-    assert "swaps at last" in ended.err
 
 
 @pytest.mark.usefixtures("no_lm")
@@ -129,16 +131,21 @@ def test_json_and_files(cli: Cli, tmp_path: Path) -> None:
     assert ended.json["folder"] == str(out)
     assert ended.json["clean_accuracy"] == 1.0
     written = json.loads((out / "results.json").read_text())
-    assert written == {key: value for key, value in ended.json.items() if key != "folder"}
-    assert written["files"] == ["outputs.parquet", "pairs.parquet", "results.json"]
-    assert written["settings"]["split"] == "test"
+    assert {key: written[key] for key in ended.json if key != "folder"} == {
+        key: value for key, value in ended.json.items() if key != "folder"
+    }
+    assert written["files"] == ["experiment.yaml", "outputs.parquet", "pairs.parquet"]
+    assert written["source"]["split"] == "test"
     assert {cell["layer"] for cell in written["cells"]} == {2, 3, 4}
     pairs = pq.read_table(out / "pairs.parquet").to_pylist()
     assert len(pairs) == 6
     assert all(pair["decisive"] for pair in pairs)
-    again = cli("run", "ioi", "-n", 6, "--seed", 3, "--out", out, "--json")
-    assert again.code == 0
-    assert pq.read_table(out / "pairs.parquet").to_pylist() == pairs
+    again = cli("run", out / "experiment.yaml", "--out", out, "--json")
+    assert again.json == ended.json
+    assert "asked before" in again.err
+    assert cli("results", out, "--json").json == ended.json
+    assert [run["finished"] for run in cli("runs", tmp_path, "--json").json] == [True]
+    cli("run", "ioi", "-n", 6, "--out", out).failed("[store-of-another]", "seed: 3 there, 0 asked")
 
 
 @pytest.mark.usefixtures("no_lm")
@@ -146,7 +153,9 @@ def test_defaults(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
     found = cli("run", "ioi", "-n", 4, "--model", "owner/Some LM@v1", "--json").json
     assert list(found["sites"]) == ["output_position", "output_token"]
-    assert (tmp_path / "runs" / "ioi-fresh_names-Some-LM-v1" / "results.json").is_file()
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert folder.name.startswith("ioi-interchange-Some-LM-v1-")
+    assert (folder / "results.json").is_file()
     one = cli("run", "ioi", "-n", 4, "--hypothesis", "output_token", "--out", "one", "--json").json
     assert list(one["sites"]) == ["output_token"]
 
@@ -160,7 +169,12 @@ def test_defaults(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         (["--design", "fresh"], ["did you mean 'fresh_names'?"]),
         (["--split", "tests"], ["did you mean 'test'?"]),
         (["--template", "then"], ["did you mean 'then_went'?"]),
-        (["--batch-size", 0], ["'--batch-size'"]),
+        (["--batch-size", 0], ["engine.batch_size: ", "[experiment-field]"]),
+        (["--set", "batch=3"], ["--set batch", "there is no field 'batch'"]),
+        (["--set", "n"], ["[bad-setting]"]),
+        (["--shard", "3/2"], ["[bad-shard]"]),
+        (["--time", "soon"], ["[bad-time]"]),
+        (["--dataset", "there"], ["say one of task, dataset and pairs"]),
     ],
 )
 def test_mistakes_are_found_before_anything_runs(
@@ -185,7 +199,7 @@ def test_a_default_lm_that_is_not_there(cli: Cli, project: Path) -> None:
     options = ["-n", 2, "--hypothesis", "whole"]
     ended = cli("run", "toy", *options)
     assert ended.code == 2
-    assert "causal_models/toy.py: task 'toy' is run on 'no-such-lm' by default" in ended.err
+    assert "task 'toy' is run on 'no-such-lm' by default" in ended.err
     assert "[no-default-model]" in ended.err
 
 
@@ -202,7 +216,7 @@ def test_an_lm_that_cannot_do_the_task(cli: Cli, tiny_folder: Path, tmp_path: Pa
     ended = cli("run", "ioi", "-n", 2, "--model", tiny_folder, "--out", tmp_path / "out")
     assert ended.code == 2
     assert "Traceback" not in ended.err
-    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out" / "results.json").exists()
 
 
 @pytest.mark.slow
@@ -226,17 +240,11 @@ def test_the_real_lm_finds_the_token_late(cli: Cli, tmp_path: Path) -> None:
 def test_chat_is_passed_on_and_written_down(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = []
-
-    def noted(*given: Any, **how: Any) -> RunRecord:
-        asked.append(how["chat"])
-        return made_up(*given, **how)
-
-    monkeypatch.setattr("cfgen.experiments.run_experiment", noted)
     monkeypatch.chdir(tmp_path)
+    folders = set()
     for flags in ((), ("--chat",)):
         ended = cli("run", "ioi", "-n", 4, "--json", *flags)
         assert ended.code == 0
-        assert ended.json["settings"]["chat"] is bool(flags)
-        assert ended.json["folder"].endswith("-chat") is bool(flags)
-    assert asked == [False, True]
+        assert ended.json["experiment"]["chat"] is bool(flags)
+        folders.add(ended.json["folder"])
+    assert len(folders) == 2

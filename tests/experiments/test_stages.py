@@ -7,8 +7,8 @@ import torch
 
 from cfgen.counterfactuals import Site
 from cfgen.errors import CfgenError
-from cfgen.experiments import run_experiment
 from cfgen.stats import rate
+from tests.inquiries import ask
 
 WORDS = (
     "Ann Ben Cid Dora mug jar pot box tea milk juice water fills the with Then What does think is "
@@ -71,7 +71,7 @@ def test_outputs_and_cells_equal_a_count_by_hand(lm, pairs):
     assert 0 < sum(third is not None for third in thirds) < 12
     pairs = with_third(pairs, thirds)
     steps = []
-    found = run_experiment(
+    found = ask(
         lm,
         pairs,
         {"all": Site(), "x": Site()},
@@ -109,15 +109,13 @@ def test_outputs_and_cells_equal_a_count_by_hand(lm, pairs):
     assert cells["all", 3].iia == 1.0
     assert cells["x", 1].iia == 1.0
     assert steps[-1] == ("swaps", 48, 48)
-    assert found.n == 12
+    assert len(found.pairs) == 12
     assert found.behaviour.keep == rate(12, 12)
 
 
 def test_all_checks_are_reported_with_cases(lm, pairs):
     site = Site(("drink_1", "name_2[0]"), frozen=("last",), layers="up_to")
-    found = run_experiment(
-        lm, pairs, {"all": site}, layers=[0, 2], batch_size=5, engine="reference"
-    )
+    found = ask(lm, pairs, {"all": site}, layers=[0, 2], batch_size=5, engine="reference")
     cases = {check.name: (check.position, check.cases) for check in found.checks}
     label = site.label
     answers = {a for pair in pairs for a in (pair.original.answer, pair.counterfactual.answer)}
@@ -142,7 +140,7 @@ def test_all_checks_are_reported_with_cases(lm, pairs):
         "components add up": ("", 4),
         "every edit fired once": ("", 12 * ((2 + 4) + (2 * 3 + 4))),
     }
-    packed = run_experiment(lm, pairs, {"all": site}, layers=[0, 2], verified=3)
+    packed = ask(lm, pairs, {"all": site}, layers=[0, 2], verified=3)
     more = {check.name: check.cases for check in packed.checks}
     assert more.pop("packed equals reference") == packed.work.verified == 3
     assert 0 < more.pop("every edit fired once") <= cases.pop("every edit fired once")[1]
@@ -167,7 +165,7 @@ def test_all_checks_are_reported_with_cases(lm, pairs):
 )
 def test_both_engines_give_the_same_outputs_and_cells(lm, pairs, site):
     both = [
-        run_experiment(lm, pairs, {"all": site}, batch_size=5, engine=name, verified=2)
+        ask(lm, pairs, {"all": site}, batch_size=5, engine=name, verified=2)
         for name in ("reference", "packed")
     ]
     assert both[0].outputs == both[1].outputs
@@ -187,7 +185,7 @@ def test_attention_patterns_are_swapped_between_prompts_of_one_length(lm, pairs,
     )
     given = [make.pair(pairs[0].original, shorter), *pairs[1:]]
     site = Site(component="attn_pattern")
-    found = run_experiment(lm, given, {"all": site}, layers=[1])
+    found = ask(lm, given, {"all": site}, layers=[1])
     reason = "attn_pattern: not the same number of tokens in both prompts"
     assert found.unaligned["last"][reason] >= 1
     same = [p for p in pairs[1:] if len(_ids(lm, p.original)) == len(_ids(lm, p.counterfactual))]
@@ -202,24 +200,24 @@ def test_pairs_that_are_dropped_are_not_swapped(lm, pairs):
     wrong = dataclasses.replace(
         pairs[0], original=dataclasses.replace(pairs[0].original, answer=" Story")
     )
-    for engine in ("reference", "packed"):
+    # The packed engine makes swaps that cost little before it is known which pairs are kept.
+    for engine, swaps in (("reference", 11 * 4), ("packed", 12 * 4)):
         steps = []
-        found = run_experiment(
+        found = ask(
             lm,
             [wrong, *pairs[1:]],
             {"all": Site()},
             engine=engine,
             progress=lambda *step, seen=steps: seen.append(step),
         )
-        assert found.work.run + sum(found.work.filled.values()) == 11 * 4
-        assert steps[-1] == ("swaps", 44, 44)
+        assert found.work.run + sum(found.work.filled.values()) == swaps
+        assert steps[-1] == ("swaps", swaps, swaps)
+        assert [one.pair_id for one in found.outputs] == [pair.id for pair in pairs[1:]] * 4
 
 
 def test_hypotheses_at_one_site_share_a_sweep(lm, pairs):
     sites = {"all": Site(), "none": Site(), "x": Site(("drink_2",))}
-    found = run_experiment(
-        lm, with_third(pairs, ["tea"] * 12), sites, layers=[3], engine="reference"
-    )
+    found = ask(lm, with_third(pairs, ["tea"] * 12), sites, layers=[3], engine="reference")
     assert found.work.run == 2 * 12
     places = [(cell.hypothesis, cell.position) for cell in found.cells]
     assert places == [("all", "last"), ("none", "last"), ("x", "drink_2"), ("none", "drink_2")]
@@ -240,13 +238,13 @@ def test_drops_are_counted_and_lower_n(lm, pairs, make):
     )
     other = dataclasses.replace(other, predictions={"none": other.original.answer, "all": None})
     given = [wrong, other, *pairs[2:]]
-    found = run_experiment(lm, given, {"all": Site(("drink_1",))}, layers=[0])
+    found = ask(lm, given, {"all": Site(("drink_1",))}, layers=[0])
     assert found.behaviour.dropped == {"original answered wrongly": 1}
     assert found.behaviour.keep == rate(11, 12)
     assert found.unaligned == {"drink_1": {"the prompt has no span named 'drink_1'": 1}}
     assert [cell.n for cell in found.cells] == [10, 10]
     assert [output.pair_id for output in found.outputs] == [pair.id for pair in pairs[2:]]
-    last = run_experiment(lm, given, {"all": Site()}, layers=[0])
+    last = ask(lm, given, {"all": Site()}, layers=[0])
     assert [(cell.hypothesis, cell.n) for cell in last.cells] == [("all", 10), ("none", 11)]
 
 
@@ -257,36 +255,34 @@ def test_no_kept_pair_aligned(lm, pairs, make):
         pairs[1], original=dataclasses.replace(pairs[1].original, answer=" Story")
     )
     with pytest.raises(CfgenError, match="no-kept-pair-aligned"):
-        run_experiment(lm, [kept, wrong], {"all": Site(("drink_1",))})
+        ask(lm, [kept, wrong], {"all": Site(("drink_1",))})
 
 
 def test_what_is_given_is_checked_at_once(lm, pairs):
     with pytest.raises(CfgenError) as caught:
-        run_experiment(lm, [], {})
+        ask(lm, [], {})
     codes = [problem.code for problem in caught.value.problems]
     assert codes == ["no-pairs", "no-hypotheses"]
-    with pytest.raises(CfgenError, match=r"batch_size is 0.*bad-amount"):
-        run_experiment(lm, pairs, {"all": Site()}, batch_size=0)
     with pytest.raises(CfgenError, match=r"did you mean 'none'"):
-        run_experiment(lm, pairs, {"nne": Site()})
+        ask(lm, pairs, {"nne": Site()})
     with pytest.raises(CfgenError, match="no-predictions"):
-        run_experiment(lm, with_third(pairs, [None] * 12), {"x": Site()}, layers=[0])
+        ask(lm, with_third(pairs, [None] * 12), {"x": Site()}, layers=[0])
     with pytest.raises(CfgenError, match="unknown-component"):
-        run_experiment(lm, pairs, {"all": Site(component="mlp")})
+        ask(lm, pairs, {"all": Site(component="mlp")})
     with pytest.raises(CfgenError, match="no-such-layer"):
-        run_experiment(lm, pairs, {"all": Site()}, layers=[7])
+        ask(lm, pairs, {"all": Site()}, layers=[7])
 
 
 def test_a_prompt_beyond_the_context_is_an_error(build_tiny_lm, pairs):
     small = build_tiny_lm(WORDS, max_position_embeddings=8)
     with pytest.raises(CfgenError, match=r"at most 8.*prompt-beyond-context"):
-        run_experiment(small, pairs, {"all": Site()})
+        ask(small, pairs, {"all": Site()})
 
 
 def test_answers_that_begin_alike_are_read_further(lm, pairs):
-    plain = run_experiment(lm, pairs, {"all": Site()})
+    plain = ask(lm, pairs, {"all": Site()})
     for engine in ("reference", "packed"):
-        found = run_experiment(
+        found = ask(
             lm,
             with_third(pairs, ["tea-mug", "tea-jar"] * 6),
             {"all": Site(), "x": Site()},
@@ -305,7 +301,7 @@ def test_answers_that_collide_stop_the_run(lm, pairs):
         if name not in ("tea", "milk")
     }
     with pytest.raises(CfgenError, match="answers-collide"):
-        run_experiment(lm, pairs, {"all": Site()}, candidates=same)
+        ask(lm, pairs, {"all": Site()}, candidates=same)
 
 
 @pytest.mark.parametrize("engine", ["reference", "packed"])
@@ -320,7 +316,7 @@ def test_a_failing_check_stops_the_run(lm, pairs, monkeypatch, engine):
     monkeypatch.setattr(Write, "make", wrong)
     site = Site(("drink_1",), component="attn_out")
     with pytest.raises(CfgenError, match="self-swap-changes-output"):
-        run_experiment(lm, pairs, {"all": site}, engine=engine)
+        ask(lm, pairs, {"all": site}, engine=engine)
 
 
 @pytest.mark.parametrize("engine", ["reference", "packed"])
@@ -336,7 +332,7 @@ def test_a_cell_in_which_nothing_differs_has_no_number(lm, pairs, make, engine):
         sides = [make.story(names, jars, words, 0) for words in (drinks, drinks[::-1])]
         given.append(make.pair(*sides, pair.index, x="tea", y="milk"))
     sites = {"x": Site(("name_1[0]",)), "y": Site(("drink_1",))}
-    found = run_experiment(lm, given, sites, layers=[0, 2], engine=engine)
+    found = ask(lm, given, sites, layers=[0, 2], engine=engine)
     assert [(v.component, v.layer, v.position, v.n) for v in found.vacuous] == [
         ("resid_post", 0, "name_1[0]", 12),
         ("resid_post", 2, "name_1[0]", 12),
@@ -362,7 +358,7 @@ def test_what_all_answers_begin_with_is_given_to_the_lm(build_tiny_lm, make):
         if all(side.answer.isascii() and side.answer.isprintable() for side in sides):
             pairs.append(make.pair(*sides, pair.index))
     assert len({pair.original.answer for pair in pairs}) > 1
-    found = run_experiment(lm, pairs, {"all": Site()}, layers=[1])
+    found = ask(lm, pairs, {"all": Site()}, layers=[1])
     assert found.behaviour.keep == rate(len(pairs), len(pairs))
     assert [cell.iia for cell in found.cells if cell.hypothesis == "all"] == [1.0]
     assert [output.said for output in found.outputs] == [

@@ -1,0 +1,61 @@
+"""``cfgen runs``, ``results``, ``compare``, ``merge``: what was asked before, and what came out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cfgen.cli.options import Json
+from cfgen.cli.output import present, progress_shown, write_json
+
+RunFolder = Annotated[
+    Path, typer.Argument(metavar="RUN", help="Folder of a run, such as runs/NAME.")
+]
+
+
+def runs(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where runs are.")] = Path(
+        "runs"
+    ),
+    json: Json = False,
+) -> None:
+    """List the runs in a folder: what was asked, how far they are, what came out."""
+    from cfgen.experiments import list_stores
+    from cfgen.report import run_list, run_record
+
+    listed = list_stores(folder)
+    if json:
+        write_json([run_record(one) for one in listed])
+        return
+    present(run_list(listed, folder))
+
+
+def results(run: RunFolder, json: Json = False) -> None:
+    """Show again what came out of a run."""
+    from cfgen.experiments import read_results
+    from cfgen.report import run_view
+
+    found = read_results(run)
+    if json:
+        write_json({**found.model_dump(mode="json"), "folder": str(run.absolute())})
+        return
+    present(run_view(found, run))
+
+
+def merge(
+    shards: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of shards.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder that all of it is put into.")],
+    json: Json = False,
+) -> None:
+    """Put what several machines computed of one experiment together, and count it."""
+    from cfgen.cli.run import show_answer
+    from cfgen.experiments import asked_in, merge_shards
+
+    with progress_shown(quiet=json) as report:
+        request = asked_in(shards[0], progress=report)
+        found = merge_shards(request, shards, out, progress=report)
+    record = show_answer(found, json=json)
+    if json:
+        write_json(record)

@@ -1,0 +1,200 @@
+"""FinishedRun a request in a folder: what is there is shown, what was begun is gone on with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cfgen.errors import CfgenError, Problem
+from cfgen.experiments.files import read_experiment, write_experiment
+from cfgen.experiments.inquiry import Request, look_up, make_request
+from cfgen.experiments.portions import EVERYTHING_NOW, Portion, Remainder
+from cfgen.experiments.results import OUTPUTS, Results, as_results, outputs_table
+from cfgen.experiments.store import (
+    RunStore,
+    check_ours,
+    merge_units,
+    new_beside,
+    open_store,
+    read_finished,
+    read_record,
+)
+from cfgen.paths import display
+from cfgen.progress import Progress, no_progress
+
+RUNS = Path("runs")
+"""Folder that answers go to, one folder each."""
+PAIRS = "pairs.parquet"
+EXPERIMENT = "experiment.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedRun:
+    """What came out of a request.
+
+    Attributes:
+        folder: Where it is written.
+        results: The numbers.
+        found: Whether it was there already.
+    """
+
+    folder: Path
+    results: Results
+    found: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PartialRun:
+    """A request of which something is missing yet.
+
+    Attributes:
+        folder: Where what there is lies.
+        remainder: How much that is, and why it is not more.
+    """
+
+    folder: Path
+    remainder: Remainder
+
+
+def answer(
+    request: Request,
+    out: Path | None = None,
+    *,
+    again: bool = False,
+    portion: Portion = EVERYTHING_NOW,
+    progress: Progress = no_progress,
+) -> FinishedRun | PartialRun:
+    """FinishedRun a request, or as much of it as is to be answered here and now.
+
+    A request that was answered before is answered from its folder, without the LM and without
+    torch; one that was begun is gone on with.
+
+    Args:
+        request: What is asked.
+        out: The folder; one below ``runs`` if not given, whose name says what is asked.
+        again: Whether to ask anew, in a folder beside the one that there is.
+        portion: Which units are computed here and now.
+        progress: Called with progress.
+
+    Raises:
+        CfgenError: The folder holds another answer, or something else; the LM can't be loaded; or
+            a check failed.
+    """
+    folder = folder_of(request, out, again=again)
+    finished = _finished(folder, request)
+    if finished:
+        return finished
+    shard = portion.shard
+    name = "" if shard == (1, 1) else f"{shard[0]}-of-{shard[1]}"
+    with _opened(request, folder, name, progress) as store:
+        # another process may have finished it while this one waited for the folder
+        return _finished(folder, request) or _compute(store, request, portion, progress)
+
+
+def folder_of(request: Request, out: Path | None, *, again: bool = False) -> Path:
+    """Where a request is answered.
+
+    Raises:
+        CfgenError: That is the folder of another experiment (``store-of-another``), or holds
+            something else (``folder-in-use``).
+    """
+    folder = out or RUNS / request.name
+    if again:
+        return new_beside(folder)
+    check_ours(folder, request.key, request.facts)
+    return folder
+
+
+def merge_shards(
+    request: Request, shards: Sequence[Path], out: Path, *, progress: Progress = no_progress
+) -> FinishedRun | PartialRun:
+    """Put what several machines computed of one request together, and count it.
+
+    Args:
+        request: What was asked.
+        shards: Folders of it.
+        out: Folder that all of it is put into.
+        progress: Called with progress.
+
+    Raises:
+        CfgenError: A folder is of no or of another experiment, or two disagree about a unit.
+    """
+    with _opened(request, out, "", progress) as store:
+        merge_units(store, {display(folder): folder for folder in shards})
+    return answer(request, out, progress=progress)
+
+
+def asked_in(folder: Path, *, progress: Progress = no_progress) -> Request:
+    """What was asked in the folder of a run, finished or not.
+
+    Raises:
+        CfgenError: It is no folder of a run, or what was asked can't be looked up any more.
+    """
+    if read_record(folder) is None:
+        raise _no_run(folder)
+    experiment = read_experiment(folder / EXPERIMENT)
+    (model,) = experiment.models
+    return make_request(look_up(experiment, progress), model, progress=progress)
+
+
+def _opened(
+    request: Request, folder: Path, shard: str, progress: Progress
+) -> AbstractContextManager[RunStore]:
+    files = {EXPERIMENT: write_experiment(request.inquiry.experiment).encode()}
+    return open_store(folder, request.key, request.facts, files, shard=shard, report=progress)
+
+
+def _finished(folder: Path, request: Request) -> FinishedRun | None:
+    content = read_finished(folder)
+    if content is None or content["key"] != request.key:
+        return None
+    return FinishedRun(folder, _results(content), found=True)
+
+
+def _compute(
+    store: RunStore, request: Request, portion: Portion, progress: Progress
+) -> FinishedRun | PartialRun:
+    progress("loading libraries", 0, None)
+    from cfgen.experiments.stages import run_experiment
+    from cfgen.lm import load_lm
+
+    options, inquiry = request.inquiry.experiment.engine, request.inquiry
+    lm = load_lm(request.checkpoint, device=options.device, dtype=options.dtype, progress=progress)
+    record = run_experiment(lm, inquiry, store, portion=portion, report=progress)
+    if isinstance(record, Remainder):
+        return PartialRun(store.folder, record)
+    results = as_results(record, inquiry)
+    pairs = inquiry.source.rows.table(record.pairs)
+    store.finish(
+        results.model_dump(mode="json"), {OUTPUTS: outputs_table(record.outputs), PAIRS: pairs}
+    )
+    return FinishedRun(store.folder, results, found=False)
+
+
+def read_results(folder: Path) -> Results:
+    """What came out of a run.
+
+    Raises:
+        CfgenError: There is no run, it is not finished, or it was changed.
+    """
+    record, content = read_record(folder), read_finished(folder)
+    if content is not None:
+        return _results(content)
+    if record is None:
+        raise _no_run(folder)
+    message = f"the run in {display(folder)} is not finished"
+    hint = f"go on with: cfgen run {display(folder / EXPERIMENT)} --out {display(folder)}"
+    raise CfgenError(Problem("run-not-finished", message, hint=hint))
+
+
+def _results(content: Mapping[str, Any]) -> Results:
+    """The results in what is written, which names files and units besides."""
+    return Results.model_validate({name: content[name] for name in Results.model_fields})
+
+
+def _no_run(folder: Path) -> CfgenError:
+    message = f"{display(folder)} is no folder of a run"
+    return CfgenError(Problem("not-a-run", message, hint="`cfgen runs` lists those that there are"))

@@ -1,0 +1,216 @@
+"""What is asked of one LM: an experiment with all that was looked up for it, without torch.
+
+A repeated request is known by its key: what was asked, the pairs that it is asked about, with their
+spans and predictions, and the files of the LM. Nothing else has to be loaded to find its answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from cfgen.counterfactuals import ALL, Site
+from cfgen.datasets import (
+    DatasetRecipe,
+    PairSource,
+    dataset_source,
+    recipe,
+    solve_words,
+    split_shares,
+    task_source,
+)
+from cfgen.errors import CfgenError, Problem
+from cfgen.experiments.definition import Experiment, SiteOptions
+from cfgen.experiments.digests import digest_of
+from cfgen.experiments.layers import parse_layers
+from cfgen.lm import load_tokenizers
+from cfgen.paths import plain_name
+from cfgen.progress import Progress, no_progress
+from cfgen.weights import Checkpoint, UnknownModel, find_checkpoint
+
+KEY = 1
+"""Of what a key says; another number makes every request a new one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """What is asked of an LM, with all that was looked up for it.
+
+    Attributes:
+        experiment: The question as it was put.
+        source: The first pairs, and what is known of them.
+        draw: Gives the first so many pairs; fewer where there are no more.
+        sites: Hypothesis -> the site where its variables are said to live.
+    """
+
+    experiment: Experiment
+    source: PairSource
+    draw: Callable[[int], PairSource]
+    sites: Mapping[str, Site]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An inquiry to one LM, and what it is known by.
+
+    Attributes:
+        inquiry: What is asked.
+        checkpoint: The files of the LM.
+        facts: All that the answer depends on, as JSON has it.
+    """
+
+    inquiry: Inquiry
+    checkpoint: Checkpoint
+    facts: Mapping[str, Any]
+
+    @property
+    def key(self) -> str:
+        """Hash of the facts."""
+        return digest_of(self.facts)
+
+    @property
+    def name(self) -> str:
+        """Name of a folder for the answer."""
+        source, experiment = self.inquiry.source, self.inquiry.experiment
+        return folder_name(source.task, experiment.method, self.checkpoint.name, self.key)
+
+
+def folder_name(task: str, method: str, model: str, key: str) -> str:
+    """Name of the folder of a run; of an LM, the last part of its path, without ``gguf``.
+
+    Raises:
+        CfgenError: No folder can have this name (``unsafe-name``).
+    """
+    if model.startswith("gguf:"):
+        model = model.removeprefix("gguf:").removesuffix(".gguf")
+    last = re.sub(r"[^A-Za-z0-9._-]+", "-", model.rstrip("/").rpartition("/")[2]).strip("-.")
+    return plain_name(f"{task}-{method}-{last}-{key[:8]}", "the run")
+
+
+def look_up(experiment: Experiment, progress: Progress = no_progress) -> Inquiry:
+    """Find the pairs and sites of an experiment.
+
+    Raises:
+        CfgenError: Something that was named does not exist, or pairs cannot be made.
+    """
+    if experiment.sweep.over is not None:
+        parse_layers(experiment.sweep.over)  # found wrong now rather than when the LM is there
+    draw = _drawing(experiment, progress)
+    progress("drawing pairs", 0, None)
+    source = draw(experiment.n)
+    return Inquiry(experiment, source, draw, _sites(experiment, source))
+
+
+def make_request(
+    inquiry: Inquiry,
+    model: str | None,
+    *,
+    accept_license: bool = False,
+    progress: Progress = no_progress,
+) -> Request:
+    """Find the files of an LM, fetching them if need be, and what the request is known by.
+
+    Args:
+        inquiry: What is asked.
+        model: The LM; None for the one that pairs come with.
+        accept_license: Whether the terms that it has are accepted.
+        progress: Called with progress.
+
+    Raises:
+        CfgenError: There is no such LM, or it can't be fetched.
+    """
+    name = model or inquiry.source.default_model
+    if name is None:
+        message = "no LM is named, and the pairs come with none"
+        hint = "name one with --model, or `models:` in the experiment"
+        raise CfgenError(Problem("no-model", message, hint=hint))
+    checkpoint = _checkpoint(inquiry, name, model is None, accept_license, progress)
+    return as_request(inquiry, checkpoint)
+
+
+def as_request(inquiry: Inquiry, checkpoint: Checkpoint) -> Request:
+    """An inquiry to the LM of these files."""
+    experiment = inquiry.experiment.model_copy(update={"models": (checkpoint.name,)})
+    facts = {
+        "format": KEY,
+        # where pairs come from makes no difference to what is found with them
+        **experiment.model_dump(mode="json", exclude={"task", "dataset", "pairs", "columns"}),
+        "task": inquiry.source.task,
+        "pairs": inquiry.source.identity,
+        "sites": {hypothesis: asdict(site) for hypothesis, site in inquiry.sites.items()},
+        "revision": checkpoint.revision,
+    }
+    return Request(replace(inquiry, experiment=experiment), checkpoint, facts)
+
+
+def _checkpoint(
+    inquiry: Inquiry, name: str, unnamed: bool, accept_license: bool, progress: Progress
+) -> Checkpoint:
+    """Find the LM; where the user did not name it, an error says who did."""
+    try:
+        return find_checkpoint(name, accept_license=accept_license, progress=progress)
+    except UnknownModel as error:
+        if not unnamed:
+            raise
+        message = f"task {inquiry.source.task!r} is run on {name!r} by default, which is not there"
+        hint = "name another LM with --model; `cfgen models` lists those known by name"
+        raise CfgenError(Problem("no-default-model", message, hint=hint)) from error
+
+
+def _drawing(experiment: Experiment, progress: Progress) -> Callable[[int], PairSource]:
+    """What gives pairs, from wherever the experiment says."""
+    if experiment.dataset is not None:
+        folder = Path(experiment.dataset)
+        return lambda n: dataset_source(folder, split=experiment.split, n=n)
+    if experiment.pairs is not None:
+        raise NotImplementedError
+    if experiment.task is None:
+        message, hint = "nothing says on which pairs", "name a task, a dataset or a file of pairs"
+        raise CfgenError(Problem("no-pairs", message, hint=hint))
+    made = recipe(
+        experiment.task,
+        experiment.n,
+        design=experiment.design,
+        seed=experiment.seed,
+        templates=experiment.templates,
+        fractions=split_shares(experiment.splits),
+        balance=experiment.balance,
+    )
+    if experiment.tokenizers:
+        made = _aligned(made, experiment, progress)
+    return lambda n: task_source(replace(made, n=n), split=experiment.split)
+
+
+def _aligned(made: DatasetRecipe, experiment: Experiment, progress: Progress) -> DatasetRecipe:
+    """The recipe with only such words as align token by token under all tokenizers."""
+    solution = solve_words(
+        made.task,
+        made.design,
+        load_tokenizers(experiment.tokenizers, progress),
+        templates=experiment.templates,
+        splits=sum(share > 0 for share in split_shares(experiment.splits).values()),
+    )
+    return replace(made, task=solution.task)
+
+
+def _sites(experiment: Experiment, source: PairSource) -> dict[str, Site]:
+    """The hypotheses to test, and where: those named, or else those that the design tells apart.
+
+    Raises:
+        CfgenError: There is no such hypothesis, or nothing says where it lives; or none is named,
+            and the design names none either (``nothing-to-test``).
+    """
+    named: dict[str, SiteOptions | None] = experiment.hypotheses or dict.fromkeys(source.tested)
+    if not named and experiment.pairs is not None:
+        named = {ALL: SiteOptions()}  # without a causal model, there is nothing else to test
+    if not named:
+        message = f"design {source.design!r} names no hypotheses to tell apart"
+        hint = f"name some with --hypothesis: there is {', '.join(source.predicted)}"
+        raise CfgenError(Problem("nothing-to-test", message, hint=hint))
+    return {
+        name: Site() if options and name not in source.hypotheses else source.site(name)
+        for name, options in named.items()
+    }

@@ -1,0 +1,189 @@
+"""Interchange interventions: swaps of activations between the prompts of pairs, in units.
+
+A unit is a block of drawn pairs times a block of cells. Which block a pair belongs to follows from
+its number alone, so that a longer experiment has the units of a shorter one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from cfgen.counterfactuals import Pair
+from cfgen.experiments.replies import EVERYTHING, SAID, Unit
+from cfgen.experiments.sweeps import Sweep
+from cfgen.interventions import Run, run_of
+from cfgen.lm import AnswerTree, PairTokens, PromptTokens
+
+FILTERED = 32
+"""Drawn pairs of a block in which nothing is swapped."""
+PAIRS = 16
+"""Drawn pairs of a block with swaps."""
+CELLS = 128
+"""Cells of a block at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A swap in one cell.
+
+    Attributes:
+        sweep: Number of the sweep.
+        layer: The layer; the last of the layers, for a site that is swapped up to a layer.
+        pair: Index of the pair.
+    """
+
+    sweep: int
+    layer: int
+    pair: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunBlock:
+    """What is computed as one.
+
+    Attributes:
+        prompts: Indices of pairs whose prompts are run unchanged.
+        trials: Swaps, cell by cell.
+    """
+
+    prompts: tuple[int, ...] = ()
+    trials: tuple[Trial, ...] = ()
+
+
+def filter_blocks(count: int) -> list[RunBlock]:
+    """All prompts of so many pairs, unchanged."""
+    return [
+        RunBlock(prompts=tuple(range(start, min(start + FILTERED, count))))
+        for start in range(0, count, FILTERED)
+    ]
+
+
+def swap_blocks(sweeps: Sequence[Sweep], kept: Iterable[int]) -> list[RunBlock]:
+    """All swaps of the pairs with these indices."""
+    cells = [(number, layer) for number, sweep in enumerate(sweeps) for layer in sweep.layers]
+    size = -(-len(cells) // -(-len(cells) // CELLS))
+    return [
+        RunBlock(trials=trials)
+        for pairs in _by_number(kept)
+        for start in range(0, len(cells), size)
+        if (trials := _trials(sweeps, cells[start : start + size], pairs))
+    ]
+
+
+def joint_blocks(sweeps: Sequence[Sweep], count: int) -> list[RunBlock]:
+    """All prompts of so many pairs unchanged, each together with all swaps in it."""
+    cells = [(number, layer) for number, sweep in enumerate(sweeps) for layer in sweep.layers]
+    return [
+        RunBlock(tuple(pairs), _trials(sweeps, cells, pairs)) for pairs in _by_number(range(count))
+    ]
+
+
+def swaps_cost_little(sweeps: Sequence[Sweep], layers: int, packed: bool) -> bool:
+    """Whether all swaps of a pair are less work than its two prompts.
+
+    Then prompts are run once, for the filter and as what swaps are made upon, although some swaps
+    are made in pairs that turn out not to be kept. Counted on the first pairs, so that it is the
+    same however many there are: a swap changes its tokens and all behind them, from its layer on.
+    """
+    cost = prompts = 0
+    for sweep in sweeps:
+        for index in list(sweep.aligned.swaps)[:PAIRS]:
+            swap = sweep.aligned.swaps[index]
+            behind = len(swap.original) - min(position for position, _ in swap.moves)
+            for layer in sweep.layers:
+                above = layers if sweep.site.layers != "each" else layers - layer
+                cost += behind * above if packed else len(swap.original) * layers
+            prompts += (len(swap.original) + len(swap.source)) * layers
+    return cost * len(sweeps) <= prompts
+
+
+def _by_number(indices: Iterable[int]) -> list[list[int]]:
+    """Indices of pairs in blocks: the same pair is always in the same one."""
+    found: dict[int, list[int]] = {}
+    for index in indices:
+        found.setdefault(index // PAIRS, []).append(index)
+    return [found[number] for number in sorted(found)]
+
+
+def _trials(
+    sweeps: Sequence[Sweep], cells: Sequence[tuple[int, int]], pairs: Sequence[int]
+) -> tuple[Trial, ...]:
+    return tuple(
+        Trial(number, layer, index)
+        for number, layer in cells
+        for index in pairs
+        if index in sweeps[number].aligned.swaps
+    )
+
+
+def unit_of(
+    block: RunBlock,
+    sweeps: Sequence[Sweep],
+    encoded: Sequence[PairTokens],
+    layers: int,
+    *,
+    answers: bool,
+    verified: int,
+) -> Unit:
+    """The runs of a block: of each pair the original and the counterfactual, then the swaps.
+
+    Args:
+        block: The block.
+        sweeps: The sites.
+        encoded: The pairs.
+        layers: How many the LM has.
+        answers: Whether probabilities of answers are wanted even if they need runs of their own.
+        verified: How many to execute again on the reference engine.
+    """
+    prompts: list[PromptTokens] = []
+    trees: list[AnswerTree] = []
+    for index in block.prompts:
+        pair = encoded[index]
+        prompts += [pair.original, pair.counterfactual]
+        trees += [pair.original_tree, pair.counterfactual_tree]
+
+    def runs() -> list[Run]:
+        return [Run(prompt.ids) for prompt in prompts] + [
+            run_of(sweeps[t.sweep].aligned.swaps[t.pair], sweeps[t.sweep].site, t.layer, layers)
+            for t in block.trials
+        ]
+
+    wanted = {t.pair: _wanted(encoded[t.pair], answers) for t in block.trials}
+    trials = [_described(sweeps, t) for t in block.trials]
+    return Unit(
+        described=["interchange", [prompt.ids for prompt in prompts], trials],
+        runs=runs,
+        trees=[*trees, *(encoded[t.pair].original_tree for t in block.trials)],
+        wanted=[*([()] * len(prompts)), *(wanted[t.pair] for t in block.trials)],
+        question=EVERYTHING if block.trials else SAID,
+        verified=verified if block.trials else 0,
+    )
+
+
+def _described(sweeps: Sequence[Sweep], trial: Trial) -> Any:
+    sweep = sweeps[trial.sweep]
+    swap = sweep.aligned.swaps[trial.pair]
+    where = {key: value for key, value in asdict(sweep.site).items() if key in _MADE}
+    return [trial.layer, where, swap.original.ids, swap.source.ids, swap.moves, swap.held]
+
+
+_MADE = ("layers", "component", "head", "neurons")
+"""Fields of a site that a run is made from; its positions have become tokens."""
+
+
+def _wanted(pair: PairTokens, needed: bool) -> tuple[str, ...]:
+    """The answers that matter for a pair: those of its sides, and those that are predicted.
+
+    Their probabilities need no further run where one token tells each answer. Where answers have
+    several, only what the LM says is read, unless a measure needs more.
+    """
+    if pair.original_tree.depth > 1 and not needed:
+        return ()
+    return tuple(dict.fromkeys(_answers(pair.pair)))
+
+
+def _answers(pair: Pair) -> Iterator[str]:
+    said = (pair.original.answer, pair.counterfactual.answer, *pair.predictions.values())
+    return (answer for answer in said if answer is not None)

@@ -1,0 +1,375 @@
+"""The stages of an experiment: pairs, checks, what the LM says unchanged, swaps, what that makes.
+
+What takes long is computed in units, each of which is put away as soon as it is there: an
+experiment that was killed goes on where it was, and one that is done is only counted again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from cfgen.counterfactuals import Pair, Site
+from cfgen.errors import CfgenError, Problem
+from cfgen.experiments.behaviour import Behaviour, grade, wrong_sides
+from cfgen.experiments.cells import Cell, Output, VacuousCell
+from cfgen.experiments.checking import (
+    check_arguments,
+    check_predictions,
+    check_sites,
+    check_spans,
+    check_texts,
+    checks_made,
+    none_kept_aligned,
+)
+from cfgen.experiments.definition import Experiment
+from cfgen.experiments.iia import kind_of, score
+from cfgen.experiments.inquiry import Inquiry
+from cfgen.experiments.interchange import (
+    FILTERED,
+    RunBlock,
+    filter_blocks,
+    joint_blocks,
+    swap_blocks,
+    swaps_cost_little,
+    unit_of,
+)
+from cfgen.experiments.layers import parse_layers
+from cfgen.experiments.measures import MEASURES
+from cfgen.experiments.portions import EVERYTHING_NOW, Portion, Remainder
+from cfgen.experiments.replies import Unit, Workbench
+from cfgen.experiments.sweeps import Response, Sweep, make_sweeps
+from cfgen.experiments.units import Units
+from cfgen.interventions import Check, Reply, Work, choose_engine
+from cfgen.lm import LM, PairTokens, encode_pairs
+from cfgen.progress import Progress, no_progress
+
+DRAWN_AT_MOST = 50
+"""So many times as many pairs as are to be kept are drawn, before it is said that too few are."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """How runs were executed.
+
+    Attributes:
+        name: ``packed`` or ``reference``.
+        note: Why it is not the packed one, where that had been possible to choose.
+        budget: Tokens per forward.
+    """
+
+    name: str
+    note: str
+    budget: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """What came out of an experiment.
+
+    Attributes:
+        model: Name of the LM.
+        revision: Which weights exactly.
+        device: Where it ran.
+        dtype: In what it was computed.
+        attention: Which implementation of the attention computed it.
+        pairs: Those that were run, before any was dropped.
+        sites: Hypothesis -> where it was tested.
+        layers: The layers swept.
+        behaviour: What the LM says unchanged, and which pairs were kept.
+        unaligned: Label of a site -> reason -> how many kept pairs could not be swapped there.
+        outputs: One per kept, swappable pair, site and layer.
+        cells: Measures per hypothesis, site and layer; ``none`` is the control at every site.
+        vacuous: Sites and layers that have no cells, as nothing that was swapped differs.
+        checks: The checks that ran; all passed.
+        engine: How runs were executed.
+        work: What was executed, and what that took.
+    """
+
+    model: str
+    revision: str
+    device: str
+    dtype: str
+    attention: str
+    pairs: tuple[Pair, ...]
+    sites: dict[str, Site]
+    layers: tuple[int, ...]
+    behaviour: Behaviour
+    unaligned: dict[str, dict[str, int]]
+    outputs: tuple[Output, ...]
+    cells: tuple[Cell, ...]
+    vacuous: tuple[VacuousCell, ...]
+    checks: tuple[Check, ...]
+    engine: EngineSettings
+    work: Work
+
+    @property
+    def task(self) -> str:
+        """Name of the task, or names joined by ``+``."""
+        return "+".join(sorted({pair.task for pair in self.pairs}))
+
+    @property
+    def design(self) -> str:
+        """Name of the design, or names joined by ``+``."""
+        return "+".join(sorted({pair.design for pair in self.pairs}))
+
+
+def run_experiment(
+    lm: LM,
+    inquiry: Inquiry,
+    units: Units,
+    *,
+    portion: Portion = EVERYTHING_NOW,
+    report: Progress = no_progress,
+) -> RunRecord | Remainder:
+    """Swap activations of every pair at every site and layer, and count what the LM says.
+
+    Nothing is random: the same arguments give the same result, whoever computed its units.
+
+    Args:
+        lm: The LM, in evaluation mode.
+        inquiry: What is asked of it.
+        units: Where units are, and are put.
+        portion: Which units are computed here and now.
+        report: Called with progress.
+
+    Returns:
+        Outputs, measures, rates, drops with their reasons, and the checks that ran; or, if units
+        are missing that were not to be computed here, how many there are.
+
+    Raises:
+        CfgenError: The pairs, sites or layers don't fit together or the LM; answers that nothing
+            tells apart; no pair is left; or one of the checks failed.
+    """
+    options = inquiry.experiment.engine
+    bench = Workbench(choose_engine(lm, options.name, batch_size=options.batch_size), units, report)
+    found = _answered(bench, inquiry, portion)
+    if isinstance(found, Remainder):
+        return found
+    kept = {index: found.encoded[index] for index in found.behaviour.kept}
+    unaligned = {sweep.site.label: _unaligned(sweep, kept) for sweep in found.sweeps}
+    responses = sorted(found.responses, key=lambda one: (one.sweep, one.layer, one.pair))
+    scored = [
+        score(sweep, [one for one in responses if one.sweep == number], kept)
+        for number, sweep in enumerate(found.sweeps)
+    ]
+    return RunRecord(
+        model=lm.name,
+        revision=lm.revision,
+        device=str(lm.device),
+        dtype=str(lm.dtype).removeprefix("torch."),
+        attention=lm.attention,
+        pairs=tuple(one.pair for one in found.encoded),
+        sites=dict(inquiry.sites),
+        layers=tuple(sorted({layer for sweep in found.sweeps for layer in sweep.layers})),
+        behaviour=found.behaviour,
+        unaligned={label: reasons for label, reasons in unaligned.items() if reasons},
+        outputs=tuple(
+            _output(lm, found.sweeps[one.sweep].site, kept[one.pair], one) for one in responses
+        ),
+        cells=tuple(cell for cells, _ in scored for cell in cells),
+        vacuous=tuple(cell for _, empty in scored for cell in empty),
+        checks=(*found.checks, *checks_made(found.work)),
+        engine=EngineSettings(bench.engine.name, bench.engine.note, bench.engine.budget.tokens),
+        work=found.work,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Responses:
+    """What the LM said.
+
+    Attributes:
+        encoded: The pairs.
+        sweeps: Where swaps were made.
+        behaviour: What it says unchanged, and which pairs are kept.
+        responses: What it says after each swap of a kept pair.
+        checks: The checks that were made first.
+        work: What all that took.
+    """
+
+    encoded: list[PairTokens]
+    sweeps: list[Sweep]
+    behaviour: Behaviour
+    responses: list[Response]
+    checks: list[Check]
+    work: Work
+
+
+def _answered(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses | Remainder:
+    """Draw pairs, check, and execute everything, as far as that is to be done here and now."""
+    experiment, layers = inquiry.experiment, bench.engine.layout.layers
+    count, checks = experiment.n, None
+    while True:
+        source = inquiry.draw(count)
+        pairs = source.pairs
+        check_arguments(pairs, inquiry.sites, bench.engine.layout)
+        encoded = encode_pairs(
+            bench.engine.lm.tokenizer, pairs, source.candidates, chat=experiment.chat
+        )
+        texts = check_texts(bench.engine, encoded)
+        texts += check_spans(encoded, inquiry.sites.values())
+        sweeps = make_sweeps(encoded, inquiry.sites, _over(experiment), layers)
+        checks = checks or check_sites(bench, sweeps)
+        computed = Computation(bench, inquiry, encoded, sweeps, portion)
+        joint = not experiment.kept and swaps_cost_little(
+            sweeps, layers, bench.engine.name == "packed"
+        )
+        computed.run(joint_blocks(sweeps, len(pairs)) if joint else filter_blocks(len(pairs)))
+        if computed.missing:
+            return computed.remainder()
+        kept = computed.kept()
+        if not experiment.kept:
+            break
+        if len(kept) >= experiment.n:
+            encoded = encoded[: kept[experiment.n - 1] + 1]
+            kept = kept[: experiment.n]
+            break
+        count = _more(len(kept), len(pairs), count, experiment.n)
+    behaviour = grade(encoded, computed.replies[: len(encoded)], bench.engine.lm.tokenizer)
+    if not joint:
+        computed.run(swap_blocks(sweeps, kept))
+    if computed.missing:
+        return computed.remainder()
+    responses = [one for one in computed.responses if one.pair in set(kept)]
+    return Responses(encoded, sweeps, behaviour, responses, texts + checks, computed.work)
+
+
+def _over(experiment: Experiment) -> list[int] | None:
+    over = experiment.sweep.over
+    return None if over is None else parse_layers(over)
+
+
+def _more(kept: int, drawn: int, wanted: int, n: int) -> int:
+    """How many pairs to draw, all in all, for ``n`` to be kept.
+
+    Raises:
+        CfgenError: There are no more, or far too few are kept (``too-few-kept``).
+    """
+    if drawn < wanted or drawn >= DRAWN_AT_MOST * n:
+        there = "there are" if drawn < wanted else "were drawn"
+        message = (
+            f"{n} pairs are to be kept, but of the {drawn} that {there} the LM answers only "
+            f"{kept} correctly on both sides"
+        )
+        hint = "ask for fewer, or use an LM that can do the task"
+        raise CfgenError(Problem("too-few-kept", message, hint=hint))
+    rate = max(kept, 1) / drawn
+    return min(DRAWN_AT_MOST * n, drawn + max(FILTERED, round((n - kept) / rate)))
+
+
+@dataclass(slots=True)
+class Computation:
+    """Computes blocks, or finds what was computed before; some may have to be left to others.
+
+    Attributes:
+        bench: What units are computed with.
+        inquiry: What is asked.
+        encoded: The pairs.
+        sweeps: Where swaps are made.
+        portion: What is to be computed here and now.
+        replies: Per pair, what the LM says after the original and after the counterfactual.
+        responses: What it says after swaps.
+        work: What that took.
+        there: How many blocks are there.
+        missing: How many are not.
+        late: Whether that is because time is up.
+    """
+
+    bench: Workbench
+    inquiry: Inquiry
+    encoded: Sequence[PairTokens]
+    sweeps: Sequence[Sweep]
+    portion: Portion
+    replies: list[tuple[Reply, Reply]] = field(default_factory=list)
+    responses: list[Response] = field(default_factory=list)
+    work: Work = field(default_factory=Work)
+    there: int = 0
+    missing: int = 0
+    late: bool = False
+
+    def run(self, blocks: Sequence[RunBlock]) -> None:
+        """Compute the blocks that are missing, as far as they are to be computed."""
+        swaps = any(block.trials for block in blocks)
+        sizes = [len(block.trials) or 2 * len(block.prompts) for block in blocks]
+        step, done = "swaps" if swaps else "prompts unchanged", 0
+        for number, (block, size) in enumerate(zip(blocks, sizes, strict=True)):
+            self.bench.report(step, done, sum(sizes))
+            done += size
+            unit = self._unit(block)
+            if self._left_out(number, block, unit):
+                self.missing += 1
+                continue
+            self.there += 1
+            self._take(block, *self.bench.replies(unit))
+        self.bench.report(step, done, sum(sizes))
+
+    def kept(self) -> list[int]:
+        """Indices of the pairs that the LM answers correctly on both sides."""
+        both = zip(self.encoded, self.replies, strict=True)
+        return [index for index, (pair, said) in enumerate(both) if not wrong_sides(pair, said)]
+
+    def remainder(self) -> Remainder:
+        """What there is, and what is missing."""
+        return Remainder(self.there, self.there + self.missing, self.late)
+
+    def _unit(self, block: RunBlock) -> Unit:
+        experiment = self.inquiry.experiment
+        return unit_of(
+            block,
+            self.sweeps,
+            self.encoded,
+            self.bench.engine.layout.layers,
+            answers=any(MEASURES[name].answers for name in experiment.measures),
+            verified=experiment.engine.verify,
+        )
+
+    def _left_out(self, number: int, block: RunBlock, unit: Unit) -> bool:
+        """Whether a block is for another shard, or for another time.
+
+        What only filters is for all shards, since each has to know which pairs are kept.
+        """
+        share, shares = self.portion.shard
+        for_others = bool(block.trials) and number % shares != share - 1
+        if (for_others or self.portion.due) and not self.bench.has(unit):
+            self.late = self.late or not for_others
+            return True
+        return False
+
+    def _take(self, block: RunBlock, replies: Sequence[Reply], took: Work) -> None:
+        own = 2 * len(block.prompts)
+        self.replies += zip(replies[:own:2], replies[1:own:2], strict=True)
+        self.responses += [
+            Response(t.sweep, t.layer, t.pair, reply)
+            for t, reply in zip(block.trials, replies[own:], strict=True)
+        ]
+        self.work += took
+
+
+def _output(lm: LM, site: Site, pair: PairTokens, response: Response) -> Output:
+    reply = response.reply
+    return Output(
+        pair_id=pair.pair.id,
+        component=site.component,
+        layer=response.layer,
+        position=site.label,
+        said=str(lm.tokenizer.decode([*pair.original_tree.fed, *reply.said])),
+        kind=kind_of(pair, reply),
+    )
+
+
+def _unaligned(sweep: Sweep, kept: Mapping[int, PairTokens]) -> dict[str, int]:
+    """Why kept pairs can't be swapped at a site, with how many.
+
+    Raises:
+        CfgenError: None can (``no-kept-pair-aligned``), or a hypothesis predicts nothing for any
+            that can (``no-predictions``).
+    """
+    dropped = sweep.aligned.dropped
+    lost = dict(sorted(Counter(dropped[index] for index in kept if index in dropped).items()))
+    pairs = [pair for index, pair in kept.items() if index in sweep.aligned.swaps]
+    if not pairs:
+        raise CfgenError(none_kept_aligned(sweep.site.label, lost))
+    check_predictions(sweep.hypotheses, pairs)
+    return lost

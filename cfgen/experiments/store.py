@@ -1,0 +1,446 @@
+"""The store: a folder that holds an experiment while it is computed, and what came out of it.
+
+    runs/NAME/
+      store.json        what was asked, and the key that this is known by
+      experiment.yaml   the same as a file that can be run
+      units/DIGEST.parquet ...
+      results.json outputs.parquet pairs.parquet
+      log.jsonl         when what was done where; nothing compares it
+
+Every file appears whole or not at all, and none is ever written over: a command that is killed at
+any moment leaves what it had finished, and the next one goes on from there. ``results.json``
+appears last and says that all is there, with hashes of the other files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import filelock
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cfgen.errors import CfgenError, Problem
+from cfgen.experiments.units import marked_table, read_unit
+from cfgen.paths import display
+from cfgen.progress import Progress, no_progress
+
+FORMAT = "cfgen-store-1"
+"""What ``store.json`` of this kind says of itself."""
+RECORD = "store.json"
+RESULTS = "results.json"
+UNITS = "units"
+LOG = "log.jsonl"
+_LOCK = re.compile(r"\.lock(-\d+-of-\d+)?")
+_LEFTOVER = re.compile(r"\.(?P<name>.+)\.(?P<host>[^.]+)\.(?P<pid>\d+)\.part")
+SHOWN = 6
+"""How many differences an error names."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunStore:
+    """The folder of an experiment, which this process alone writes to.
+
+    Attributes:
+        folder: The folder.
+        key: What the experiment is known by.
+        read: Digest -> a unit that was read or put.
+    """
+
+    folder: Path
+    key: str
+    read: dict[str, pa.Table] = field(default_factory=dict)
+
+    def get(self, digest: str) -> pa.Table | None:
+        """The unit of this digest, here or in another run beside; None if there is none.
+
+        A unit that is damaged is set aside, and counts as not there.
+        """
+        if digest not in self.read:
+            found = self._own(digest) or self._of_others(digest)
+            if found is None:
+                return None
+            self.read[digest] = found
+        return self.read[digest]
+
+    def put(self, digest: str, table: pa.Table, cost: Mapping[str, Any]) -> None:
+        """Keep a unit: it appears whole, or, if the process is killed meanwhile, not at all.
+
+        Raises:
+            CfgenError: It can't be written (``cannot-write``).
+        """
+        self.read[digest] = marked = marked_table(table, cost)
+        self._write(self._path(digest), partial(_write_table, marked))
+        self.log("unit", digest=digest, rows=len(table))
+
+    def log(self, event: str, **facts: Any) -> None:
+        """Note that something happened; a line is written at once."""
+        where = {"time": round(time.time(), 3), "host": socket.gethostname(), "pid": os.getpid()}
+        line = json.dumps({"event": event, **where, **facts}) + "\n"
+        with _writing(self.folder), (self.folder / LOG).open("a", encoding="utf-8") as stream:
+            stream.write(line)
+
+    def finish(self, results: Mapping[str, Any], tables: Mapping[str, pa.Table]) -> None:
+        """Write what came out, ``results.json`` last.
+
+        Args:
+            results: The content of ``results.json``.
+            tables: Name of a file -> its content.
+
+        Raises:
+            CfgenError: It can't be written (``cannot-write``).
+        """
+        for name, table in tables.items():
+            self._write(self.folder / name, partial(_write_table, table))
+        files = sorted((*tables, *_others(self.folder)))
+        content = {
+            "format": FORMAT,
+            "key": self.key,
+            **results,
+            "units": sorted(self.read),
+            "files": files,
+            "sha256": {name: _sha256(self.folder / name) for name in files},
+        }
+        text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+        self._write(self.folder / RESULTS, partial(_write_bytes, text.encode()))
+        self.log("finished", units=len(self.read))
+
+    def _path(self, digest: str) -> Path:
+        return self.folder / UNITS / f"{digest}.parquet"
+
+    def _own(self, digest: str) -> pa.Table | None:
+        path = self._path(digest)
+        if not path.exists():
+            return None
+        table = read_unit(path)
+        if table is None:
+            aside = next(
+                p for n in count(1) if not (p := path.with_suffix(f".damaged-{n}")).exists()
+            )
+            with _writing(self.folder):
+                path.rename(aside)
+            self.log("damaged", digest=digest, kept=aside.name)
+        return table
+
+    def _of_others(self, digest: str) -> pa.Table | None:
+        """A unit of another run in the same folder: a longer experiment has those of a shorter."""
+        for path in sorted(self.folder.parent.glob(f"*/{UNITS}/{digest}.parquet")):
+            table = read_unit(path)
+            if table is not None:
+                self._write(self._path(digest), partial(_copy, path))
+                self.log("taken over", digest=digest, of=path.parent.parent.name)
+                return table
+        return None
+
+    def _write(self, path: Path, write: Callable[[Path], None]) -> None:
+        """Write a file aside, and give it its name; what has that name already is the same."""
+        aside = _aside(path)
+        with _writing(self.folder):
+            write(aside)
+            with suppress(FileExistsError):
+                os.link(aside, path)
+            aside.unlink()
+
+
+@contextmanager
+def open_store(
+    folder: Path,
+    key: str,
+    request: Mapping[str, Any],
+    files: Mapping[str, bytes],
+    *,
+    shard: str = "",
+    report: Progress = no_progress,
+) -> Iterator[RunStore]:
+    """Open the folder of an experiment, or make it; no other process has it meanwhile.
+
+    Args:
+        folder: The folder.
+        key: What the experiment is known by.
+        request: What was asked, as JSON has it, to say what differs if the folder is of another.
+        files: Name -> content of what else is written when the folder is made.
+        shard: Name of the share that is computed; several of one experiment may share a folder.
+        report: Called while another process is waited for.
+
+    Raises:
+        CfgenError: The folder holds another experiment (``store-of-another``) or something else
+            (``folder-in-use``), or can't be written (``cannot-write``).
+    """
+    check_ours(folder, key, request)
+    with _writing(folder):
+        (folder / UNITS).mkdir(parents=True, exist_ok=True)
+    with _locked(folder / f".lock{'-' + shard if shard else ''}", report):
+        check_ours(folder, key, request)
+        _remove_leftovers(folder)
+        store = RunStore(folder, key)
+        record = {"format": FORMAT, "key": key, "request": request}
+        text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+        for name, content in {**files, RECORD: text.encode()}.items():
+            store._write(folder / name, partial(_write_bytes, content))
+        store.log("opened", shard=shard)
+        yield store
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """What ``store.json`` says; None where there is none of ours."""
+    try:
+        content: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        return content if content.get("format") == FORMAT and "key" in content else None
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def read_finished(folder: Path) -> dict[str, Any] | None:
+    """What ``results.json`` says; None if the experiment is not finished.
+
+    Raises:
+        CfgenError: A file was changed since it was written, or is missing (``run-changed``).
+    """
+    try:
+        content: dict[str, Any] = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            return None
+        hashes = dict(content["sha256"])
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _changed(folder / RESULTS) from error
+    for name, expected in hashes.items():
+        path = folder / Path(name).name
+        if not path.is_file() or _sha256(path) != expected:
+            raise _changed(path)
+    return content
+
+
+def new_beside(folder: Path) -> Path:
+    """The folder itself where it is free, or the first free one of NAME-2, NAME-3, ..."""
+    if not os.path.lexists(folder):
+        return folder
+    numbered = (folder.with_name(f"{folder.name}-{number}") for number in count(2))
+    return next(path for path in numbered if not os.path.lexists(path))
+
+
+def merge_units(store: RunStore, others: Mapping[str, Path]) -> int:
+    """Take over all units of other folders of the same experiment.
+
+    Args:
+        store: Where they are put.
+        others: What a folder is called -> the folder.
+
+    Returns:
+        How many were taken over.
+
+    Raises:
+        CfgenError: A folder is of another experiment (``store-of-another``), or two have different
+            contents of one unit (``units-differ``).
+    """
+    taken = 0
+    for called, folder in others.items():
+        record = read_record(folder)
+        if record is None or record["key"] != store.key:
+            request = json.loads((store.folder / RECORD).read_text(encoding="utf-8"))["request"]
+            raise _of_another(folder, record, request, called)
+        for path in sorted((folder / UNITS).glob("*.parquet")):
+            table, own = read_unit(path), store._own(path.stem)
+            if table is None:
+                continue
+            if own is not None and own.schema.metadata != table.schema.metadata:
+                message = f"{display(path)} is not the same as {display(store._path(path.stem))}"
+                hint = "compute both on the same kind of machine, with as many threads"
+                raise CfgenError(Problem("units-differ", message, hint=hint))
+            if own is None:
+                store._write(store._path(path.stem), partial(_copy, path))
+                taken += 1
+    return taken
+
+
+@dataclass(frozen=True, slots=True)
+class StoreListing:
+    """A run in a list.
+
+    Attributes:
+        folder: Its folder.
+        request: What was asked.
+        units: How many units there are.
+        finished: Whether all is there.
+        touched: When something was last done, in seconds since 1970; None if that is not known.
+    """
+
+    folder: Path
+    request: Mapping[str, Any]
+    units: int
+    finished: bool
+    touched: float | None
+
+
+def list_stores(parent: Path) -> list[StoreListing]:
+    """The runs in a folder, by name."""
+    found = []
+    for folder in sorted(path for path in parent.glob("*") if path.is_dir()):
+        record = read_record(folder)
+        if record is None:
+            continue
+        log = folder / LOG
+        found.append(
+            StoreListing(
+                folder=folder,
+                request=record["request"],
+                units=len(list((folder / UNITS).glob("*.parquet"))),
+                finished=(folder / RESULTS).is_file(),
+                touched=log.stat().st_mtime if log.is_file() else None,
+            )
+        )
+    return found
+
+
+def check_ours(folder: Path, key: str, request: Mapping[str, Any]) -> None:
+    """Check that a folder is free, or of this experiment.
+
+    Args:
+        folder: The folder.
+        key: What the experiment is known by.
+        request: What was asked.
+
+    Raises:
+        CfgenError: It is neither (``store-of-another``, ``folder-in-use``).
+    """
+    record = read_record(folder)
+    if record is not None:
+        if record["key"] != key:
+            raise _of_another(folder, record, request, display(folder))
+        return
+    if not os.path.lexists(folder):
+        return
+    hint = "name a new or empty folder with --out, or move these files away"
+    if not folder.is_dir():
+        message = f"cannot write to {display(folder)}: it is a file"
+        raise CfgenError(Problem("folder-in-use", message, hint=hint))
+    others = sorted(path.name for path in folder.iterdir() if not _begun(path))
+    if others:
+        named = ", ".join(others[:SHOWN])
+        message = f"cannot write to {display(folder)}: it holds other files: {named}"
+        raise CfgenError(Problem("folder-in-use", message, hint=hint))
+
+
+def _begun(path: Path) -> bool:
+    """Whether a file is what a command leaves that is killed before ``store.json`` is there."""
+    known = path.name in (UNITS, LOG, "experiment.yaml")
+    return known or bool(_LOCK.fullmatch(path.name) or _LEFTOVER.fullmatch(path.name))
+
+
+def _others(folder: Path) -> list[str]:
+    """Files that were written when the folder was made."""
+    return [name for name in ("experiment.yaml",) if (folder / name).is_file()]
+
+
+@contextmanager
+def _locked(path: Path, report: Progress) -> Iterator[None]:
+    """Hold a lock, which the system takes back when the process ends, however it ends."""
+    lock = filelock.FileLock(path)
+    while True:
+        try:
+            lock.acquire(timeout=0.5)
+            break
+        except filelock.Timeout:
+            report(f"waiting for another command on {display(path.parent)}", 0, None)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _aside(path: Path) -> Path:
+    host = socket.gethostname().replace(".", "-")
+    return path.with_name(f".{path.name}.{host}.{os.getpid()}.part")
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what processes of this machine were writing when they were killed."""
+    host = socket.gethostname().replace(".", "-")
+    for path in (*folder.glob(".*.part"), *(folder / UNITS).glob(".*.part")):
+        found = _LEFTOVER.fullmatch(path.name)
+        if found and found["host"] == host and not _alive(int(found["pid"])):
+            path.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is somebody else's
+        return True
+    return True
+
+
+def _write_table(table: pa.Table, path: Path) -> None:
+    pq.write_table(table, path, compression="zstd")
+    _flush(path)
+
+
+def _write_bytes(content: bytes, path: Path) -> None:
+    path.write_bytes(content)
+    _flush(path)
+
+
+def _copy(source: Path, path: Path) -> None:
+    """The same bytes: what reads alike may be written in several ways."""
+    _write_bytes(source.read_bytes(), path)
+
+
+def _flush(path: Path) -> None:
+    """Have the disk hold a file before it gets its name."""
+    with path.open("rb+") as stream:
+        os.fsync(stream.fileno())
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        message = f"cannot write to {display(folder)}: {error.strerror or error}"
+        hint = "check the space and the permissions there, or name another folder with --out"
+        raise CfgenError(Problem("cannot-write", message, hint=hint)) from error
+
+
+def _changed(path: Path) -> CfgenError:
+    message = f"{display(path)} is not as it was written, so what it says cannot be trusted"
+    hint = "restore it, or run the experiment anew with --again; its units are used where they can"
+    return CfgenError(Problem("run-changed", message, hint=hint))
+
+
+def _of_another(
+    folder: Path, record: Mapping[str, Any] | None, request: Mapping[str, Any], called: str
+) -> CfgenError:
+    if record is None:
+        message = f"{called} holds no run of this experiment"
+        return CfgenError(Problem("store-of-another", message, hint="name a folder of `cfgen run`"))
+    there = record.get("request", {})
+    lines = [
+        f"{name}: {there.get(name)!r} there, {request.get(name)!r} asked now"
+        for name in sorted({*there, *request})
+        if there.get(name) != request.get(name)
+    ]
+    message = f"{called} holds the run of another experiment"
+    hint = "name another folder with --out; without --out every experiment gets its own"
+    return CfgenError(
+        Problem("store-of-another", message, hint=hint, detail="\n".join(lines[:SHOWN]))
+    )
