@@ -24,6 +24,7 @@ from cfgen.cli.output import BROKEN_PIPE, BUG, INTERRUPTED, USAGE, show_interrup
 from cfgen.cli.pairs import predict, preview
 from cfgen.cli.results import merge, results, runs
 from cfgen.cli.run import demo, run
+from cfgen.cli.schema import schema
 from cfgen.cli.search import design, prove
 from cfgen.cli.tasks import show, tasks
 from cfgen.cli.watch import watch
@@ -123,6 +124,7 @@ app.command(
         "cfgen prove {task} A B --out proof.json", "cfgen prove --check proof.json {task}"
     )
 )(prove)
+app.command(epilog=example("cfgen schema"))(schema)
 app.command(epilog=example("cfgen export DATASET --to causalab --out exported"))(export)
 app.command(epilog=example("cfgen power --iia 0.8 --against 0.5 --cells 30"))(power)
 app.add_typer(models, name="models", epilog=example("cfgen models", "cfgen models pull NAME"))

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from cfgen.experiments.definition import Experiment as Experiment
     from cfgen.experiments.definition import SiteOptions as SiteOptions
     from cfgen.experiments.definition import SweepOptions as SweepOptions
+    from cfgen.experiments.files import FLAGS as FLAGS
     from cfgen.experiments.files import experiment_of as experiment_of
+    from cfgen.experiments.files import override as override
     from cfgen.experiments.files import read_experiment as read_experiment
     from cfgen.experiments.files import write_experiment as write_experiment
     from cfgen.experiments.inquiry import Inquiry as Inquiry
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from cfgen.experiments.inquiry import folder_name as folder_name
     from cfgen.experiments.inquiry import look_up as look_up
     from cfgen.experiments.inquiry import make_request as make_request
+    from cfgen.experiments.json_schema import descriptions as descriptions
+    from cfgen.experiments.json_schema import schema as schema
     from cfgen.experiments.layers import parse_layers as parse_layers
     from cfgen.experiments.measures import MEASURES as MEASURES
     from cfgen.experiments.measures import Judgement as Judgement
@@ -74,6 +78,7 @@ _HOME = {
     "EngineOptions": "definition",
     "EngineSettings": "stages",
     "Experiment": "definition",
+    "FLAGS": "files",
     "FinishedRun": "answering",
     "Inquiry": "inquiry",
     "Judgement": "measures",
@@ -103,6 +108,7 @@ _HOME = {
     "as_results": "results",
     "asked_in": "answering",
     "cost_of": "units",
+    "descriptions": "json_schema",
     "experiment_of": "files",
     "folder_name": "inquiry",
     "folder_of": "answering",
@@ -116,6 +122,7 @@ _HOME = {
     "new_beside": "store",
     "open_store": "store",
     "outputs_table": "results",
+    "override": "files",
     "parse_layers": "layers",
     "question_of": "measures",
     "read_experiment": "files",
@@ -123,6 +130,7 @@ _HOME = {
     "read_record": "store",
     "read_results": "answering",
     "run_experiment": "stages",
+    "schema": "json_schema",
     "write_experiment": "files",
     "wrong_sides": "behaviour",
 }

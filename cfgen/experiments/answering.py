@@ -135,7 +135,7 @@ def asked_in(folder: Path, *, progress: Progress = no_progress) -> Request:
     """
     if read_record(folder) is None:
         raise _no_run(folder)
-    experiment = read_experiment(folder / EXPERIMENT)
+    experiment = read_experiment(folder / EXPERIMENT, named=False)
     (model,) = experiment.models
     return make_request(look_up(experiment, progress), model, progress=progress)
 

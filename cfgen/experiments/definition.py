@@ -25,10 +25,18 @@ def _listed(given: Any) -> Any:
 def _named(given: Any) -> Any:
     """Hypotheses by name alone are those of the task, as it declares them."""
     given = _listed(given)
-    return dict.fromkeys(given) if isinstance(given, list | tuple) else given
+    if not isinstance(given, list | tuple) or not all(isinstance(name, str) for name in given):
+        return given
+    return dict.fromkeys(given)
+
+
+def _as_text(given: Any) -> Any:
+    """A single layer is a number to YAML."""
+    return str(given) if type(given) is int else given
 
 
 Texts = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Numbers = tuple[Annotated[int, Field(ge=0)], ...]
 
 
 class SiteOptions(BaseModel):
@@ -49,7 +57,7 @@ class SiteOptions(BaseModel):
     align: Align | None = None
     component: str | None = None
     head: int | None = Field(default=None, ge=0)
-    neurons: tuple[int, ...] | None = None
+    neurons: Numbers | None = None
 
 
 class SweepOptions(BaseModel):
@@ -66,8 +74,8 @@ class SweepOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     layers: Annotated[str, Field(pattern=r"^(each|up_to|window\([1-9]\d{0,3}\))$")] | None = None
-    over: str | None = None
-    heads: Literal["all"] | tuple[int, ...] | None = None
+    over: Annotated[str | None, BeforeValidator(_as_text)] = None
+    heads: Literal["all"] | Numbers | None = None
     positions: Literal["every"] | Texts | None = None
     component: str | None = None
 

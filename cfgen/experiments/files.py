@@ -1,163 +1,241 @@
-"""Experiments as files: read with every problem at once, written so that they read back so."""
+"""Experiments as files, and what stands on the command line over them.
+
+A file is read with every problem at once, and written so that it reads back the same.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import copy
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
-from cfgen.errors import CfgenError, Problem, did_you_mean
+from cfgen.errors import CfgenError, Problem
+from cfgen.experiments.consistency import SOURCES
 from cfgen.experiments.definition import Experiment
-from cfgen.paths import display
+from cfgen.experiments.layers import parse_layers
+from cfgen.experiments.notation import Draft, KeyPath, parse_yaml, read_yaml, shown
+from cfgen.experiments.validation import experiment_from
 
 SUFFIXES = (".yaml", ".yml")
-LARGEST = 1 << 20
-"""Bytes of an experiment file at most."""
+"""How the name of an experiment's file ends, where a task could be named as well."""
+FLAGS: Mapping[str, str] = {
+    "dataset": "--dataset",
+    "pairs": "--pairs",
+    "design": "--design",
+    "n": "-n",
+    "kept": "--kept",
+    "seed": "--seed",
+    "split": "--split",
+    "splits": "--splits",
+    "templates": "--template",
+    "balance": "--balance",
+    "tokenizers": "--tokenizer",
+    "models": "--model",
+    "chat": "--chat",
+    "hypotheses": "--hypothesis",
+    "sweep.layers": "--sweep",
+    "sweep.over": "--layers",
+    "sweep.heads": "--heads",
+    "sweep.positions": "--position",
+    "sweep.component": "--component",
+    "measures": "--measure",
+    "engine.name": "--engine",
+    "engine.device": "--device",
+    "engine.dtype": "--dtype",
+    "engine.batch_size": "--batch-size",
+    "engine.verify": "--verify",
+}
+"""Field -> option of the command line that sets it."""
+
+_Change = tuple[KeyPath, Draft]
+
+
+def read_experiment(path: Path, overrides: Sequence[str] = (), *, named: bool = True) -> Experiment:
+    """Read the file of an experiment.
+
+    Args:
+        path: The file.
+        overrides: What differs from it, as ``KEY=VALUE`` with the value in YAML.
+        named: Whether the file has to give a task by its name. In what cfgen wrote of a run whose
+            task was given by path, it is that path.
+
+    Raises:
+        CfgenError: With all that is wrong in it, each with its line, and with what differs.
+    """
+    problems: list[Problem] = []
+    changes = _settings(overrides, problems)
+    return _changed(read_yaml(path), changes, problems, named=named)
+
+
+def override(experiment: Experiment, overrides: Sequence[str]) -> Experiment:
+    """The same experiment but for some fields.
+
+    Args:
+        experiment: The experiment.
+        overrides: ``KEY=VALUE`` with the value in YAML, such as ``n=64``, ``sweep.over=20-29`` or
+            ``models=[a, b]``; ``null`` for a field as if it were not given. Another source of pairs
+            takes the place of the one that there is.
+
+    Raises:
+        CfgenError: With all that is wrong.
+    """
+    problems: list[Problem] = []
+    changes = _settings(overrides, problems)
+    return _changed(Draft(_content(experiment)), changes, problems, named=False)
 
 
 def experiment_of(
     what: str | None, given: Mapping[str, Any], settings: Sequence[str] = ()
 ) -> Experiment:
-    """An experiment from what stands on the command line.
+    """The experiment that stands on the command line.
 
     Args:
-        what: Name of a task or path of its file, or path of an experiment file; None for neither.
-        given: Field, such as ``n`` or ``sweep.over`` -> its value; None where it was not given.
+        what: Name of a task or path of its file, or path of an experiment's file; None for neither.
+        given: Field, one of :data:`FLAGS` -> its value; None, or an empty list, where its option
+            was not given, so that the file or the default stands. Heads may be text (``0,3-5``).
         settings: Further fields, as ``KEY=VALUE`` with the value in YAML.
 
     Raises:
         CfgenError: With all that is wrong in the file and on the command line.
     """
-    content: dict[str, Any] = {}
-    places: dict[str, str] = {}
+    problems: list[Problem] = []
+    draft = Draft({}, {(): ""})
+    changes: list[_Change] = []
     if what is not None and what.endswith(SUFFIXES):
-        content, places = _read(Path(what))
+        draft = read_yaml(Path(what))
     elif what is not None:
-        content["task"] = what
+        changes.append((("task",), Draft(what, {(): f"TASK {what}"})))
     for key, value in given.items():
-        if value is not None:
-            _set(content, key, value)
-            places[key] = ""
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals:
-            hint = "write it as --set n=64 or --set sweep.over=20-29"
-            raise CfgenError(Problem("bad-setting", f"--set {setting} has no value", hint=hint))
-        _set(content, key.strip(), _parsed(text, f"--set {key}"))
-        places[key.strip()] = f"--set {key.strip()}"
-    return _validated(content, places)
-
-
-def read_experiment(path: Path) -> Experiment:
-    """Read an experiment file.
-
-    Raises:
-        CfgenError: With all that is wrong in it, each with its line.
-    """
-    return _validated(*_read(path))
+        if value is not None and value != [] and value != ():
+            changes.append(_flag(key, value, draft, problems))
+    changes += _settings(settings, problems)
+    return _changed(draft, changes, problems)
 
 
 def write_experiment(experiment: Experiment) -> str:
-    """An experiment as the text of a file: what differs from the defaults."""
-    content = experiment.model_dump(mode="json", exclude_defaults=True)
-    content = {"method": experiment.method, **content}
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    """An experiment as the text of a file: its method, its source, and what is no default.
+
+    The same experiment gives the same text, which reads back as this experiment.
+    """
+    content = {"method": experiment.method, **_content(experiment)}
+    if isinstance(content.get("hypotheses"), dict):
+        hypotheses = content["hypotheses"]
+        if all(options is None for options in hypotheses.values()):
+            content["hypotheses"] = tuple(hypotheses)
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
-def _set(content: dict[str, Any], key: str, value: Any) -> None:
-    *outer, last = key.split(".")
-    for name in outer:
-        inner = content.setdefault(name, {})
-        if not isinstance(inner, dict):
-            inner = content[name] = {}
-        content = inner
-    content[last] = value
+class _Dumper(yaml.SafeDumper):
+    """YAML with a field a line, and lists in brackets."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
 
 
-def _parsed(text: str, where: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        message = f"{text!r} can't be read: {getattr(error, 'problem', None) or error}"
-        raise CfgenError(Problem("experiment-syntax", message, where)) from error
+def _list(dumper: yaml.SafeDumper, data: tuple[Any, ...]) -> yaml.Node:
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=True)
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """The content of a file, and where each of its keys stands."""
-    shown = display(path)
-    try:
-        if path.stat().st_size > LARGEST:
-            hint = "name the file of an experiment"
-            raise CfgenError(Problem("experiment-too-large", f"{shown} is too large", hint=hint))
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it is not UTF-8"
-        hint = "name a YAML file, see docs/experiments.md"
-        raise CfgenError(
-            Problem("no-experiment-file", f"{shown} can't be read: {why}", hint=hint)
-        ) from error
-    problems: list[Problem] = []
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        places = dict(_places(node, shown, problems))
-        if problems:
-            raise CfgenError(problems)
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{shown}:{mark.line + 1}" if mark else shown
-        message = f"this is no YAML: {getattr(error, 'problem', None) or error}"
-        raise CfgenError(Problem("experiment-syntax", message, where)) from error
-    if not isinstance(content, dict):
-        hint = "write fields, such as `task: NAME`, one a line"
-        raise CfgenError(Problem("experiment-syntax", "it has no fields", shown, hint))
-    return content, places
+def _text(dumper: yaml.SafeDumper, data: str) -> yaml.Node:
+    # only in double quotes does every kind of line end read back as it was
+    style = None if data.isprintable() else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", data, style=style)
 
 
-def _places(
-    node: yaml.Node | None, shown: str, problems: list[Problem], prefix: str = ""
-) -> Iterator[tuple[str, str]]:
-    if not isinstance(node, yaml.MappingNode):
+_Dumper.add_representer(tuple, _list)
+_Dumper.add_representer(str, _text)
+
+
+def _content(experiment: Experiment) -> dict[str, Any]:
+    """What differs from the defaults, in the order of the record."""
+    return experiment.model_dump(exclude_defaults=True)
+
+
+def _flag(key: str, value: Any, draft: Draft, problems: list[Problem]) -> _Change:
+    """What an option of the command line changes."""
+    where = FLAGS.get(key, key)
+    value = tuple(value) if isinstance(value, list) else value
+    if key == "sweep.positions" and value == ("every",):
+        value = "every"
+    elif key == "sweep.heads" and isinstance(value, str) and value != "all":
+        try:
+            value = tuple(parse_layers(value))
+        except CfgenError:
+            message = f"{shown(value)} is neither all nor a list of heads"
+            hint = "write --heads all, or the heads as in --heads 0,3-5"
+            problems.append(Problem("experiment-value", message, where, hint))
+            value = "all"
+    elif key == "hypotheses" and isinstance(known := draft.at("hypotheses"), dict):
+        names = value if len({*value}) == len(value) else ()
+        # those of the file that are named are tested where the file says
+        value = {name: known.get(name) for name in names} or value
+    return tuple(key.split(".")), Draft(value, {(): where})
+
+
+def _settings(settings: Iterable[str], problems: list[Problem]) -> list[_Change]:
+    """What ``KEY=VALUE`` changes."""
+    changes: list[_Change] = []
+    for setting in settings:
+        where = f"--set {setting if setting.isprintable() else ascii(setting)}"
+        where = where if len(where) <= 60 else f"{where[:57]}..."
+        key, equals, text = setting.partition("=")
+        path = tuple(part.strip() for part in key.split("."))
+        hint = "write it as --set n=64 or --set sweep.over=20-29"
+        if not equals or not all(path):
+            problems.append(Problem("bad-setting", "this is not KEY=VALUE", where, hint))
+        elif not text.strip():
+            message, hint = f"{key.strip()} is given no value", "write null to leave a field out"
+            problems.append(Problem("bad-setting", message, where, hint))
+        else:
+            changes.append((path, parse_yaml(text, lambda line, where=where: where)))  # type: ignore[misc]
+    return changes
+
+
+def _changed(
+    draft: Draft, changes: Sequence[_Change], problems: Iterable[Problem], *, named: bool = True
+) -> Experiment:
+    """Put changes over what was written, and make the record of it."""
+    result = Draft(copy.deepcopy(draft.values), dict(draft.places), [*draft.problems, *problems])
+    if isinstance(result.values, dict) or (not draft.problems and draft.values is None and changes):
+        result = Draft(result.values or {}, result.places, result.problems)
+        sources = {path[0] for path, change in changes if change.values is not None}
+        for source in SOURCES if sources & {*SOURCES} else ():
+            result.values.pop(source, None)
+        seen: set[KeyPath] = set()
+        for path, change in changes:
+            result.problems.extend(change.problems)
+            if path in seen:
+                message, hint = f"{'.'.join(map(str, path))} is given twice", "leave one of them"
+                where = change.place(())
+                result.problems.append(Problem("experiment-repeated", message, where, hint))
+            seen.add(path)
+            if not change.problems:
+                _put(result, path, change)
+        named = named and not any(path == ("task",) for path in seen)
+    return experiment_from(result, named=named)
+
+
+def _put(draft: Draft, path: KeyPath, change: Draft) -> None:
+    """Change a field, and what is known of where it stands."""
+    target, where = draft.values, change.place(())
+    for end, key in enumerate(path[:-1], start=1):
+        inner = target.get(key)
+        if path[:end] == ("hypotheses",) and isinstance(inner, str | tuple):
+            inner = dict.fromkeys((inner,) if isinstance(inner, str) else inner)
+        if inner is not None and not isinstance(inner, dict):
+            message = f"{'.'.join(map(str, path[:end]))} is {shown(inner)}, and has no fields"
+            draft.problems.append(Problem("bad-setting", message, where, "set it as a whole"))
+            return
+        target[key] = {} if inner is None else inner
+        draft.places.setdefault(path[:end], where)
+        target = target[key]
+    for old in [place for place in draft.places if place[: len(path)] == path]:
+        del draft.places[old]
+    if change.values is None and not (len(path) == 2 and path[0] == "hypotheses"):
+        target.pop(path[-1], None)  # null: as if it were not given
         return
-    seen: set[str] = set()
-    for key, value in node.value:
-        name = f"{prefix}{key.value}"
-        where = f"{shown}:{key.start_mark.line + 1}"
-        if name in seen:
-            hint = "leave one of them"
-            problems.append(Problem("experiment-field", f"{name!r} stands twice", where, hint))
-        seen.add(name)
-        yield name, where
-        yield from _places(value, shown, problems, f"{name}.")
-
-
-def _validated(content: Mapping[str, Any], places: Mapping[str, str]) -> Experiment:
-    try:
-        return Experiment.model_validate(content)
-    except ValidationError as error:
-        raise CfgenError([_problem(dict(one), places) for one in error.errors()]) from None
-
-
-def _problem(error: dict[str, Any], places: Mapping[str, str]) -> Problem:
-    parts = [str(part) for part in error["loc"]]
-    names = [".".join(parts[:end]) for end in range(len(parts), 0, -1)]
-    where = next((places[name] for name in names if name in places), "")
-    name = ".".join(parts)
-    if error["type"] == "extra_forbidden":
-        hint = did_you_mean(parts[-1], _fields(parts[:-1]))
-        return Problem("experiment-field", f"there is no field {name!r}", where, hint)
-    message = f"{name}: {error['msg']}" if name else error["msg"].removeprefix("Value error, ")
-    hint = "see docs/experiments.md, or `cfgen schema`"
-    return Problem("experiment-field", message, where, hint)
-
-
-def _fields(parts: Sequence[str]) -> list[str]:
-    """The fields that there are at a place."""
-    kind: Any = Experiment
-    for part in parts:
-        field = getattr(kind, "model_fields", {}).get(part)
-        kind = type(field.default) if field is not None else kind
-    return list(getattr(kind, "model_fields", {}))
+    target[path[-1]] = change.values
+    draft.places.update({(*path, *inside): place for inside, place in change.places.items()})

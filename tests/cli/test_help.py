@@ -25,6 +25,7 @@ VERBS = (
     "predict",
     "generate",
     "run",
+    "schema",
     "models",
     "power",
     "export",

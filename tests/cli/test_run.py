@@ -169,12 +169,12 @@ def test_defaults(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         (["--design", "fresh"], ["did you mean 'fresh_names'?"]),
         (["--split", "tests"], ["did you mean 'test'?"]),
         (["--template", "then"], ["did you mean 'then_went'?"]),
-        (["--batch-size", 0], ["engine.batch_size: ", "[experiment-field]"]),
-        (["--set", "batch=3"], ["--set batch", "there is no field 'batch'"]),
+        (["--batch-size", 0], ["--batch-size: ", "engine.batch_size: ", "[experiment-value]"]),
+        (["--set", "batch=3"], ["--set batch", "there is no field batch"]),
         (["--set", "n"], ["[bad-setting]"]),
         (["--shard", "3/2"], ["[bad-shard]"]),
         (["--time", "soon"], ["[bad-time]"]),
-        (["--dataset", "there"], ["say one of task, dataset and pairs"]),
+        (["--dataset", "there"], ["--dataset: pairs come from one place"]),
     ],
 )
 def test_mistakes_are_found_before_anything_runs(

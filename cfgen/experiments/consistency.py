@@ -1,0 +1,190 @@
+"""What an experiment must not say, beyond what the kinds of its fields forbid.
+
+Every check looks at what was written, whether or not the rest of it is right, so that all problems
+are told at once; what is of a wrong kind is left to the record.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from cfgen.datasets import split_shares
+from cfgen.errors import CfgenError, Problem, did_you_mean
+from cfgen.experiments.layers import parse_layers
+from cfgen.experiments.measures import MEASURES
+from cfgen.experiments.notation import Draft, KeyPath, shown
+from cfgen.lm import Place, place_problems
+from cfgen.prompts import parse_position
+
+SOURCES = ("task", "dataset", "pairs")
+"""Exactly one of these fields says where pairs come from."""
+DRAWING = ("design", "seed", "splits", "templates", "balance", "tokenizers")
+"""Fields that say how a task's pairs are drawn."""
+DEVICES = ("auto", "cpu", "cuda", "mps", "spread")
+NEVER_EMPTY = ("measures", "positions", "heads", "neurons")
+
+
+def consistency_problems(draft: Draft, *, named: bool) -> Iterator[Problem]:
+    """Check what the fields say together.
+
+    Args:
+        draft: What was written: a mapping.
+        named: Whether a task has to be given by name.
+    """
+    yield from _source_problems(draft)
+    yield from _task_problems(draft, named)
+    yield from _repeated_or_empty(draft)
+    yield from _split_problems(draft)
+    yield from _device_problems(draft)
+    for index, measure in _texts(draft, "measures"):
+        if measure not in MEASURES:
+            path: KeyPath = ("measures", index)
+            hint = did_you_mean(measure, MEASURES)
+            message = f"there is no measure {shown(measure)}"
+            yield Problem("unknown-measure", message, draft.place(path), hint)
+    over = draft.at("sweep", "over")
+    if isinstance(over, str) or type(over) is int:
+        yield from _attempt(lambda: parse_layers(str(over)), draft, ("sweep", "over"))
+    hypotheses = draft.at("hypotheses")
+    sites: list[KeyPath] = [("sweep",)]
+    if isinstance(hypotheses, dict):
+        sites += [("hypotheses", name) for name in hypotheses]
+    for site in sites:
+        yield from _site_problems(draft, site)
+
+
+def _source_problems(draft: Draft) -> Iterator[Problem]:
+    """Pairs come from one place, and nothing is said that has no meaning for it."""
+    sources = [name for name in SOURCES if draft.at(name) is not None]
+    if not sources:
+        hint = "name a task with `task:`, or a `dataset:` or a file of `pairs:`"
+        yield Problem(
+            "experiment-source", "nothing says where pairs come from", draft.place(()), hint
+        )
+    if len(sources) > 1:
+        message = f"pairs come from one place, but {' and '.join(sources)} are given"
+        yield Problem(
+            "experiment-source",
+            message,
+            draft.place((sources[-1],)),
+            "leave all but one of them out",
+        )
+    useless: list[tuple[str, str]] = []
+    if len(sources) == 1 and sources != ["task"]:
+        why = f"it says how a task's pairs are drawn, and `{sources[0]}` has its pairs already"
+        useless += [(name, why) for name in DRAWING]
+    if sources == ["pairs"]:
+        useless.append(("split", "a file of pairs has no splits"))
+    if sources and "pairs" not in sources:
+        useless.append(("columns", "these are columns of a file of `pairs`, and none is named"))
+    for name, why in useless:
+        if name in draft.values:
+            message = f"{name} has no meaning here: {why}"
+            yield Problem("experiment-no-meaning", message, draft.place((name,)), "leave it out")
+
+
+def _task_problems(draft: Draft, named: bool) -> Iterator[Problem]:
+    task = draft.at("task")
+    if named and isinstance(task, str) and (task.endswith(".py") or re.search(r"[/\\]", task)):
+        message = f"task: {shown(task)} is a path; a file names a task, as `cfgen tasks` does"
+        name = re.split(r"[/\\]", task)[-1].removesuffix(".py")
+        hint = f"write `task: {name}`, and run it in the folder of the project that has it"
+        yield Problem("experiment-task-path", message, draft.place(("task",)), hint)
+
+
+def _repeated_or_empty(draft: Draft) -> Iterator[Problem]:
+    """Texts that are empty, lists that may not be, and what a list names twice."""
+    for path, value in draft.walk():
+        name, where = path_name(path), draft.place(path)
+        if value == "" or (path and path[-1] == ""):
+            yield Problem("experiment-value", f"{name}: this is empty", where, "name something")
+        if not isinstance(value, tuple) or not path:
+            continue
+        if not value and path[-1] in NEVER_EMPTY:
+            message, hint = f"{name}: the list is empty", "leave it out, or name something"
+            yield Problem("experiment-value", message, where, hint)
+        plain = [(type(one), one) if isinstance(one, str | int) else None for one in value]
+        for index, one in enumerate(plain):
+            if one is not None and one in plain[:index]:
+                message = f"{name} has {shown(value[index])} twice"
+                where = draft.place((*path, index))
+                yield Problem("experiment-repeated", message, where, "leave one of them")
+
+
+def _split_problems(draft: Draft) -> Iterator[Problem]:
+    splits, split = draft.at("splits"), draft.at("split")
+    if isinstance(splits, str):
+        yield from _attempt(lambda: split_shares(splits), draft, ("splits",))
+    if not isinstance(split, str):
+        return
+    shares = _shares_of(splits)
+    if split not in shares:
+        hint, message = did_you_mean(split, shares), f"there is no split {shown(split)}"
+        yield Problem("experiment-value", message, draft.place(("split",)), hint)
+    elif not shares[split]:
+        message = f"split {split} has no share of the words: splits is {shown(splits)}"
+        hint = "choose another split, or give it a share"
+        yield Problem("experiment-value", message, draft.place(("split",)), hint)
+
+
+def _shares_of(splits: Any) -> dict[str, float]:
+    """Split -> its share, as far as that is given rightly."""
+    try:
+        return split_shares(splits if isinstance(splits, str) else "1/1/1")
+    except CfgenError:
+        return split_shares("1/1/1")
+
+
+def _device_problems(draft: Draft) -> Iterator[Problem]:
+    device = draft.at("engine", "device")
+    if isinstance(device, str) and device and device not in DEVICES:
+        if re.fullmatch(r"cuda:\d{1,3}", device):
+            return
+        hint = "write cuda" if device == "gpu" else did_you_mean(device, (*DEVICES, "cuda:1"))
+        message = f"engine.device: there is no {shown(device)}"
+        yield Problem("experiment-value", message, draft.place(("engine", "device")), hint)
+
+
+def _site_problems(draft: Draft, site: KeyPath) -> Iterator[Problem]:
+    """Positions that are none, and parts that a component does not have."""
+    for name in ("positions", "frozen"):
+        for index, text in _texts(draft, *site, name):
+            path = (*site, name, index)
+            yield from _attempt(lambda text=text: parse_position(text), draft, path)  # type: ignore[misc]
+    component = draft.at(*site, "component")
+    if not isinstance(component, str):
+        return
+    head, heads = draft.at(*site, "head"), draft.at(*site, "heads")
+    any_head = head if isinstance(head, int) else 0 if heads else None
+    neurons = draft.at(*site, "neurons")
+    if not (isinstance(neurons, tuple) and all(type(one) is int for one in neurons)):
+        neurons = ()
+    for problem in place_problems(Place(component, 0, any_head, neurons)):
+        part = {"no-such-head": "heads" if heads else "head", "no-such-neuron": "neurons"}
+        path = (*site, part.get(problem.code, "component"))
+        yield replace(problem, where=draft.place(path))
+
+
+def _texts(draft: Draft, *path: str | int) -> list[tuple[int, str]]:
+    """Texts where one or several may stand, numbered."""
+    value = draft.at(*path)
+    listed = value if isinstance(value, tuple) else (value,)
+    return [(index, one) for index, one in enumerate(listed) if isinstance(one, str) and one]
+
+
+def _attempt(read: Callable[[], object], draft: Draft, path: KeyPath) -> Iterator[Problem]:
+    """What is wrong with a text that has a notation of its own."""
+    try:
+        read()
+    except CfgenError as error:
+        for problem in error.problems:
+            yield replace(problem, where=draft.place(path))
+
+
+def path_name(path: KeyPath) -> str:
+    """What leads to a value, as text: ``hypotheses.NAME.positions``."""
+    name = ".".join(str(key) for key in path if isinstance(key, str)) or "the file"
+    return name if name.isprintable() else ascii(name)
