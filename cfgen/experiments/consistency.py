@@ -13,16 +13,13 @@ from typing import Any
 
 from cfgen.datasets import split_shares
 from cfgen.errors import CfgenError, Problem, did_you_mean
+from cfgen.experiments.definition import DRAWING, SOURCES
 from cfgen.experiments.layers import parse_layers
 from cfgen.experiments.measures import MEASURES
 from cfgen.experiments.notation import Draft, KeyPath, shown
 from cfgen.lm import Place, place_problems
 from cfgen.prompts import parse_position
 
-SOURCES = ("task", "dataset", "pairs")
-"""Exactly one of these fields says where pairs come from."""
-DRAWING = ("design", "seed", "splits", "templates", "balance", "tokenizers")
-"""Fields that say how a task's pairs are drawn."""
 DEVICES = ("auto", "cpu", "cuda", "mps", "spread")
 NEVER_EMPTY = ("measures", "positions", "heads", "neurons")
 
@@ -106,12 +103,14 @@ def _repeated_or_empty(draft: Draft) -> Iterator[Problem]:
         if not value and path[-1] in NEVER_EMPTY:
             message, hint = f"{name}: the list is empty", "leave it out, or name something"
             yield Problem("experiment-value", message, where, hint)
-        plain = [(type(one), one) if isinstance(one, str | int) else None for one in value]
-        for index, one in enumerate(plain):
-            if one is not None and one in plain[:index]:
-                message = f"{name} has {shown(value[index])} twice"
+        seen: set[tuple[type, object]] = set()
+        for index, one in enumerate(value):
+            if isinstance(one, str | int) and (type(one), one) in seen:
+                message = f"{name} has {shown(one)} twice"
                 where = draft.place((*path, index))
                 yield Problem("experiment-repeated", message, where, "leave one of them")
+            elif isinstance(one, str | int):
+                seen.add((type(one), one))
 
 
 def _split_problems(draft: Draft) -> Iterator[Problem]:

@@ -17,6 +17,12 @@ VERIFIED = 2
 """Swaps of each unit that are run again on the reference engine."""
 
 
+SOURCES = ("task", "dataset", "pairs")
+"""Exactly one of these fields says where pairs come from."""
+DRAWING = ("design", "seed", "splits", "templates", "balance", "tokenizers")
+"""Fields that say how a task's pairs are drawn."""
+
+
 def _listed(given: Any) -> Any:
     """Where several texts can be named, one text stands for itself alone."""
     return (given,) if isinstance(given, str) else given
@@ -154,13 +160,12 @@ class Experiment(BaseModel):
     @model_validator(mode="after")
     def _one_source(self) -> Experiment:
         """Check that pairs come from one place, and that nothing is said that has no meaning."""
-        named = [name for name in ("task", "dataset", "pairs") if getattr(self, name) is not None]
+        named = [name for name in SOURCES if getattr(self, name) is not None]
         if len(named) != 1:
             said = " and ".join(named) or "none of them"
             raise ValueError(f"say one of task, dataset and pairs: there is {said}")
         if self.task is None:
-            drawn = ("design", "seed", "splits", "templates", "balance", "tokenizers")
-            useless = [name for name in drawn if name in self.model_fields_set]
+            useless = [name for name in DRAWING if name in self.model_fields_set]
             if useless:
                 listed = ", ".join(useless)
                 raise ValueError(

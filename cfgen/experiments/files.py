@@ -13,8 +13,7 @@ from typing import Any
 import yaml
 
 from cfgen.errors import CfgenError, Problem
-from cfgen.experiments.consistency import SOURCES
-from cfgen.experiments.definition import Experiment
+from cfgen.experiments.definition import SOURCES, Experiment
 from cfgen.experiments.layers import parse_layers
 from cfgen.experiments.notation import Draft, KeyPath, parse_yaml, read_yaml, shown
 from cfgen.experiments.validation import experiment_from
@@ -223,8 +222,8 @@ def _put(draft: Draft, path: KeyPath, change: Draft) -> None:
     target, where = draft.values, change.place(())
     for end, key in enumerate(path[:-1], start=1):
         inner = target.get(key)
-        if path[:end] == ("hypotheses",) and isinstance(inner, str | tuple):
-            inner = dict.fromkeys((inner,) if isinstance(inner, str) else inner)
+        if path[:end] == ("hypotheses",):
+            inner = _by_name(inner)
         if inner is not None and not isinstance(inner, dict):
             message = f"{'.'.join(map(str, path[:end]))} is {shown(inner)}, and has no fields"
             draft.problems.append(Problem("bad-setting", message, where, "set it as a whole"))
@@ -239,3 +238,10 @@ def _put(draft: Draft, path: KeyPath, change: Draft) -> None:
         return
     target[path[-1]] = change.values
     draft.places.update({(*path, *inside): place for inside, place in change.places.items()})
+
+
+def _by_name(hypotheses: Any) -> Any:
+    """Hypotheses of which only names are given, as a mapping."""
+    names = (hypotheses,) if isinstance(hypotheses, str) else hypotheses
+    listed = isinstance(names, tuple) and all(isinstance(name, str) for name in names)
+    return dict.fromkeys(names) if listed else hypotheses

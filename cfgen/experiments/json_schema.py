@@ -9,8 +9,14 @@ from typing import Any
 from pydantic import BaseModel
 
 from cfgen.datasets import FRACTIONS
-from cfgen.experiments.consistency import DRAWING, SOURCES
-from cfgen.experiments.definition import EngineOptions, Experiment, SiteOptions, SweepOptions
+from cfgen.experiments.definition import (
+    DRAWING,
+    SOURCES,
+    EngineOptions,
+    Experiment,
+    SiteOptions,
+    SweepOptions,
+)
 from cfgen.experiments.measures import MEASURES
 from cfgen.lm import COMPONENTS
 

@@ -311,6 +311,14 @@ def test_fields_over_a_file(tmp_path: Path) -> None:
     assert override(changed, []) == changed
 
 
+def test_a_field_of_a_hypothesis_over_a_wrong_list_of_them(tmp_path: Path) -> None:
+    problems = found(tmp_path, "task: ioi\nhypotheses: [{a: b}]", "hypotheses.a.head=3")
+    assert [(line, code) for line, code, _ in problems] == [
+        (2, "experiment-value"),
+        (0, "bad-setting"),
+    ]
+
+
 def test_another_source_takes_the_place_of_the_one_in_the_file(tmp_path: Path) -> None:
     assert read(tmp_path, "task: ioi\nn: 5", "dataset=d") == Experiment(dataset="d", n=5)
     problems = found(tmp_path, "task: ioi\nseed: 5", "dataset=d")
