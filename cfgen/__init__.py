@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from cfgen.counterfactuals import edits as edits
     from cfgen.datasets import generate as generate
     from cfgen.errors import CfgenError as CfgenError
-    from cfgen.experiments import run_experiment as run_experiment
     from cfgen.lm import load_lm as load_lm
+    from cfgen.notebooks import run as run
     from cfgen.prompts import faker as faker
     from cfgen.prompts import lexicon as lexicon
     from cfgen.prompts import templates as templates
@@ -52,7 +52,7 @@ _HOME = {
     "list_tasks": "tasks",
     "load_lm": "lm",
     "load_task": "tasks",
-    "run_experiment": "experiments",
+    "run": "notebooks",
     "templates": "prompts",
 }
 

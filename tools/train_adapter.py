@@ -28,10 +28,11 @@ from adapter_card import write_card
 from peft import LoraConfig, get_peft_model
 from transformers import get_cosine_schedule_with_warmup
 
-from cfgen import load_lm, load_task, run_experiment
+from cfgen import load_lm, load_task
 from cfgen.causal import Pools
 from cfgen.counterfactuals import NONE
-from cfgen.datasets import FRACTIONS, draw_pairs, make_splits, recipe
+from cfgen.datasets import FRACTIONS, draw_pairs, make_splits, recipe, task_source
+from cfgen.experiments import Experiment, Inquiry, MemoryStore, RunRecord, run_experiment
 from cfgen.lm import LM
 from cfgen.prompts import render
 from cfgen.tasks import Task
@@ -178,7 +179,10 @@ def layer_table(lm: LM, task: Task, *, n: int, seed: int) -> dict[str, Any]:
     pairs = {pair.id: pair for pair in draw_pairs(made)}
     names = (*made.design.contrast, NONE)
     sites = {name: task.hypothesis(name).site for name in made.design.contrast}
-    found = run_experiment(lm, list(pairs.values()), sites)
+    source = task_source(made)
+    inquiry = Inquiry(Experiment(task=task.name, n=n, seed=seed), source, lambda _: source, sites)
+    found = run_experiment(lm, inquiry, MemoryStore())
+    assert isinstance(found, RunRecord)  # nothing was left to others
     otherwise: dict[int, Counter[str]] = {layer: Counter() for layer in found.layers}
     for output in found.outputs:
         predictions = pairs[output.pair_id].predictions
@@ -186,7 +190,7 @@ def layer_table(lm: LM, task: Task, *, n: int, seed: int) -> dict[str, Any]:
             otherwise[output.layer][output.said.strip()] += 1
     return {
         "design": made.design.name,
-        "n": found.n,
+        "n": len(found.pairs),
         "kept": len(found.behaviour.kept),
         "cells": [asdict(cell) for cell in found.cells],
         "otherwise": {layer: said.most_common(3) for layer, said in otherwise.items()},

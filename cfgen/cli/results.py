@@ -44,6 +44,21 @@ def results(run: RunFolder, json: Json = False) -> None:
     present(run_view(found, run))
 
 
+def figure(
+    run: RunFolder,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="File to write: .pdf, .png or .svg.")
+    ] = Path("figure.png"),
+) -> None:
+    """Draw what came out of a run."""
+    from cfgen.experiments import read_results
+    from cfgen.paths import display
+    from cfgen.report import figure_of, save_figure
+
+    save_figure(figure_of(read_results(run)), out)
+    present(f"the figure is in {display(out)}", wrap=False)
+
+
 def merge(
     shards: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of shards.")],
     out: Annotated[Path, typer.Option("--out", help="Folder that all of it is put into.")],

@@ -15,25 +15,39 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cfgen.cli.options import (
-    AcceptLicense,
-    Design,
-    Json,
-    Model,
-    Seed,
-    Templates,
+from cfgen.cli.experiment_options import (
+    Balance,
+    BatchSize,
+    Chat,
+    ComponentName,
+    Dataset,
+    DesignName,
+    Device,
+    DrawingSeed,
+    Dtype,
+    EngineName,
+    Heads,
+    HypothesisNames,
+    KeptPairs,
+    Layers,
+    MeasureNames,
+    Models,
+    Number,
+    PairsFile,
+    Positions,
+    Settings,
+    SplitName,
+    Splits,
+    SweepLayers,
+    TemplateNames,
+    Tokenizers,
+    Verify,
+    What,
 )
+from cfgen.cli.options import AcceptLicense, Json, Model, Seed
 from cfgen.cli.output import present, progress_shown, remark, write_json
 from cfgen.errors import CfgenError, Problem
 from cfgen.paths import display
-
-Dataset = Annotated[
-    str | None, typer.Option("--dataset", help="Folder that cfgen generate wrote, to run on.")
-]
-PairsFile = Annotated[
-    str | None,
-    typer.Option("--pairs", metavar="FILE", help="Pairs of your own to run on (docs/pairs.md)."),
-]
 
 if TYPE_CHECKING:
     from cfgen.documents import Document
@@ -41,117 +55,33 @@ if TYPE_CHECKING:
 
 
 def run(
-    what: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[TASK|FILE.yaml]",
-            help="Name of a task (cfgen tasks lists them) or the path of its file; or an "
-            "experiment file (docs/experiments.md). Neither with --dataset or --pairs.",
-        ),
-    ] = None,
+    what: What = None,
     dataset: Dataset = None,
     pairs: PairsFile = None,
-    n: Annotated[
-        int | None, typer.Option("-n", help="Number of pairs; 64 if not given.", min=1)
-    ] = None,
-    kept: Annotated[
-        bool | None,
-        typer.Option(
-            "--kept", help="Draw until so many pairs are answered correctly.", show_default=False
-        ),
-    ] = None,
-    design: Design = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", help="Of the drawing of pairs; 0 if not given.", min=0)
-    ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option("--split", help="Whose words the pairs use, or which split of a dataset."),
-    ] = None,
-    splits: Annotated[
-        str | None, typer.Option("--splits", help="Shares of train, validation and test.")
-    ] = None,
-    template: Templates = None,
-    balance: Annotated[
-        bool | None,
-        typer.Option("--balance", help="Use every value equally often.", show_default=False),
-    ] = None,
-    tokenizer: Annotated[
-        list[str] | None,
-        typer.Option("--tokenizer", metavar="MODEL", help="Make all pairs align under it."),
-    ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--model",
-            help="LM: a known name (cfgen models), ./folder, gguf:FILE, or owner/name or "
-            "owner/name@revision on the Hub; the task's default one if not given. Repeat it to "
-            "ask several.",
-        ),
-    ] = None,
-    chat: Annotated[
-        bool | None,
-        typer.Option(
-            "--chat",
-            help="Make each prompt the user's message in the LM's own chat template.",
-            show_default=False,
-        ),
-    ] = None,
-    hypothesis: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--hypothesis", help="Repeat it for several; those of the design's contrast if none."
-        ),
-    ] = None,
-    layers: Annotated[
-        str | None, typer.Option("--layers", help="Such as 20-29 or 0,5,10-12; all if not given.")
-    ] = None,
-    sweep: Annotated[
-        str | None, typer.Option("--sweep", help="each, up_to or window(k): how layers are swept.")
-    ] = None,
-    component: Annotated[
-        str | None, typer.Option("--component", help="What is swapped, instead of a site's own.")
-    ] = None,
-    heads: Annotated[
-        str | None, typer.Option("--heads", help="all, or such as 0,3: one by one.")
-    ] = None,
-    position: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--position", help="Each by itself, or 'every' token by itself; repeat for several."
-        ),
-    ] = None,
-    measure: Annotated[
-        list[str] | None,
-        typer.Option("--measure", help="iia if none is given; repeat it for several."),
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps or spread.")
-    ] = None,
-    dtype: Annotated[
-        str | None, typer.Option("--dtype", help="float32, bfloat16 or float16.")
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option("--batch-size", help="Prompts that go through the LM at once.")
-    ] = None,
-    engine: Annotated[
-        str | None,
-        typer.Option(
-            "--engine", help="packed, reference (slow and plain), or auto: packed if possible."
-        ),
-    ] = None,
-    verify: Annotated[
-        int | None,
-        typer.Option(
-            "--verify",
-            help="Swaps of each unit to run again on the reference engine; an error if any "
-            "differs.",
-        ),
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any field of an experiment file."),
-    ] = None,
+    n: Number = None,
+    kept: KeptPairs = None,
+    design: DesignName = None,
+    seed: DrawingSeed = None,
+    split: SplitName = None,
+    splits: Splits = None,
+    template: TemplateNames = None,
+    balance: Balance = None,
+    tokenizer: Tokenizers = None,
+    model: Models = None,
+    chat: Chat = None,
+    hypothesis: HypothesisNames = None,
+    layers: Layers = None,
+    sweep: SweepLayers = None,
+    component: ComponentName = None,
+    heads: Heads = None,
+    position: Positions = None,
+    measure: MeasureNames = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    batch_size: BatchSize = None,
+    engine: EngineName = None,
+    verify: Verify = None,
+    settings: Settings = None,
     accept_license: AcceptLicense = False,
     out: Annotated[
         Path | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -16,7 +17,9 @@ ALL = "all"
 
 
 Align = Literal["slot", "word"]
-Layers = Literal["each", "up_to"]
+WINDOW = re.compile(r"window\(([1-9]\d{0,3})\)")
+LAYER_MODES = ("each", "up_to", "window(3)")
+"""Examples of how layers are swept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,8 @@ class Site:
             meant whole, unless it says otherwise: ``item_1`` becomes ``item_1.all``.
         align: Where a value comes from in the counterfactual: the same slot, or, swapped by word,
             the slot that holds the word which this slot has in the original.
-        layers: One layer at a time, or all layers from the first up to L at once.
+        layers: ``each`` layer by itself, all layers from the first ``up_to`` L at once, or a
+            ``window(k)`` of k layers around L at once.
         component: What is swapped; ``resid_post`` is the residual stream after a block.
         head: Which head, of a component that has heads; None for all of them.
         neurons: Which neurons of ``mlp_neuron``; empty for all of them.
@@ -40,7 +44,7 @@ class Site:
     positions: tuple[str, ...] = ("last",)
     frozen: tuple[str, ...] = ()
     align: Align = "slot"
-    layers: Layers = "each"
+    layers: str = "each"
     component: str = "resid_post"
     head: int | None = None
     neurons: tuple[int, ...] = ()
@@ -58,13 +62,35 @@ class Site:
         return head + neurons
 
     @property
+    def has_known_layers(self) -> bool:
+        """Whether :attr:`layers` is one of the ways to sweep layers."""
+        return self.layers in ("each", "up_to") or bool(WINDOW.fullmatch(self.layers))
+
+    def swept(self, layer: int, count: int) -> range:
+        """The layers that are swapped at once for layer L.
+
+        A window of k begins k // 2 layers before L, and ends where the LM does (Meng et al. 2022,
+        appendix B.1).
+
+        Args:
+            layer: Layer L.
+            count: How many layers the LM has.
+        """
+        if self.layers == "up_to":
+            return range(layer + 1)
+        window = WINDOW.fullmatch(self.layers)
+        size = int(window[1]) if window else 1
+        first = layer - size // 2
+        return range(max(0, first), min(count, first + size))
+
+    @property
     def label(self) -> str:
         """Short text that names the position in tables and files."""
         text = "+".join(self.positions) + self.part
         if self.align == "word":
             text += " by word"
-        if self.layers == "up_to":
-            text += " up to"
+        if self.layers != "each":
+            text += f" {self.layers.replace('_', ' ')}"
         return f"{text}, frozen {'+'.join(self.frozen)}" if self.frozen else text
 
 

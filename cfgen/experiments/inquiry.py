@@ -23,7 +23,7 @@ from cfgen.datasets import (
     task_source,
 )
 from cfgen.errors import CfgenError, Problem
-from cfgen.experiments.definition import Experiment, SiteOptions
+from cfgen.experiments.definition import Experiment, SiteOptions, SweepOptions
 from cfgen.experiments.digests import digest_of
 from cfgen.experiments.layers import parse_layers
 from cfgen.lm import load_tokenizers
@@ -96,6 +96,7 @@ def look_up(experiment: Experiment, progress: Progress = no_progress) -> Inquiry
     Raises:
         CfgenError: Something that was named does not exist, or pairs cannot be made.
     """
+    _check_possible(experiment)
     if experiment.sweep.over is not None:
         parse_layers(experiment.sweep.over)  # found wrong now rather than when the LM is there
     draw = _drawing(experiment, progress)
@@ -165,8 +166,6 @@ def _drawing(experiment: Experiment, progress: Progress) -> Callable[[int], Pair
     if experiment.dataset is not None:
         folder = Path(experiment.dataset)
         return lambda n: dataset_source(folder, split=experiment.split, n=n)
-    if experiment.pairs is not None:
-        raise NotImplementedError
     if experiment.task is None:
         message, hint = "nothing says on which pairs", "name a task, a dataset or a file of pairs"
         raise CfgenError(Problem("no-pairs", message, hint=hint))
@@ -210,7 +209,46 @@ def _sites(experiment: Experiment, source: PairSource) -> dict[str, Site]:
         message = f"design {source.design!r} names no hypotheses to tell apart"
         hint = f"name some with --hypothesis: there is {', '.join(source.predicted)}"
         raise CfgenError(Problem("nothing-to-test", message, hint=hint))
-    return {
-        name: Site() if options and name not in source.hypotheses else source.site(name)
-        for name, options in named.items()
+    found = {}
+    for name, options in named.items():
+        site = Site() if options and name not in source.hypotheses else source.site(name)
+        found[name] = _site(site, options or SiteOptions(), experiment.sweep)
+    return found
+
+
+def _site(site: Site, own: SiteOptions, sweep: SweepOptions) -> Site:
+    """A site as an experiment has it: what it says of a hypothesis, else of all, else the task."""
+    general = {"layers": sweep.layers, "component": sweep.component}
+    changes = {**{k: v for k, v in general.items() if v}, **own.model_dump(exclude_none=True)}
+    return replace(site, **changes)
+
+
+def _check_possible(experiment: Experiment) -> None:
+    """Refuse by name what a file can say and no run can do yet.
+
+    Raises:
+        CfgenError: With all that is asked for in vain (``not-done-yet``).
+    """
+    others = ", ".join(name for name in experiment.measures if name != "iia")
+    asked = {
+        f"the measures {others}": (
+            others,
+            "units keep what they need; results have iia only: take the measures from Python, with "
+            "cfgen.experiments.MEASURES",
+        ),
+        "positions: every": (
+            experiment.sweep.positions == "every",
+            "name positions, each of which is swept by itself",
+        ),
+        "pairs of one's own": (
+            experiment.pairs is not None,
+            "name a task, or a dataset that cfgen generate wrote",
+        ),
     }
+    problems = [
+        Problem("not-done-yet", f"no run can do this yet: {what}", hint=hint)
+        for what, (wanted, hint) in asked.items()
+        if wanted
+    ]
+    if problems:
+        raise CfgenError(problems)

@@ -93,7 +93,7 @@ def swaps_cost_little(sweeps: Sequence[Sweep], layers: int, packed: bool) -> boo
             swap = sweep.aligned.swaps[index]
             behind = len(swap.original) - min(position for position, _ in swap.moves)
             for layer in sweep.layers:
-                above = layers if sweep.site.layers != "each" else layers - layer
+                above = layers - sweep.site.swept(layer, layers)[0]
                 cost += behind * above if packed else len(swap.original) * layers
             prompts += (len(swap.original) + len(swap.source)) * layers
     return cost * len(sweeps) <= prompts

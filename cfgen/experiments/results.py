@@ -41,7 +41,7 @@ class SiteRecord(BaseModel):
     positions: tuple[str, ...]
     frozen: tuple[str, ...]
     align: Literal["slot", "word"]
-    layers: Literal["each", "up_to"]
+    layers: str
     component: str
     head: int | None
     neurons: tuple[int, ...]

@@ -23,7 +23,6 @@ from cfgen.experiments.checking import (
     checks_made,
     none_kept_aligned,
 )
-from cfgen.experiments.definition import Experiment
 from cfgen.experiments.iia import kind_of, score
 from cfgen.experiments.inquiry import Inquiry
 from cfgen.experiments.interchange import (
@@ -35,7 +34,6 @@ from cfgen.experiments.interchange import (
     swaps_cost_little,
     unit_of,
 )
-from cfgen.experiments.layers import parse_layers
 from cfgen.experiments.measures import MEASURES
 from cfgen.experiments.portions import EVERYTHING_NOW, Portion, Remainder
 from cfgen.experiments.replies import Unit, Workbench
@@ -210,7 +208,7 @@ def _answered(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses
         )
         texts = check_texts(bench.engine, encoded)
         texts += check_spans(encoded, inquiry.sites.values())
-        sweeps = make_sweeps(encoded, inquiry.sites, _over(experiment), layers)
+        sweeps = make_sweeps(encoded, inquiry.sites, experiment.sweep, bench.engine.layout)
         checks = checks or check_sites(bench, sweeps)
         computed = Computation(bench, inquiry, encoded, sweeps, portion)
         joint = not experiment.kept and swaps_cost_little(
@@ -234,11 +232,6 @@ def _answered(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses
         return computed.remainder()
     responses = [one for one in computed.responses if one.pair in set(kept)]
     return Responses(encoded, sweeps, behaviour, responses, texts + checks, computed.work)
-
-
-def _over(experiment: Experiment) -> list[int] | None:
-    over = experiment.sweep.over
-    return None if over is None else parse_layers(over)
 
 
 def _more(kept: int, drawn: int, wanted: int, n: int) -> int:

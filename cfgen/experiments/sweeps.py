@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from cfgen.counterfactuals import Site
-from cfgen.interventions import Reply, SiteSwaps, align, layers_of
-from cfgen.lm import PairTokens
+from cfgen.experiments.definition import SweepOptions
+from cfgen.experiments.layers import parse_layers
+from cfgen.interventions import Reply, SiteSwaps, align, layers_of, place_of
+from cfgen.lm import COMPONENTS, Layout, PairTokens, check_places
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,24 +52,41 @@ class Response:
 def make_sweeps(
     encoded: Sequence[PairTokens],
     hypotheses: Mapping[str, Site],
-    layers: Iterable[int] | None,
-    count: int,
+    sweep: SweepOptions,
+    layout: Layout,
 ) -> list[Sweep]:
     """Work out what is swapped where; hypotheses at one site share a sweep.
 
     Args:
         encoded: The pairs.
         hypotheses: Name -> site.
-        layers: Layers counted from 0; None for all.
-        count: How many layers the LM has.
+        sweep: Over which layers, heads and positions sites are varied.
+        layout: Where everything is in the LM.
 
     Raises:
-        CfgenError: As :func:`cfgen.interventions.layers_of` and :func:`cfgen.interventions.align`.
+        CfgenError: As :func:`cfgen.lm.check_places`, :func:`cfgen.interventions.layers_of` and
+            :func:`cfgen.interventions.align`.
     """
-    chosen = None if layers is None else tuple(layers)
-    sweeps = []
-    for site in dict.fromkeys(hypotheses.values()):
-        here = layers_of(site, chosen, count)
-        names = tuple(name for name, where in hypotheses.items() if where == site)
-        sweeps.append(Sweep(align(encoded, site), here, names))
-    return sweeps
+    chosen = None if sweep.over is None else tuple(parse_layers(sweep.over))
+    tested = {name: _varied(site, sweep, layout) for name, site in hypotheses.items()}
+    sites = list(dict.fromkeys(site for several in tested.values() for site in several))
+    check_places(layout, [place_of(site, 0) for site in sites])
+    return [
+        Sweep(
+            aligned=align(encoded, site),
+            layers=layers_of(site, chosen, layout.layers),
+            hypotheses=tuple(name for name, several in tested.items() if site in several),
+        )
+        for site in sites
+    ]
+
+
+def _varied(site: Site, sweep: SweepOptions, layout: Layout) -> list[Site]:
+    """A site with each head, and at each position, of a sweep."""
+    heads: Sequence[int | None] = (site.head,)
+    if sweep.heads is not None:
+        kinds = COMPONENTS[site.component].axes[:1]
+        count = layout.kv_heads if kinds == ("kv_heads",) else layout.heads
+        heads = range(count) if sweep.heads == "all" else sweep.heads
+    positions = [site.positions] if sweep.positions is None else [(one,) for one in sweep.positions]
+    return [replace(site, head=head, positions=names) for names in positions for head in heads]

@@ -181,14 +181,14 @@ def run_of(swap: Swap, site: Site, layer: int, count: int) -> Run:
     Args:
         swap: The swap.
         site: Where it is made.
-        layer: The layer; the last of the layers, for a site that is swapped up to a layer.
+        layer: The layer L that :meth:`cfgen.counterfactuals.Site.swept` speaks of.
         count: How many layers the LM has.
 
     Returns:
         The original with the swapped positions edited, and the frozen ones held at its own values.
     """
     original, source = Run(swap.original.ids), Run(swap.source.ids)
-    swept: Sequence[int] = range(layer + 1) if site.layers == "up_to" else (layer,)
+    swept = site.swept(layer, count)
     to = tuple(position for position, _ in swap.moves)
     of = tuple(position for _, position in swap.moves)
     edits = [Edit(place_of(site, each), to, Copy(source, of)) for each in swept]

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from cfgen.report.demo import closing as closing
     from cfgen.report.demo import introduction as introduction
     from cfgen.report.demo import load_story as load_story
+    from cfgen.report.figures import figure_of as figure_of
+    from cfgen.report.figures import save_figure as save_figure
     from cfgen.report.findings import problem_text as problem_text
     from cfgen.report.findings import report_records as report_records
     from cfgen.report.findings import reports_view as reports_view
@@ -43,6 +45,7 @@ _HOME = {
     "design_record": "search",
     "design_view": "search",
     "domain_text": "task",
+    "figure_of": "figures",
     "introduction": "demo",
     "layer_tables": "run",
     "load_story": "demo",
@@ -59,6 +62,7 @@ _HOME = {
     "run_view": "run",
     "sampled_record": "search",
     "sampled_view": "search",
+    "save_figure": "figures",
     "sentences": "run",
     "task_list": "task",
     "task_record": "task",

@@ -111,7 +111,8 @@ def _hypothesis_facts(hypothesis: Hypothesis) -> Iterable[tuple[str, str]]:
     yield "at", ", ".join(site.positions) + (" (swapped by word)" if site.align == "word" else "")
     if site.frozen:
         yield "frozen", ", ".join(site.frozen)
-    layers = "all layers up to L at once" if site.layers == "up_to" else "one layer at a time"
+    modes = {"each": "one layer at a time", "up_to": "all layers up to L at once"}
+    layers = modes.get(site.layers, f"a {site.layers} of layers around L at once")
     yield "in", f"{site.component}{site.part}, {layers}"
     if hypothesis.design:
         yield "with design", hypothesis.design

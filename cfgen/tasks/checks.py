@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from cfgen.causal import CausalModel
 from cfgen.counterfactuals import ALL, NONE, Design, Hypothesis, InputEdit, problems_with
-from cfgen.counterfactuals.hypotheses import Align, Layers
+from cfgen.counterfactuals.hypotheses import LAYER_MODES, Align
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.prompts import Template, parse_position
 from cfgen.tasks.answers import accepted_texts
@@ -198,7 +198,7 @@ def _site_problems(hypothesis: Hypothesis) -> list[Problem]:
     site, problems = hypothesis.site, []
     for key, value, options in (
         ("align", site.align, get_args(Align)),
-        ("layers", site.layers, get_args(Layers)),
+        ("layers", site.layers, (site.layers,) if site.has_known_layers else LAYER_MODES),
     ):
         if value not in options:
             problems.append(

@@ -364,3 +364,44 @@ def test_what_all_answers_begin_with_is_given_to_the_lm(build_tiny_lm, make):
     assert [output.said for output in found.outputs] == [
         f" {pair.counterfactual.answer}" for pair in pairs
     ]
+
+
+def test_heads_and_positions_are_swept_one_by_one(lm, pairs):
+    """A sweep gives what each head at each position gives when it is asked alone."""
+    together = ask(
+        lm,
+        pairs,
+        {"all": Site(component="head_out")},
+        sweep={"heads": "all", "positions": ["drink_1", "last"], "over": "0,2"},
+    )
+    heads = lm.model.config.num_attention_heads
+    assert len({cell.position for cell in together.cells}) == 2 * heads
+    for head in (0, heads - 1):
+        for name in ("drink_1", "last"):
+            site = Site((name,), component="head_out", head=head)
+            alone = ask(lm, pairs, {"all": site}, layers=[0, 2])
+            here = [cell for cell in together.cells if cell.position == site.label]
+            assert here == list(alone.cells)
+    with pytest.raises(CfgenError, match="no-such-head"):
+        ask(lm, pairs, {"all": Site(component="head_out")}, sweep={"heads": [99]})
+
+
+def test_a_window_swaps_the_layers_around(lm, pairs):
+    assert [list(Site(layers="window(3)").swept(layer, 4)) for layer in (0, 1, 3)] == [
+        [0, 1],
+        [0, 1, 2],
+        [2, 3],
+    ]
+    assert list(Site(layers="window(2)").swept(2, 4)) == [1, 2]
+    assert list(Site(layers="up_to").swept(2, 4)) == [0, 1, 2]
+    for engine in ("reference", "packed"):
+        site = Site(("drink_1", "drink_2"), component="mlp_out", layers="window(9)")
+        whole = ask(lm, pairs, {"all": site}, layers=[2], engine=engine)
+        up_to = ask(
+            lm,
+            pairs,
+            {"all": dataclasses.replace(site, layers="up_to")},
+            layers=[3],
+            engine=engine,
+        )
+        assert [one.said for one in whole.outputs] == [one.said for one in up_to.outputs]

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cfgen.errors import CfgenError
+from cfgen.experiments import Cell
+from cfgen.report import figure_of, save_figure
+from cfgen.stats import rate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def results(*positions: str, **hits: list[int]) -> Any:
+    """Hypothesis -> how many of 20 pairs it was right for, layer by layer, at every position."""
+    cells = []
+    for position in positions:
+        for name, counts in hits.items():
+            for layer, count in enumerate(counts):
+                found = rate(count, 20)
+                where = ("resid_post", layer, position)
+                cells.append(Cell(name, *where, 20, found.value, found.low, found.high))
+    return SimpleNamespace(
+        cells=tuple(cells), model="some-lm", task="t", design="d", confidence=0.95
+    )
+
+
+def test_a_line_shows_the_cells_of_a_hypothesis_and_its_band_their_intervals() -> None:
+    seen = results("last", x=[0, 5, 20], none=[20, 10, 0])
+    (axes,) = figure_of(seen).axes
+    assert [line.get_label() for line in axes.lines] == ["x", "none: nothing happened"]
+    for line, band, name in zip(axes.lines, axes.collections, ("x", "none"), strict=True):
+        here = [cell for cell in seen.cells if cell.hypothesis == name]
+        assert list(line.get_xdata()) == [0, 1, 2]
+        assert list(line.get_ydata()) == [cell.iia for cell in here]
+        corners = {tuple(corner) for path in band.get_paths() for corner in path.vertices}
+        assert {(c.layer, c.low) for c in here} | {(c.layer, c.high) for c in here} <= corners
+    assert axes.get_ylim() == (0, 1)
+
+
+def test_every_site_has_a_panel_and_no_two_lines_look_alike() -> None:
+    names = [f"h{number}" for number in range(6)]
+    figure = figure_of(results("last", "drink_1", **{key: [3, 4] for key in (*names, "none")}))
+    assert [axes.get_title(loc="left").rpartition(", ")[2] for axes in figure.axes] == [
+        "last",
+        "drink_1",
+    ]
+    looks = {(line.get_color(), line.get_marker()) for line in figure.axes[0].lines}
+    assert len(looks) == 7
+    (caption,) = (text.get_text() for text in figure.texts)
+    assert caption == "some-lm; t, d; n = 20 pairs; 95% intervals"
+
+
+@pytest.mark.parametrize("kind", ["pdf", "png", "svg"])
+def test_the_same_results_give_the_same_bytes(tmp_path: Path, kind: str) -> None:
+    for name in "ab":
+        save_figure(figure_of(results("last", x=[1, 2], none=[0, 0])), tmp_path / f"{name}.{kind}")
+    assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
+
+
+def test_nothing_is_written_over(tmp_path: Path) -> None:
+    figure = figure_of(results("last", x=[1, 2]))
+    (tmp_path / "a.png").write_text("mine")
+    with pytest.raises(CfgenError, match="figure-exists"):
+        save_figure(figure, tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_text() == "mine"
+    with pytest.raises(CfgenError, match="figure-format"):
+        save_figure(figure, tmp_path / "a.gif")
+    with pytest.raises(CfgenError, match="cannot-write"):
+        save_figure(figure, tmp_path / "there" / "a.png")
+
+
+def test_a_run_without_numbers_has_no_figure() -> None:
+    with pytest.raises(CfgenError, match="nothing-to-draw"):
+        figure_of(results())
