@@ -115,7 +115,7 @@ class Experiment(BaseModel):
         method: How the question is put.
         task: Name of a task; pairs are drawn.
         dataset: Folder that ``cfgen generate`` wrote.
-        pairs: File of pairs of one's own, see docs/pairs.md.
+        pairs: File of pairs of one's own; refused by name, since no run can do it yet.
         columns: Column that is meant -> column of the file of pairs.
         design: How a task's pairs are made; the task's default if not given.
         n: Number of pairs.
