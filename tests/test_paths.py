@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from cfgen.datasets import export, recipe, write_dataset
 from cfgen.errors import CfgenError
+from cfgen.folders import write_record
 from cfgen.paths import NAME_BYTES, plain_name
 from cfgen.prompts import lexicon, load_lexicon, load_templates, templates
 
@@ -89,12 +91,23 @@ def renamed(dataset: Path, project: Path, name: str) -> Path:
     manifest = json.loads((dataset / "manifest.json").read_text())
     split = manifest["splits"]["train"]
     manifest["splits"] = {name: split}
-    (made / "manifest.json").write_text(json.dumps(manifest))
     source = dataset / "data/train-00000-of-00001.parquet"
-    for target in (made / "data" / f"{name}-00000-of-00001.parquet", made / "data/other.parquet"):
-        if len(name) < 100 and "\0" not in name and "\ud800" not in name:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(source.read_bytes())
+    (made / "data/other.parquet").write_bytes(source.read_bytes())
+    if len(name) < 100 and "\0" not in name and "\ud800" not in name:
+        target = made / "data" / f"{name}-00000-of-00001.parquet"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(source.read_bytes())
+    for empty in made.rglob("*"):
+        if empty.is_dir() and not any(empty.iterdir()):
+            empty.rmdir()
+    # its hashes are those of whoever renamed it
+    content = {**write_record(made, "manifest.json", {**manifest, "splits": {}})}
+    content["splits"] = {name: split}
+    own = content["sha256"].pop("manifest.json")
+    hashed = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    assert hashed != own
+    content["sha256"]["manifest.json"] = hashed
+    (made / "manifest.json").write_text(json.dumps(content))
     return made
 
 
