@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import html
 from dataclasses import asdict, dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cfgen.errors import CfgenError, Problem
 from cfgen.experiments import (
+    OUTPUTS,
     Experiment,
     PartialRun,
     Results,
@@ -49,7 +49,7 @@ class Result:
         """What the LM said: a row per pair, site and layer."""
         import pandas
 
-        return pandas.read_parquet(self.folder / "outputs.parquet")
+        return pandas.read_parquet(self.folder / OUTPUTS)
 
     def plot(self) -> Figure:
         """The layers as a figure.
@@ -70,11 +70,9 @@ class Result:
 
     def _repr_html_(self) -> str:
         """The figure, and in words where each hypothesis did best."""
-        from cfgen.report import figure_of, sentences
+        from cfgen.report import figure_bytes, figure_of, sentences
 
-        drawn = BytesIO()
-        figure_of(self.results).savefig(drawn, format="svg", metadata={"Date": None})
-        picture = drawn.getvalue().decode().partition("<svg")
+        picture = figure_bytes(figure_of(self.results), "svg").decode().partition("<svg")
         said = "".join(f"<li>{html.escape(line)}</li>" for line in sentences(self.results))
         return f"<div>{picture[1]}{picture[2]}<ul>{said}</ul></div>"
 

@@ -38,7 +38,7 @@ def source_of(pairs: Sequence[Pair], candidates: Candidates | None = None) -> Pa
         contrast=(),
         candidates=candidates or {answer: (answer,) for answer in answers_of(pairs)},
         total=len(pairs),
-        rows=_Rows(),  # type: ignore[arg-type]
+        rows=_Rows,  # type: ignore[arg-type]
         description="made by a test",
         remark="",
         default_model=None,
@@ -74,13 +74,13 @@ def inquiry_of(
     options = EngineOptions(name=engine, batch_size=batch_size, verify=verified)
     over = None if layers is None else ",".join(map(str, layers))
     asked = {"task": "t", "engine": options, "sweep": SweepOptions(over=over), **fields}
-    source = source_of(pairs, candidates)
-    return Inquiry(
-        Experiment(**{"n": max(1, len(pairs)), **asked}),
-        source,
-        draw=lambda n: replace(source, pairs=source.pairs[:n]),
-        sites=sites,
-    )
+    every = source_of(pairs, candidates)
+    experiment = Experiment(**{"n": max(1, len(pairs)), **asked})
+
+    def draw(n: int) -> PairSource:
+        return replace(every, pairs=every.pairs[:n])
+
+    return Inquiry(experiment, draw(experiment.n), draw, sites)
 
 
 def ask(

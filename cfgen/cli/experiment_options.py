@@ -29,10 +29,6 @@ KeptPairs = Annotated[
     bool | None,
     typer.Option("--kept", help="Go on until so many pairs are answered correctly."),
 ]
-DesignName = Annotated[
-    str | None,
-    typer.Option("--design", help="How pairs are made; the task's default design if not given."),
-]
 DrawingSeed = Annotated[
     int | None, typer.Option("--seed", help="Of the drawing of pairs; 0 if not given.", min=0)
 ]
@@ -43,10 +39,6 @@ SplitName = Annotated[
 Splits = Annotated[
     str | None,
     typer.Option("--splits", help="Shares of train, validation and test; 80/10/10 if not given."),
-]
-TemplateNames = Annotated[
-    list[str] | None,
-    typer.Option("--template", help="Wording to use; repeat it for several, 'all' for every one."),
 ]
 Balance = Annotated[
     bool | None, typer.Option("--balance", help="Use every value of every input equally often.")

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from cfgen.paths import find_all
-
-if TYPE_CHECKING:
-    pass
 
 TaskName = Annotated[
     str,

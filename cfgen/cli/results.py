@@ -1,4 +1,4 @@
-"""``cfgen runs``, ``results``, ``compare``, ``merge``: what was asked before, and what came out."""
+"""``cfgen runs``, ``results``, ``figure``, ``merge``: what was asked before, and what came out."""
 
 from __future__ import annotations
 
@@ -67,10 +67,13 @@ def merge(
     """Put what several machines computed of one experiment together, and count it."""
     from cfgen.cli.run import show_answer
     from cfgen.experiments import asked_in, merge_shards
+    from cfgen.paths import display
 
     with progress_shown(quiet=json) as report:
         request = asked_in(shards[0], progress=report)
         found = merge_shards(request, shards, out, progress=report)
-    record = show_answer(found, json=json)
+    file = display(out / "experiment.yaml")
+    how = f"merge the other shards, too, or compute the rest: cfgen run {file} --out {display(out)}"
+    record = show_answer(found, json=json, how=how)
     if json:
         write_json(record)

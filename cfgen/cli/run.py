@@ -21,7 +21,6 @@ from cfgen.cli.experiment_options import (
     Chat,
     ComponentName,
     Dataset,
-    DesignName,
     Device,
     DrawingSeed,
     Dtype,
@@ -39,12 +38,11 @@ from cfgen.cli.experiment_options import (
     SplitName,
     Splits,
     SweepLayers,
-    TemplateNames,
     Tokenizers,
     Verify,
     What,
 )
-from cfgen.cli.options import AcceptLicense, Json, Model, Seed
+from cfgen.cli.options import AcceptLicense, Design, Json, Model, Seed, Templates
 from cfgen.cli.output import present, progress_shown, remark, write_json
 from cfgen.errors import CfgenError, Problem
 from cfgen.paths import display
@@ -60,11 +58,11 @@ def run(
     pairs: PairsFile = None,
     n: Number = None,
     kept: KeptPairs = None,
-    design: DesignName = None,
+    design: Design = None,
     seed: DrawingSeed = None,
     split: SplitName = None,
     splits: Splits = None,
-    template: TemplateNames = None,
+    template: Templates = None,
     balance: Balance = None,
     tokenizer: Tokenizers = None,
     model: Models = None,
@@ -181,30 +179,30 @@ def ask(
         write_json(records[0] if len(records) == 1 else records)
 
 
-def show_answer(found: FinishedRun | PartialRun, *, json: bool) -> dict[str, Any]:
-    """Show what came out of a request, and give it as a record for JSON."""
+def show_answer(
+    found: FinishedRun | PartialRun, *, json: bool, how: str = "the same command goes on"
+) -> dict[str, Any]:
+    """Show what came out of a request, and give it as a record for JSON.
+
+    Args:
+        found: What came out.
+        json: Whether it goes to standard error, since standard output is for JSON.
+        how: How to go on where something is missing that is not for other shards.
+    """
     from cfgen.experiments import FinishedRun
     from cfgen.report import run_view
 
     folder = str(found.folder.absolute())
     if not isinstance(found, FinishedRun):
-        remark(_unfinished(found))
+        left = found.remainder
+        others = "the rest is for other shards; `cfgen merge` puts them together in the end"
+        there = f"{left.done} of {left.units} units are in {display(found.folder)}"
+        remark(f"{there}; {how if left.late else others}")
         return {"folder": folder, **asdict(found.remainder)}
     if found.found:
         remark(f"asked before: what came out is in {display(found.folder)} (--again asks anew)")
     present(run_view(found.results, found.folder), aside=json)
     return {**found.results.model_dump(mode="json"), "folder": folder}
-
-
-def _unfinished(found: PartialRun) -> str:
-    left = found.remainder
-    why = "time is up" if left.late else "the rest is for other shards"
-    how = (
-        "the same command goes on"
-        if left.late
-        else "`cfgen merge` puts shards together when all are done"
-    )
-    return f"{left.done} of {left.units} units are in {display(found.folder)}: {why}; {how}"
 
 
 def _shard(text: str | None) -> tuple[int, int]:

@@ -2,7 +2,15 @@
 
 from cfgen.counterfactuals import edits
 from cfgen.counterfactuals.designs import Design, draw_inputs, restrict_domains
-from cfgen.counterfactuals.hypotheses import ALL, NONE, Align, Hypothesis, Site
+from cfgen.counterfactuals.hypotheses import (
+    ALL,
+    LAYER_MODE,
+    LAYER_MODES,
+    NONE,
+    Align,
+    Hypothesis,
+    Site,
+)
 from cfgen.counterfactuals.operation import InputEdit, apply_edits, problems_with
 from cfgen.counterfactuals.pairs import Pair, Side, answers_of
 from cfgen.counterfactuals.predictions import (
@@ -20,6 +28,8 @@ __all__ = [
     "ALL",
     "COUNTERFACTUAL",
     "KINDS",
+    "LAYER_MODE",
+    "LAYER_MODES",
     "NONE",
     "ORIGINAL",
     "THIRD",

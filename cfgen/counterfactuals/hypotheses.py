@@ -17,7 +17,8 @@ ALL = "all"
 
 
 Align = Literal["slot", "word"]
-WINDOW = re.compile(r"window\(([1-9]\d{0,3})\)")
+LAYER_MODE = r"each|up_to|window\(([1-9]\d{0,3})\)"
+"""How layers are swept, as a regular expression; its group is the width of a window."""
 LAYER_MODES = ("each", "up_to", "window(3)")
 """Examples of how layers are swept."""
 
@@ -64,7 +65,7 @@ class Site:
     @property
     def has_known_layers(self) -> bool:
         """Whether :attr:`layers` is one of the ways to sweep layers."""
-        return self.layers in ("each", "up_to") or bool(WINDOW.fullmatch(self.layers))
+        return bool(re.fullmatch(LAYER_MODE, self.layers))
 
     def swept(self, layer: int, count: int) -> range:
         """The layers that are swapped at once for layer L.
@@ -78,8 +79,8 @@ class Site:
         """
         if self.layers == "up_to":
             return range(layer + 1)
-        window = WINDOW.fullmatch(self.layers)
-        size = int(window[1]) if window else 1
+        mode = re.fullmatch(LAYER_MODE, self.layers)
+        size = int(mode[1] or 1) if mode else 1
         first = layer - size // 2
         return range(max(0, first), min(count, first + size))
 

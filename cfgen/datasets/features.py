@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from datasets import Features
 
 from cfgen.counterfactuals import ALL, NONE, Pair
 from cfgen.datasets.labelling import PairColumns, SideColumns, columns_of, word_slots
@@ -68,6 +67,8 @@ def schema_of(task: Task) -> pa.Schema:
             ("decisive", pa.bool_()),
         ]
     )
+    from datasets import Features  # takes a second to load, and only what is written needs it
+
     return Features.from_arrow_schema(plain).arrow_schema
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from cfgen.datasets.recipe import DatasetRecipe
 from cfgen.datasets.rows import draw_pairs
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.paths import display
+from cfgen.progress import Progress, no_progress
 from cfgen.tasks import Task, candidates_of, list_tasks, load_task
 
 Candidates = Mapping[str, tuple[str, ...]]
@@ -40,7 +41,7 @@ class PairSource:
         contrast: The hypotheses that the pairs are meant to tell apart.
         candidates: What may be answered -> the texts any of which is this answer.
         total: How many pairs there are where these come from; None for as many as one likes.
-        rows: How the pairs are kept as rows.
+        rows: Says how the pairs are kept as rows.
         description: Where they come from, for a person.
         remark: Why less is known than could be, empty if nothing is missing.
         default_model: The LM to use if none is named, None if that is not known.
@@ -55,7 +56,7 @@ class PairSource:
     contrast: tuple[str, ...]
     candidates: Candidates
     total: int | None
-    rows: RowFormat
+    rows: Callable[[], RowFormat]
     description: str
     remark: str
     default_model: str | None
@@ -89,9 +90,9 @@ class PairSource:
             raise CfgenError(Problem("no-site", message, hint=hint))
         return self.hypotheses[hypothesis]
 
-    def table(self) -> pa.Table:
-        """The pairs as a table, with the columns of a dataset."""
-        return self.rows.table(self.pairs)
+    def table(self, pairs: Sequence[Pair]) -> pa.Table:
+        """Pairs of this source as a table, with the columns of a dataset."""
+        return self.rows().table(pairs)
 
     @property
     def identity(self) -> str:
@@ -118,13 +119,15 @@ def _line(content: object) -> bytes:
     return json.dumps(content, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
 
 
-def task_source(recipe: DatasetRecipe, *, split: str = "test") -> PairSource:
+def task_source(
+    recipe: DatasetRecipe, *, split: str = "test", progress: Progress = no_progress
+) -> PairSource:
     """Pairs that a task makes; see :func:`cfgen.datasets.draw_pairs`.
 
     Raises:
         CfgenError: If so many pairs cannot be made.
     """
-    task, pairs = recipe.task, draw_pairs(recipe, split=split)
+    task, pairs = recipe.task, draw_pairs(recipe, split=split, progress=progress)
     return PairSource(
         pairs=tuple(pairs),
         task=task.name,
@@ -134,7 +137,7 @@ def task_source(recipe: DatasetRecipe, *, split: str = "test") -> PairSource:
         contrast=recipe.design.contrast,
         candidates=candidates_of(task, pairs),
         total=None,
-        rows=row_format(task),
+        rows=lambda: row_format(task),
         description=f"drawn from task {task.name}, design {recipe.design.name}, "
         f"words of {split}, seed {recipe.seed}",
         remark="",
@@ -180,7 +183,7 @@ def dataset_source(folder: Path, *, split: str = "test", n: int | None = None) -
         contrast=manifest.contrast,
         candidates=candidates,
         total=manifest.splits[split].rows,
-        rows=dataset.row_format(split),
+        rows=lambda: dataset.row_format(split),
         description=f"split {split} of dataset {display(folder)}: task {manifest.task}, "
         f"design {manifest.design}, seed {manifest.seed}",
         remark=remark,

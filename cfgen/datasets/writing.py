@@ -7,10 +7,10 @@ import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from datasets import Dataset, DatasetDict
 
 from cfgen.counterfactuals import Pair
 from cfgen.datasets.audit import AuditPlan, audit_folder, parquet_file
@@ -22,6 +22,9 @@ from cfgen.datasets.rows import candidate_pairs, row_tables
 from cfgen.folders import new_folder, write_record
 from cfgen.progress import Progress, no_progress
 from cfgen.tasks import Task
+
+if TYPE_CHECKING:
+    from datasets import Dataset, DatasetDict
 
 ROW_GROUP = 2000
 """Rows of a Parquet row group."""
@@ -66,6 +69,8 @@ def generate(
     tables: dict[str, list[pa.Table]] = {}
     for split, table in row_tables(made):
         tables.setdefault(split.name, []).append(table)
+    from datasets import DatasetDict  # takes a second to load
+
     return DatasetDict({name: _dataset(made, parts) for name, parts in tables.items()})
 
 
@@ -74,6 +79,8 @@ def _dataset(recipe: DatasetRecipe, parts: Sequence[pa.Table]) -> Dataset:
     table = pa.concat_tables(parts)
     ids = "\0".join([recipe.task.content_hash, *table["id"].to_pylist()])
     fingerprint = hashlib.blake2b(ids.encode(), digest_size=8).hexdigest()
+    from datasets import Dataset
+
     return Dataset(table, fingerprint=fingerprint)
 
 

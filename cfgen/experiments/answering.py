@@ -1,4 +1,4 @@
-"""FinishedRun a request in a folder: what is there is shown, what was begun is gone on with."""
+"""Answer a request in a folder: what is there is shown, what was begun is gone on with."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from cfgen.errors import CfgenError, Problem
 from cfgen.experiments.files import read_experiment, write_experiment
 from cfgen.experiments.inquiry import Request, look_up, make_request
-from cfgen.experiments.portions import EVERYTHING_NOW, Portion, Remainder
+from cfgen.experiments.portions import EVERYTHING_NOW, NOTHING_NOW, Portion, Remainder
 from cfgen.experiments.results import OUTPUTS, Results, as_results, outputs_table
 from cfgen.experiments.store import (
     RunStore,
@@ -23,7 +23,7 @@ from cfgen.experiments.store import (
     read_record,
 )
 from cfgen.paths import display
-from cfgen.progress import Progress, no_progress
+from cfgen.progress import Progress, kept_if_interrupted, no_progress
 
 RUNS = Path("runs")
 """Folder that answers go to, one folder each."""
@@ -67,7 +67,7 @@ def answer(
     portion: Portion = EVERYTHING_NOW,
     progress: Progress = no_progress,
 ) -> FinishedRun | PartialRun:
-    """FinishedRun a request, or as much of it as is to be answered here and now.
+    """Answer a request, or as much of it as is to be answered here and now.
 
     A request that was answered before is answered from its folder, without the LM and without
     torch; one that was begun is gone on with.
@@ -75,7 +75,7 @@ def answer(
     Args:
         request: What is asked.
         out: The folder; one below ``runs`` if not given, whose name says what is asked.
-        again: Whether to ask anew, in a folder beside the one that there is.
+        again: Whether to compute everything anew, in a folder beside the one that there is.
         portion: Which units are computed here and now.
         progress: Called with progress.
 
@@ -89,7 +89,7 @@ def answer(
         return finished
     shard = portion.shard
     name = "" if shard == (1, 1) else f"{shard[0]}-of-{shard[1]}"
-    with _opened(request, folder, name, progress) as store:
+    with _opened(request, folder, name, progress, alone=again) as store:
         # another process may have finished it while this one waited for the folder
         return _finished(folder, request) or _compute(store, request, portion, progress)
 
@@ -121,10 +121,13 @@ def merge_shards(
 
     Raises:
         CfgenError: A folder is of no or of another experiment, or two disagree about a unit.
+
+    Returns:
+        What came out; or what is missing, if not all shards are there: nothing is computed.
     """
     with _opened(request, out, "", progress) as store:
         merge_units(store, {display(folder): folder for folder in shards})
-    return answer(request, out, progress=progress)
+    return answer(request, out, portion=NOTHING_NOW, progress=progress)
 
 
 def asked_in(folder: Path, *, progress: Progress = no_progress) -> Request:
@@ -141,10 +144,12 @@ def asked_in(folder: Path, *, progress: Progress = no_progress) -> Request:
 
 
 def _opened(
-    request: Request, folder: Path, shard: str, progress: Progress
+    request: Request, folder: Path, shard: str, progress: Progress, *, alone: bool = False
 ) -> AbstractContextManager[RunStore]:
     files = {EXPERIMENT: write_experiment(request.inquiry.experiment).encode()}
-    return open_store(folder, request.key, request.facts, files, shard=shard, report=progress)
+    return open_store(
+        folder, request.key, request.facts, files, shard=shard, alone=alone, report=progress
+    )
 
 
 def _finished(folder: Path, request: Request) -> FinishedRun | None:
@@ -163,15 +168,20 @@ def _compute(
 
     options, inquiry = request.inquiry.experiment.engine, request.inquiry
     lm = load_lm(request.checkpoint, device=options.device, dtype=options.dtype, progress=progress)
-    record = run_experiment(lm, inquiry, store, portion=portion, report=progress)
+    with kept_if_interrupted(lambda: _kept(store)):
+        record = run_experiment(lm, inquiry, store, portion=portion, report=progress)
     if isinstance(record, Remainder):
         return PartialRun(store.folder, record)
     results = as_results(record, inquiry)
-    pairs = inquiry.source.rows.table(record.pairs)
+    pairs = inquiry.source.table(record.pairs)
     store.finish(
         results.model_dump(mode="json"), {OUTPUTS: outputs_table(record.outputs), PAIRS: pairs}
     )
     return FinishedRun(store.folder, results, found=False)
+
+
+def _kept(store: RunStore) -> str:
+    return f"{len(store.read)} units are kept in {display(store.folder)}; the same command goes on."
 
 
 def read_results(folder: Path) -> Results:

@@ -127,7 +127,7 @@ def check_sites(bench: Workbench, sweeps: Sequence[Sweep]) -> list[Check]:
     chosen = _some_of_each(sweeps)
     for number, sweep in enumerate(sweeps):
         bench.report("checks", number + 1, total)
-        label = sweep.site.label + sweep.site.part
+        label = sweep.site.label
         decoded = check_tokens(engine.lm.tokenizer, sweep.aligned.swaps.values())
         if number in chosen:
             selves, padded = _site_passed(bench, sweep)

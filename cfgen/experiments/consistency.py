@@ -17,10 +17,9 @@ from cfgen.experiments.definition import DRAWING, SOURCES
 from cfgen.experiments.layers import parse_layers
 from cfgen.experiments.measures import MEASURES
 from cfgen.experiments.notation import Draft, KeyPath, shown
-from cfgen.lm import Place, place_problems
+from cfgen.lm import DEVICES, Place, place_problems
 from cfgen.prompts import parse_position
 
-DEVICES = ("auto", "cpu", "cuda", "mps", "spread")
 NEVER_EMPTY = ("measures", "positions", "heads", "neurons")
 
 

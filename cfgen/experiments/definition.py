@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from cfgen.counterfactuals import Align
+from cfgen.counterfactuals import LAYER_MODE, Align
 
 BATCH_SIZE = 16
 """Prompts that go through the LM at once."""
@@ -74,12 +74,13 @@ class SweepOptions(BaseModel):
             around each.
         over: The layers, such as ``20-29`` or ``0,5,10-12``; all if not given.
         heads: ``all`` heads one by one, or those named.
-        positions: Each of these position expressions by itself, or ``every`` token by itself.
+        positions: Each of these position expressions by itself. ``every`` token by itself is
+            refused by name, since no run can do it yet.
         component: What is swapped.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    layers: Annotated[str, Field(pattern=r"^(each|up_to|window\([1-9]\d{0,3}\))$")] | None = None
+    layers: Annotated[str, Field(pattern=f"^({LAYER_MODE})$")] | None = None
     over: Annotated[str | None, BeforeValidator(_as_text)] = None
     heads: Literal["all"] | Numbers | None = None
     positions: Literal["every"] | Texts | None = None
@@ -109,14 +110,15 @@ class EngineOptions(BaseModel):
 class Experiment(BaseModel):
     """A question to an LM: on which pairs, about which hypotheses, by which method.
 
-    Exactly one of ``task``, ``dataset`` and ``pairs`` says where pairs come from.
+    Exactly one of ``task``, ``dataset`` and ``pairs`` says where pairs come from. That, and all
+    else that fields say together, is checked where an experiment is read or looked up.
 
     Attributes:
         method: How the question is put.
         task: Name of a task; pairs are drawn.
         dataset: Folder that ``cfgen generate`` wrote.
         pairs: File of pairs of one's own; refused by name, since no run can do it yet.
-        columns: Column that is meant -> column of the file of pairs.
+        columns: Column that is meant -> column of the file of pairs; refused likewise.
         design: How a task's pairs are made; the task's default if not given.
         n: Number of pairs.
         kept: Whether so many pairs are meant after the behavioural filter.
@@ -131,7 +133,8 @@ class Experiment(BaseModel):
         hypotheses: Name -> where it is tested, if that differs from what the task says; none for
             those that the design tells apart.
         sweep: Over what sites are varied.
-        measures: Numbers that are made of what comes out.
+        measures: Numbers that are made of what comes out; others than ``iia`` are refused
+            likewise.
         engine: How runs are executed.
     """
 
@@ -156,22 +159,3 @@ class Experiment(BaseModel):
     sweep: SweepOptions = SweepOptions()
     measures: Texts = ("iia",)
     engine: EngineOptions = EngineOptions()
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Experiment:
-        """Check that pairs come from one place, and that nothing is said that has no meaning."""
-        named = [name for name in SOURCES if getattr(self, name) is not None]
-        if len(named) != 1:
-            said = " and ".join(named) or "none of them"
-            raise ValueError(f"say one of task, dataset and pairs: there is {said}")
-        if self.task is None:
-            useless = [name for name in DRAWING if name in self.model_fields_set]
-            if useless:
-                listed = ", ".join(useless)
-                raise ValueError(
-                    f"{listed}: this is how a task's pairs are drawn, and {named[0]} "
-                    "has its pairs already"
-                )
-        if self.columns and self.pairs is None:
-            raise ValueError("columns: these are of a file of pairs, and none is named")
-        return self

@@ -7,12 +7,12 @@ as it takes to tell the answers apart.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from cfgen.counterfactuals import COUNTERFACTUAL, NONE, ORIGINAL, THIRD
 from cfgen.experiments.cells import Cell, VacuousCell
 from cfgen.experiments.measures import iia, judge
-from cfgen.experiments.sweeps import Response, Sweep
+from cfgen.experiments.sweeps import Sweep, Trial
 from cfgen.interventions import Reply
 from cfgen.lm import PairTokens
 from cfgen.stats import rate_of
@@ -42,13 +42,13 @@ def kind_of(pair: PairTokens, reply: Reply) -> str:
 
 
 def score(
-    sweep: Sweep, responses: Sequence[Response], pairs: Mapping[int, PairTokens]
+    sweep: Sweep, responses: Mapping[Trial, Reply], pairs: Mapping[int, PairTokens]
 ) -> tuple[list[Cell], list[VacuousCell]]:
     """Score all hypotheses of a sweep in every layer.
 
     Args:
         sweep: The sweep.
-        responses: What the LM said in it.
+        responses: What the LM said after its swaps.
         pairs: Index -> pair.
 
     Returns:
@@ -56,15 +56,15 @@ def score(
         and the layers that have no number, as nothing that was written differs from what was there.
     """
     site = sweep.site
-    at: dict[int, list[Response]] = {layer: [] for layer in sweep.layers}
-    for response in responses:
-        at[response.layer].append(response)
-    empty = [layer for layer, here in at.items() if not any(one.reply.changed for one in here)]
+    at: dict[int, dict[int, Reply]] = {layer: {} for layer in sweep.layers}
+    for trial, reply in responses.items():
+        at[trial.layer][trial.pair] = reply
+    empty = [layer for layer, here in at.items() if not any(r.changed for r in here.values())]
     vacuous = [VacuousCell(site.component, layer, site.label, len(at[layer])) for layer in empty]
     cells = []
     for name in dict.fromkeys([*sweep.hypotheses, NONE]):  # the control, at every site
         for layer, here in at.items():
-            found = [iia(judge(pairs[one.pair], name, one.reply)) for one in here]
+            found = [iia(judge(pairs[pair], name, reply)) for pair, reply in here.items()]
             hits = [value == 1 for value in found if value is not None]
             if hits and layer not in empty:
                 rate = rate_of(hits)

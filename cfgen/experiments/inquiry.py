@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cfgen.counterfactuals import ALL, Site
+from cfgen.counterfactuals import Site
 from cfgen.datasets import (
     DatasetRecipe,
     PairSource,
@@ -25,7 +25,7 @@ from cfgen.datasets import (
 from cfgen.errors import CfgenError, Problem
 from cfgen.experiments.definition import Experiment, SiteOptions, SweepOptions
 from cfgen.experiments.digests import digest_of
-from cfgen.experiments.layers import parse_layers
+from cfgen.experiments.validation import check_experiment
 from cfgen.lm import load_tokenizers
 from cfgen.paths import plain_name
 from cfgen.progress import Progress, no_progress
@@ -42,7 +42,7 @@ class Inquiry:
     Attributes:
         experiment: The question as it was put.
         source: The first pairs, and what is known of them.
-        draw: Gives the first so many pairs; fewer where there are no more.
+        draw: Gives the first so many pairs.
         sites: Hypothesis -> the site where its variables are said to live.
     """
 
@@ -96,11 +96,9 @@ def look_up(experiment: Experiment, progress: Progress = no_progress) -> Inquiry
     Raises:
         CfgenError: Something that was named does not exist, or pairs cannot be made.
     """
+    check_experiment(experiment)
     _check_possible(experiment)
-    if experiment.sweep.over is not None:
-        parse_layers(experiment.sweep.over)  # found wrong now rather than when the LM is there
     draw = _drawing(experiment, progress)
-    progress("drawing pairs", 0, None)
     source = draw(experiment.n)
     return Inquiry(experiment, source, draw, _sites(experiment, source))
 
@@ -166,9 +164,7 @@ def _drawing(experiment: Experiment, progress: Progress) -> Callable[[int], Pair
     if experiment.dataset is not None:
         folder = Path(experiment.dataset)
         return lambda n: dataset_source(folder, split=experiment.split, n=n)
-    if experiment.task is None:
-        message, hint = "nothing says on which pairs", "name a task, a dataset or a file of pairs"
-        raise CfgenError(Problem("no-pairs", message, hint=hint))
+    assert experiment.task is not None  # there is one source, and no file of pairs
     made = recipe(
         experiment.task,
         experiment.n,
@@ -180,7 +176,7 @@ def _drawing(experiment: Experiment, progress: Progress) -> Callable[[int], Pair
     )
     if experiment.tokenizers:
         made = _aligned(made, experiment, progress)
-    return lambda n: task_source(replace(made, n=n), split=experiment.split)
+    return lambda n: task_source(replace(made, n=n), split=experiment.split, progress=progress)
 
 
 def _aligned(made: DatasetRecipe, experiment: Experiment, progress: Progress) -> DatasetRecipe:
@@ -203,8 +199,6 @@ def _sites(experiment: Experiment, source: PairSource) -> dict[str, Site]:
             and the design names none either (``nothing-to-test``).
     """
     named: dict[str, SiteOptions | None] = experiment.hypotheses or dict.fromkeys(source.tested)
-    if not named and experiment.pairs is not None:
-        named = {ALL: SiteOptions()}  # without a causal model, there is nothing else to test
     if not named:
         message = f"design {source.design!r} names no hypotheses to tell apart"
         hint = f"name some with --hypothesis: there is {', '.join(source.predicted)}"

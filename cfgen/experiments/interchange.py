@@ -6,13 +6,14 @@ its number alone, so that a longer experiment has the units of a shorter one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from cfgen.counterfactuals import Pair
 from cfgen.experiments.replies import EVERYTHING, SAID, Unit
-from cfgen.experiments.sweeps import Sweep
+from cfgen.experiments.sweeps import Sweep, Trial
 from cfgen.interventions import Run, run_of
 from cfgen.lm import AnswerTree, PairTokens, PromptTokens
 
@@ -22,21 +23,6 @@ PAIRS = 16
 """Drawn pairs of a block with swaps."""
 CELLS = 128
 """Cells of a block at most."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """A swap in one cell.
-
-    Attributes:
-        sweep: Number of the sweep.
-        layer: The layer; the last of the layers, for a site that is swapped up to a layer.
-        pair: Index of the pair.
-    """
-
-    sweep: int
-    layer: int
-    pair: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +48,8 @@ def filter_blocks(count: int) -> list[RunBlock]:
 
 def swap_blocks(sweeps: Sequence[Sweep], kept: Iterable[int]) -> list[RunBlock]:
     """All swaps of the pairs with these indices."""
-    cells = [(number, layer) for number, sweep in enumerate(sweeps) for layer in sweep.layers]
-    size = -(-len(cells) // -(-len(cells) // CELLS))
+    cells = _cells(sweeps)
+    size = math.ceil(len(cells) / math.ceil(len(cells) / CELLS))  # blocks of equal size
     return [
         RunBlock(trials=trials)
         for pairs in _by_number(kept)
@@ -74,7 +60,7 @@ def swap_blocks(sweeps: Sequence[Sweep], kept: Iterable[int]) -> list[RunBlock]:
 
 def joint_blocks(sweeps: Sequence[Sweep], count: int) -> list[RunBlock]:
     """All prompts of so many pairs unchanged, each together with all swaps in it."""
-    cells = [(number, layer) for number, sweep in enumerate(sweeps) for layer in sweep.layers]
+    cells = _cells(sweeps)
     return [
         RunBlock(tuple(pairs), _trials(sweeps, cells, pairs)) for pairs in _by_number(range(count))
     ]
@@ -96,7 +82,13 @@ def swaps_cost_little(sweeps: Sequence[Sweep], layers: int, packed: bool) -> boo
                 above = layers - sweep.site.swept(layer, layers)[0]
                 cost += behind * above if packed else len(swap.original) * layers
             prompts += (len(swap.original) + len(swap.source)) * layers
-    return cost * len(sweeps) <= prompts
+    # prompts were counted once for every sweep, and are run once for all of them
+    return cost <= prompts / len(sweeps)
+
+
+def _cells(sweeps: Sequence[Sweep]) -> list[tuple[int, int]]:
+    """Number of the sweep, and layer, of every cell."""
+    return [(number, layer) for number, sweep in enumerate(sweeps) for layer in sweep.layers]
 
 
 def _by_number(indices: Iterable[int]) -> list[list[int]]:
@@ -124,7 +116,6 @@ def unit_of(
     encoded: Sequence[PairTokens],
     layers: int,
     *,
-    answers: bool,
     verified: int,
 ) -> Unit:
     """The runs of a block: of each pair the original and the counterfactual, then the swaps.
@@ -134,7 +125,6 @@ def unit_of(
         sweeps: The sites.
         encoded: The pairs.
         layers: How many the LM has.
-        answers: Whether probabilities of answers are wanted even if they need runs of their own.
         verified: How many to execute again on the reference engine.
     """
     prompts: list[PromptTokens] = []
@@ -150,7 +140,7 @@ def unit_of(
             for t in block.trials
         ]
 
-    wanted = {t.pair: _wanted(encoded[t.pair], answers) for t in block.trials}
+    wanted = {t.pair: _wanted(encoded[t.pair]) for t in block.trials}
     trials = [_described(sweeps, t) for t in block.trials]
     return Unit(
         described=["interchange", [prompt.ids for prompt in prompts], trials],
@@ -173,13 +163,13 @@ _MADE = ("layers", "component", "head", "neurons")
 """Fields of a site that a run is made from; its positions have become tokens."""
 
 
-def _wanted(pair: PairTokens, needed: bool) -> tuple[str, ...]:
+def _wanted(pair: PairTokens) -> tuple[str, ...]:
     """The answers that matter for a pair: those of its sides, and those that are predicted.
 
     Their probabilities need no further run where one token tells each answer. Where answers have
-    several, only what the LM says is read, unless a measure needs more.
+    several, only what the LM says is read.
     """
-    if pair.original_tree.depth > 1 and not needed:
+    if pair.original_tree.depth > 1:
         return ()
     return tuple(dict.fromkeys(_answers(pair.pair)))
 

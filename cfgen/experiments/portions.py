@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 
@@ -25,6 +26,8 @@ class Portion:
 
 
 EVERYTHING_NOW = Portion()
+NOTHING_NOW = Portion(until=-math.inf)
+"""What is there already is counted, and nothing computed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +35,8 @@ class Remainder:
     """What came of an experiment of which something is missing yet.
 
     Attributes:
-        done: Units of swaps that are there.
-        units: How many there are.
+        done: Units that are there.
+        units: How many are needed, as far as that is known.
         late: Whether it was stopped because time was up.
     """
 

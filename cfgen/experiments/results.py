@@ -174,16 +174,7 @@ def as_results(record: RunRecord, inquiry: Inquiry) -> Results:
         kept=len(seen.kept),
         layers=record.layers,
         sites={
-            name: SiteRecord(
-                positions=site.positions,
-                frozen=site.frozen,
-                align=site.align,
-                layers=site.layers,
-                component=site.component,
-                head=site.head,
-                neurons=site.neurons,
-                label=site.label,
-            )
+            name: SiteRecord(**asdict(site), label=site.label)
             for name, site in record.sites.items()
         },
         clean={

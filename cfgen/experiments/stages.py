@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from cfgen.counterfactuals import Pair, Site
 from cfgen.errors import CfgenError, Problem
@@ -34,10 +35,9 @@ from cfgen.experiments.interchange import (
     swaps_cost_little,
     unit_of,
 )
-from cfgen.experiments.measures import MEASURES
 from cfgen.experiments.portions import EVERYTHING_NOW, Portion, Remainder
 from cfgen.experiments.replies import Unit, Workbench
-from cfgen.experiments.sweeps import Response, Sweep, make_sweeps
+from cfgen.experiments.sweeps import Sweep, Trial, make_sweeps
 from cfgen.experiments.units import Units
 from cfgen.interventions import Check, Reply, Work, choose_engine
 from cfgen.lm import LM, PairTokens, encode_pairs
@@ -147,11 +147,10 @@ def run_experiment(
         return found
     kept = {index: found.encoded[index] for index in found.behaviour.kept}
     unaligned = {sweep.site.label: _unaligned(sweep, kept) for sweep in found.sweeps}
-    responses = sorted(found.responses, key=lambda one: (one.sweep, one.layer, one.pair))
-    scored = [
-        score(sweep, [one for one in responses if one.sweep == number], kept)
-        for number, sweep in enumerate(found.sweeps)
-    ]
+    by_sweep: list[dict[Trial, Reply]] = [{} for _ in found.sweeps]
+    for trial, reply in sorted(found.responses.items(), key=itemgetter(0)):
+        by_sweep[trial.sweep][trial] = reply
+    scored = [score(*each, kept) for each in zip(found.sweeps, by_sweep, strict=True)]
     return RunRecord(
         model=lm.name,
         revision=lm.revision,
@@ -164,7 +163,9 @@ def run_experiment(
         behaviour=found.behaviour,
         unaligned={label: reasons for label, reasons in unaligned.items() if reasons},
         outputs=tuple(
-            _output(lm, found.sweeps[one.sweep].site, kept[one.pair], one) for one in responses
+            _output(lm, sweep.site, trial.layer, kept[trial.pair], reply)
+            for sweep, here in zip(found.sweeps, by_sweep, strict=True)
+            for trial, reply in here.items()
         ),
         cells=tuple(cell for cells, _ in scored for cell in cells),
         vacuous=tuple(cell for _, empty in scored for cell in empty),
@@ -182,7 +183,7 @@ class Responses:
         encoded: The pairs.
         sweeps: Where swaps were made.
         behaviour: What it says unchanged, and which pairs are kept.
-        responses: What it says after each swap of a kept pair.
+        responses: What it says after each swap of a kept pair; in no order.
         checks: The checks that were made first.
         work: What all that took.
     """
@@ -190,7 +191,7 @@ class Responses:
     encoded: list[PairTokens]
     sweeps: list[Sweep]
     behaviour: Behaviour
-    responses: list[Response]
+    responses: dict[Trial, Reply]
     checks: list[Check]
     work: Work
 
@@ -200,7 +201,7 @@ def _answered(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses
     experiment, layers = inquiry.experiment, bench.engine.layout.layers
     count, checks = experiment.n, None
     while True:
-        source = inquiry.draw(count)
+        source = inquiry.source if count == experiment.n else inquiry.draw(count)
         pairs = source.pairs
         check_arguments(pairs, inquiry.sites, bench.engine.layout)
         encoded = encode_pairs(
@@ -224,24 +225,32 @@ def _answered(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses
             encoded = encoded[: kept[experiment.n - 1] + 1]
             kept = kept[: experiment.n]
             break
-        count = _more(len(kept), len(pairs), count, experiment.n)
+        count = _more(len(kept), len(pairs), experiment.n, source.total)
     behaviour = grade(encoded, computed.replies[: len(encoded)], bench.engine.lm.tokenizer)
     if not joint:
         computed.run(swap_blocks(sweeps, kept))
     if computed.missing:
         return computed.remainder()
-    responses = [one for one in computed.responses if one.pair in set(kept)]
+    wanted = set(kept)
+    responses = {t: reply for t, reply in computed.responses.items() if t.pair in wanted}
     return Responses(encoded, sweeps, behaviour, responses, texts + checks, computed.work)
 
 
-def _more(kept: int, drawn: int, wanted: int, n: int) -> int:
-    """How many pairs to draw, all in all, for ``n`` to be kept.
+def _more(kept: int, drawn: int, n: int, total: int | None) -> int:
+    """How many pairs to draw, all in all, for ``n`` to be kept, where so many of these were.
+
+    Args:
+        kept: Pairs that are kept.
+        drawn: Pairs that were drawn.
+        n: How many are to be kept.
+        total: How many pairs there are; None for as many as one likes.
 
     Raises:
         CfgenError: There are no more, or far too few are kept (``too-few-kept``).
     """
-    if drawn < wanted or drawn >= DRAWN_AT_MOST * n:
-        there = "there are" if drawn < wanted else "were drawn"
+    most = min(DRAWN_AT_MOST * n, total or DRAWN_AT_MOST * n)
+    if drawn >= most:
+        there = "there are" if most == total else "were drawn"
         message = (
             f"{n} pairs are to be kept, but of the {drawn} that {there} the LM answers only "
             f"{kept} correctly on both sides"
@@ -249,7 +258,7 @@ def _more(kept: int, drawn: int, wanted: int, n: int) -> int:
         hint = "ask for fewer, or use an LM that can do the task"
         raise CfgenError(Problem("too-few-kept", message, hint=hint))
     rate = max(kept, 1) / drawn
-    return min(DRAWN_AT_MOST * n, drawn + max(FILTERED, round((n - kept) / rate)))
+    return min(most, drawn + max(FILTERED, round((n - kept) / rate)))
 
 
 @dataclass(slots=True)
@@ -276,7 +285,7 @@ class Computation:
     sweeps: Sequence[Sweep]
     portion: Portion
     replies: list[tuple[Reply, Reply]] = field(default_factory=list)
-    responses: list[Response] = field(default_factory=list)
+    responses: dict[Trial, Reply] = field(default_factory=dict)
     work: Work = field(default_factory=Work)
     there: int = 0
     missing: int = 0
@@ -308,14 +317,12 @@ class Computation:
         return Remainder(self.there, self.there + self.missing, self.late)
 
     def _unit(self, block: RunBlock) -> Unit:
-        experiment = self.inquiry.experiment
         return unit_of(
             block,
             self.sweeps,
             self.encoded,
             self.bench.engine.layout.layers,
-            answers=any(MEASURES[name].answers for name in experiment.measures),
-            verified=experiment.engine.verify,
+            verified=self.inquiry.experiment.engine.verify,
         )
 
     def _left_out(self, number: int, block: RunBlock, unit: Unit) -> bool:
@@ -333,19 +340,15 @@ class Computation:
     def _take(self, block: RunBlock, replies: Sequence[Reply], took: Work) -> None:
         own = 2 * len(block.prompts)
         self.replies += zip(replies[:own:2], replies[1:own:2], strict=True)
-        self.responses += [
-            Response(t.sweep, t.layer, t.pair, reply)
-            for t, reply in zip(block.trials, replies[own:], strict=True)
-        ]
+        self.responses |= zip(block.trials, replies[own:], strict=True)
         self.work += took
 
 
-def _output(lm: LM, site: Site, pair: PairTokens, response: Response) -> Output:
-    reply = response.reply
+def _output(lm: LM, site: Site, layer: int, pair: PairTokens, reply: Reply) -> Output:
     return Output(
         pair_id=pair.pair.id,
         component=site.component,
-        layer=response.layer,
+        layer=layer,
         position=site.label,
         said=str(lm.tokenizer.decode([*pair.original_tree.fed, *reply.said])),
         kind=kind_of(pair, reply),

@@ -56,11 +56,13 @@ class RunStore:
     Attributes:
         folder: The folder.
         key: What the experiment is known by.
+        alone: Whether units of other runs are left alone.
         read: Digest -> a unit that was read or put.
     """
 
     folder: Path
     key: str
+    alone: bool = False
     read: dict[str, pa.Table] = field(default_factory=dict)
 
     def get(self, digest: str) -> pa.Table | None:
@@ -69,7 +71,9 @@ class RunStore:
         A unit that is damaged is set aside, and counts as not there.
         """
         if digest not in self.read:
-            found = self._own(digest) or self._of_others(digest)
+            found = self._own(digest)
+            if found is None and not self.alone:
+                found = self._of_others(digest)
             if found is None:
                 return None
             self.read[digest] = found
@@ -126,9 +130,8 @@ class RunStore:
             return None
         table = read_unit(path)
         if table is None:
-            aside = next(
-                p for n in count(1) if not (p := path.with_suffix(f".damaged-{n}")).exists()
-            )
+            numbered = (path.with_suffix(f".damaged-{number}") for number in count(1))
+            aside = next(free for free in numbered if not free.exists())
             with _writing(self.folder):
                 path.rename(aside)
             self.log("damaged", digest=digest, kept=aside.name)
@@ -145,13 +148,16 @@ class RunStore:
         return None
 
     def _write(self, path: Path, write: Callable[[Path], None]) -> None:
-        """Write a file aside, and give it its name; what has that name already is the same."""
+        """Write a file aside, and give it its name; what has that name already must be the same."""
         aside = _aside(path)
         with _writing(self.folder):
             write(aside)
             with suppress(FileExistsError):
                 os.link(aside, path)
+            same = path.read_bytes() == aside.read_bytes()
             aside.unlink()
+        if not same:
+            raise _changed(path)
 
 
 @contextmanager
@@ -162,6 +168,7 @@ def open_store(
     files: Mapping[str, bytes],
     *,
     shard: str = "",
+    alone: bool = False,
     report: Progress = no_progress,
 ) -> Iterator[RunStore]:
     """Open the folder of an experiment, or make it; no other process has it meanwhile.
@@ -172,6 +179,7 @@ def open_store(
         request: What was asked, as JSON has it, to say what differs if the folder is of another.
         files: Name -> content of what else is written when the folder is made.
         shard: Name of the share that is computed; several of one experiment may share a folder.
+        alone: Whether units of other runs are left alone.
         report: Called while another process is waited for.
 
     Raises:
@@ -184,11 +192,12 @@ def open_store(
     with _locked(folder / f".lock{'-' + shard if shard else ''}", report):
         check_ours(folder, key, request)
         _remove_leftovers(folder)
-        store = RunStore(folder, key)
+        store = RunStore(folder, key, alone)
         record = {"format": FORMAT, "key": key, "request": request}
         text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
         for name, content in {**files, RECORD: text.encode()}.items():
-            store._write(folder / name, partial(_write_bytes, content))
+            if not (folder / name).exists():  # the same question may have been put otherwise
+                store._write(folder / name, partial(_write_bytes, content))
         store.log("opened", shard=shard)
         yield store
 
@@ -232,21 +241,17 @@ def new_beside(folder: Path) -> Path:
     return next(path for path in numbered if not os.path.lexists(path))
 
 
-def merge_units(store: RunStore, others: Mapping[str, Path]) -> int:
-    """Take over all units of other folders of the same experiment.
+def merge_units(store: RunStore, others: Mapping[str, Path]) -> None:
+    """Take over all units of other folders of the same experiment, but for damaged ones.
 
     Args:
         store: Where they are put.
         others: What a folder is called -> the folder.
 
-    Returns:
-        How many were taken over.
-
     Raises:
         CfgenError: A folder is of another experiment (``store-of-another``), or two have different
             contents of one unit (``units-differ``).
     """
-    taken = 0
     for called, folder in others.items():
         record = read_record(folder)
         if record is None or record["key"] != store.key:
@@ -255,6 +260,7 @@ def merge_units(store: RunStore, others: Mapping[str, Path]) -> int:
         for path in sorted((folder / UNITS).glob("*.parquet")):
             table, own = read_unit(path), store._own(path.stem)
             if table is None:
+                store.log("damaged", digest=path.stem, of=called)
                 continue
             if own is not None and own.schema.metadata != table.schema.metadata:
                 message = f"{display(path)} is not the same as {display(store._path(path.stem))}"
@@ -262,8 +268,6 @@ def merge_units(store: RunStore, others: Mapping[str, Path]) -> int:
                 raise CfgenError(Problem("units-differ", message, hint=hint))
             if own is None:
                 store._write(store._path(path.stem), partial(_copy, path))
-                taken += 1
-    return taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -423,7 +427,7 @@ def _writing(folder: Path) -> Iterator[None]:
 
 def _changed(path: Path) -> CfgenError:
     message = f"{display(path)} is not as it was written, so what it says cannot be trusted"
-    hint = "restore it, or run the experiment anew with --again; its units are used where they can"
+    hint = "restore it, or compute everything anew with --again"
     return CfgenError(Problem("run-changed", message, hint=hint))
 
 

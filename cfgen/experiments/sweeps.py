@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from cfgen.counterfactuals import Site
 from cfgen.experiments.definition import SweepOptions
 from cfgen.experiments.layers import parse_layers
-from cfgen.interventions import Reply, SiteSwaps, align, layers_of, place_of
+from cfgen.interventions import SiteSwaps, align, layers_of, place_of
 from cfgen.lm import COMPONENTS, Layout, PairTokens, check_places
 
 
@@ -32,21 +32,19 @@ class Sweep:
         return self.aligned.site
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
-    """What the LM said after one swap.
+@dataclass(frozen=True, slots=True, order=True)
+class Trial:
+    """A swap in one cell. They are in the order of sweeps, layers, pairs.
 
     Attributes:
         sweep: Number of the sweep.
-        layer: The layer; the last of the layers, for a site that is swapped up to a layer.
+        layer: Layer L that :meth:`cfgen.counterfactuals.Site.swept` speaks of.
         pair: Index of the pair.
-        reply: What the LM answered.
     """
 
     sweep: int
     layer: int
     pair: int
-    reply: Reply
 
 
 def make_sweeps(

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from cfgen.counterfactuals import LAYER_MODES
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.experiments.consistency import consistency_problems, path_name
 from cfgen.experiments.definition import EngineOptions, Experiment, SiteOptions, SweepOptions
@@ -23,7 +24,6 @@ _KINDS = {
     "dict_type": "a mapping of names",
     "model_type": "a mapping of fields",
 }
-_LAYERS = ("each", "up_to", "window(3)")
 _TRUTHS = {"yes", "no", "on", "off", "y", "n", "true", "false"}
 
 
@@ -56,6 +56,18 @@ def experiment_from(draft: Draft, *, named: bool = True) -> Experiment:
     if problems or experiment is None:
         raise CfgenError(sorted(dict.fromkeys(problems), key=_line))
     return experiment
+
+
+def check_experiment(experiment: Experiment) -> None:
+    """Check what the fields of a record say together, as is done of what is read.
+
+    Raises:
+        CfgenError: With all that is wrong.
+    """
+    draft = Draft(experiment.model_dump(exclude_defaults=True))
+    problems = list(consistency_problems(draft, named=False))
+    if problems:
+        raise CfgenError(problems)
 
 
 def _line(problem: Problem) -> float:
@@ -98,7 +110,7 @@ def _problem(path: KeyPath, of_choice: bool, error: Any, draft: Draft) -> Proble
         message = f"{name}: {value} is less than {error['ctx']['ge']}"
         return Problem("experiment-value", message, where, "give a larger number")
     if kind == "string_pattern_mismatch":
-        wanted, hint = "each, up_to or window(k)", did_you_mean(str(value), _LAYERS)
+        wanted, hint = "each, up_to or window(k)", did_you_mean(str(value), LAYER_MODES)
     elif of_choice and path and path[-1] in _CHOICES:
         wanted, hint = _CHOICES[str(path[-1])], f"write {_CHOICES[str(path[-1])]}"
     elif kind == "literal_error":

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cfgen.lm.components import Place as Place
     from cfgen.lm.components import Stage as Stage
     from cfgen.lm.components import place_problems as place_problems
+    from cfgen.lm.devices import DEVICES as DEVICES
     from cfgen.lm.encoding import SHOWN as SHOWN
     from cfgen.lm.encoding import Candidates as Candidates
     from cfgen.lm.encoding import encode_pairs as encode_pairs
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
 _HOME = {
     "AnswerTree": "answers",
     "COMPONENTS": "components",
+    "DEVICES": "devices",
     "Candidates": "encoding",
     "Component": "components",
     "DTYPES": "load",

@@ -21,6 +21,7 @@ from transformers import (
 )
 
 from cfgen.errors import CfgenError, Problem, did_you_mean
+from cfgen.lm.devices import DEVICES, SPREAD
 from cfgen.lm.encoding import SHOWN
 from cfgen.lm.facts import dtype_of, input_device
 from cfgen.lm.tokenizer import check_alone, own_tokenizer, padded_left
@@ -29,8 +30,6 @@ from cfgen.progress import Progress, no_progress
 from cfgen.weights import Checkpoint, find_checkpoint, linked, quiet, read_settings
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-SPREAD = "spread"
-DEVICES = ("auto", "cpu", "cuda", "mps", SPREAD)
 
 
 @dataclass(frozen=True, slots=True)

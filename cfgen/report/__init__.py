@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cfgen.report.demo import closing as closing
     from cfgen.report.demo import introduction as introduction
     from cfgen.report.demo import load_story as load_story
+    from cfgen.report.figures import figure_bytes as figure_bytes
     from cfgen.report.figures import figure_of as figure_of
     from cfgen.report.figures import save_figure as save_figure
     from cfgen.report.findings import problem_text as problem_text
@@ -45,6 +46,7 @@ _HOME = {
     "design_record": "search",
     "design_view": "search",
     "domain_text": "task",
+    "figure_bytes": "figures",
     "figure_of": "figures",
     "introduction": "demo",
     "layer_tables": "run",

@@ -7,6 +7,7 @@ those of Okabe and Ito (2008), which people with any colour vision tell apart.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,8 +89,17 @@ def figure_of(results: Results) -> Figure:
     return figure
 
 
+def figure_bytes(figure: Figure, kind: str) -> bytes:
+    """A figure in one of :data:`FORMATS`: the same bytes for the same results."""
+    dates = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
+    drawn = BytesIO()
+    with _matplotlib().rc_context(PLAIN):
+        figure.savefig(drawn, format=kind, dpi=300, metadata=dates[kind])
+    return drawn.getvalue()
+
+
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as a file: the same bytes for the same results.
+    """Write a figure as a file.
 
     Raises:
         CfgenError: The name has no known ending (``figure-format``), a file is there already
@@ -100,10 +110,10 @@ def save_figure(figure: Figure, path: Path) -> None:
         message = f"{display(path)} is not the name of a figure"
         hint = f"end it with .pdf, .png or .svg; {did_you_mean(kind, FORMATS)}"
         raise CfgenError(Problem("figure-format", message, hint=hint))
-    dates = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
+    content = figure_bytes(figure, kind)
     try:
-        with path.open("xb") as stream, _matplotlib().rc_context(PLAIN):
-            figure.savefig(stream, format=kind, dpi=300, metadata=dates[kind])
+        with path.open("xb") as stream:
+            stream.write(content)
     except FileExistsError as error:
         message = f"{display(path)} is there already, and nothing is written over"
         raise CfgenError(Problem("figure-exists", message, hint="give another name")) from error

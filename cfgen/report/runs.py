@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cfgen.documents import Column, Document, Paragraph, Phrase, Table, strong
+from cfgen.documents import Document, Inline, Item, Paragraph, Phrase, faint, strong
 from cfgen.paths import display
 
 if TYPE_CHECKING:
@@ -18,19 +18,15 @@ def run_list(listed: Sequence[StoreListing], folder: Path) -> Document:
     """Name, request and state of every run in a folder."""
     if not listed:
         return Document((Paragraph(f"There is no run in {display(folder)}."),))
-    columns = (Column("run"), Column("LM"), Column("pairs", "right"), Column("units", "right"))
-    rows = tuple(
-        (
-            strong(one.folder.name),
-            ", ".join(one.request.get("models", ())),
-            str(one.request.get("n", "")),
-            str(one.units),
-            Phrase("finished", ("good",)) if one.finished else Phrase("not finished", ("caution",)),
-            _when(one.touched),
-        )
-        for one in listed
+    return Document(
+        tuple(Item(strong(one.folder.name), (Paragraph(_state(one)),)) for one in listed)
     )
-    return Document((Table((*columns, Column("state"), Column("last touched")), rows),))
+
+
+def _state(one: StoreListing) -> Inline:
+    state = Phrase("finished", ("good",)) if one.finished else Phrase("not finished", ("caution",))
+    asked = f"{', '.join(one.request['models'])}, n {one.request['n']}, {one.units} units, "
+    return (asked, state, faint(f", last touched {_when(one.touched)}") if one.touched else "")
 
 
 def run_record(one: StoreListing) -> dict[str, Any]:
@@ -44,7 +40,5 @@ def run_record(one: StoreListing) -> dict[str, Any]:
     }
 
 
-def _when(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
+def _when(seconds: float) -> str:
     return datetime.datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")

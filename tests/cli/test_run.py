@@ -250,3 +250,13 @@ def test_chat_is_passed_on_and_written_down(
         assert ended.json["experiment"]["chat"] is bool(flags)
         folders.add(ended.json["folder"])
     assert len(folders) == 2
+
+
+@pytest.mark.usefixtures("no_lm")
+def test_a_dataset_is_run_on_and_shown_again(cli: Cli, tmp_path: Path) -> None:
+    assert cli("generate", "ioi", "-n", 80, "--out", tmp_path / "made").code == 0
+    asked = ("run", "--dataset", tmp_path / "made", "-n", 6, "--out", tmp_path / "out", "--json")
+    first, second = cli(*asked), cli(*asked)
+    assert first.json == second.json == cli("results", tmp_path / "out", "--json").json
+    assert "asked before" in second.err
+    assert "dataset" in first.json["source"]

@@ -92,6 +92,7 @@ def test_a_question_is_answered_once(pairs, tmp_path, loaded):
     assert contents(tmp_path / "out") == before
     again = answer(request, tmp_path / "out", again=True)
     assert again.folder == tmp_path / "out-2"
+    assert '"taken over"' not in (again.folder / "log.jsonl").read_text()  # computed, not copied
     assert contents(again.folder) == before
 
 
@@ -116,6 +117,29 @@ def test_shards_that_are_merged_give_what_one_process_gives(pairs, tmp_path, sit
     answered = merge_shards(request, shards, tmp_path / "merged/run")
     assert isinstance(answered, FinishedRun)
     assert contents(tmp_path / "merged/run") == contents(tmp_path / "one/run")
+
+
+def test_a_merge_of_some_shards_computes_nothing(pairs, tmp_path):
+    request = request_of(pairs, SITES)
+    answer(request, tmp_path / "1/run", portion=Portion((1, 2)))
+    damaged = next(iter(sorted((tmp_path / "1/run/units").iterdir())))
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    merged = merge_shards(request, [tmp_path / "1/run"], tmp_path / "merged/run")
+    assert isinstance(merged, PartialRun)
+    assert '"damaged"' in (tmp_path / "merged/run/log.jsonl").read_text()
+    here = {path.name for path in (tmp_path / "merged/run/units").iterdir()}
+    there = {path.name for path in (tmp_path / "1/run/units").iterdir()}
+    assert not (tmp_path / "merged/run" / RESULTS).exists()
+    assert len(here - there) <= 2  # checks of the LM, which every command makes
+    assert isinstance(answer(request, tmp_path / "merged/run"), FinishedRun)
+
+
+def test_what_is_there_and_differs_is_not_taken_for_the_same(pairs, tmp_path):
+    request = request_of(pairs, SITES)
+    answer(request, tmp_path / "run", portion=Portion(until=0.0))
+    (tmp_path / "run" / OUTPUTS).write_bytes(b"of another kind")
+    with pytest.raises(CfgenError, match=r"outputs.parquet.*run-changed"):
+        answer(request, tmp_path / "run")
 
 
 def test_shards_can_share_a_folder(pairs, tmp_path):

@@ -405,3 +405,17 @@ def test_a_window_swaps_the_layers_around(lm, pairs):
             engine=engine,
         )
         assert [one.said for one in whole.outputs] == [one.said for one in up_to.outputs]
+
+
+def test_pairs_are_drawn_until_enough_are_kept(lm, pairs):
+    """Those that are kept, in the order in which they are drawn, and what was in between."""
+    wrong = dataclasses.replace(
+        pairs[0], original=dataclasses.replace(pairs[0].original, answer=" Story")
+    )
+    given = [wrong, *pairs[1:5], dataclasses.replace(wrong, id="wrong 2"), *pairs[5:]]
+    found = ask(lm, given, {"all": Site()}, n=6, kept=True)
+    assert [pair.id for pair in found.pairs] == [pair.id for pair in given[:8]]
+    assert found.behaviour.keep == rate(6, 8)
+    assert {output.pair_id for output in found.outputs} == {pair.id for pair in pairs[1:7]}
+    with pytest.raises(CfgenError, match=r"12 pairs.*13 that there are.*only 11.*too-few-kept"):
+        ask(lm, given, {"all": Site()}, n=12, kept=True)
