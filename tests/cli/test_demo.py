@@ -9,6 +9,7 @@ import typer
 from cfgen.cli.main import app
 from cfgen.report import load_story
 from cfgen.tasks import load_task
+from tests.pages import ROOT, assert_lines, blocks_of
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli
@@ -51,9 +52,14 @@ def test_it_explains_a_pair_before_anything_runs(cli: Cli, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_the_real_demo(cli: Cli, tmp_path: Path) -> None:
-    ended = cli("demo", "-n", 6, "--out", tmp_path / "out")
+def test_the_real_demo_is_what_the_readme_shows(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = cli("demo")
     assert ended.code == 0, ended.err
-    for words in ("clean accuracy", "keep rate", "answer_pointer: best at layer", "cfgen run"):
-        assert words in ended.out
-    assert (tmp_path / "out" / "results.json").is_file()
+    (shown,) = (block for block in blocks_of(ROOT / "README.md") if block.label == "demo")
+    assert_lines(shown, ended.out)
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert cli("figure", folder, "-o", "layers.svg").code == 0
+    assert Path("layers.svg").read_bytes() == (ROOT / "docs" / "layers.svg").read_bytes()
