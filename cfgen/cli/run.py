@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
 
 def run(
+    ctx: typer.Context,
     what: What = None,
     dataset: Dataset = None,
     pairs: PairsFile = None,
@@ -105,35 +106,16 @@ def run(
 
     What was asked before is shown; what was interrupted is gone on with.
     """
-    given = {
-        "dataset": dataset,
-        "pairs": pairs,
-        "n": n,
-        "kept": kept,
-        "design": design,
-        "seed": seed,
-        "split": split,
-        "splits": splits,
-        "templates": template,
-        "balance": balance,
-        "tokenizers": tokenizer,
-        "models": model,
-        "chat": chat,
-        "hypotheses": hypothesis,
-        "sweep.over": layers,
-        "sweep.layers": sweep,
-        "sweep.component": component,
-        "sweep.heads": heads,
-        "sweep.positions": position,
-        "measures": measure,
-        "engine.device": device,
-        "engine.dtype": dtype,
-        "engine.batch_size": batch_size,
-        "engine.name": engine,
-        "engine.verify": verify,
-    }
-    from cfgen.experiments import Portion, experiment_of
+    from cfgen.experiments import FLAGS, Portion, experiment_of
 
+    # The options stand above, since typer reads them there; which field each sets, in FLAGS.
+    fields = {option: field for field, option in FLAGS.items()}
+    given = {
+        fields[option]: ctx.params[str(parameter.name)]
+        for parameter in ctx.command.params
+        for option in parameter.opts
+        if option in fields
+    }
     experiment = experiment_of(what, given, settings or ())
     portion = Portion(_shard(shard), _limit(time_limit))
     ask(experiment, out, again, portion, accept_license=accept_license, json=json)

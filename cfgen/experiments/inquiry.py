@@ -227,8 +227,8 @@ def _check_possible(experiment: Experiment) -> None:
     asked = {
         f"the measures {others}": (
             others,
-            "units keep what they need; results have iia only: take the measures from Python, with "
-            "cfgen.experiments.MEASURES",
+            "results have iia only; in Python, cfgen.interventions.read_answers gives what the "
+            "measures of cfgen.experiments.MEASURES take",
         ),
         "positions: every": (
             experiment.sweep.positions == "every",
