@@ -51,15 +51,18 @@ class Result:
 
         return pandas.read_parquet(self.folder / OUTPUTS)
 
-    def plot(self) -> Figure:
-        """The layers as a figure.
+    def plot(self, measure: str | None = None) -> Figure:
+        """The layers as curves, or maps where the sweep goes over heads or tokens.
+
+        Args:
+            measure: What is drawn; the first one that was asked for if not given.
 
         Raises:
             CfgenError: As :func:`cfgen.report.figure_of`.
         """
         from cfgen.report import figure_of
 
-        return figure_of(self.results)
+        return figure_of(self.results, measure)
 
     def __repr__(self) -> str:
         found = self.results

@@ -1,4 +1,4 @@
-"""Statistics of counts: rates with their intervals, and the binomial distribution.
+"""Statistics: rates and means with their intervals, and the binomial distribution.
 
 From ``scipy.special``, which takes a third of the time to load that ``scipy.stats`` takes; it is
 loaded where something is counted.
@@ -7,7 +7,7 @@ loaded where something is counted.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 CONFIDENCE = 0.95
@@ -77,6 +77,45 @@ def rate_of(outcomes: Iterable[bool]) -> Rate:
     """The share of true outcomes, of which there must be at least one."""
     listed = list(outcomes)
     return rate(sum(listed), len(listed))
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """An average, with what is needed to judge it.
+
+    Attributes:
+        n: Of how many numbers.
+        value: The average.
+        low: Lower end of the 95 % Student interval; None where there is only one number.
+        high: Upper end; None likewise.
+    """
+
+    n: int
+    value: float
+    low: float | None
+    high: float | None
+
+
+def mean_of(numbers: Sequence[float]) -> Mean:
+    """The average of finite numbers, with its Student interval (Student 1908).
+
+    The same as ``scipy.stats.t.interval`` with the standard error of the mean; exact for numbers
+    that are normally distributed, and close to it where there are many.
+
+    Raises:
+        ValueError: There is no number.
+    """
+    from scipy.special import stdtrit
+
+    n = len(numbers)
+    if n < 1:
+        raise ValueError("an average needs at least one number")
+    value = math.fsum(numbers) / n
+    if n == 1:
+        return Mean(n, value, None, None)
+    variance = math.fsum((each - value) ** 2 for each in numbers) / (n - 1)
+    half = float(stdtrit(n - 1, 0.5 + 0.5 * CONFIDENCE)) * math.sqrt(variance / n)
+    return Mean(n, value, value - half, value + half)
 
 
 def at_least(k: int, n: int, chance: float) -> float:

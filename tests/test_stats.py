@@ -7,7 +7,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cfgen.stats import at_least, rate, rate_of
+from cfgen.stats import Mean, at_least, mean_of, rate, rate_of
 
 
 @pytest.mark.parametrize(
@@ -62,3 +62,15 @@ def test_the_library_says_the_same(data):
     interval = scipy.stats.binomtest(k, n).proportion_ci(0.95, method="wilson")
     found = rate(k, n)
     assert (found.low, found.high) == pytest.approx((interval.low, interval.high), abs=1e-15)
+
+
+def test_a_mean_is_that_of_scipy() -> None:
+    numbers = [0.5, -1.25, 3.0, 2.0, 0.0]
+    found = mean_of(numbers)
+    low, high = scipy.stats.t.interval(0.95, 4, 0.85, scipy.stats.sem(numbers))
+    assert (found.n, found.value) == (5, 0.85)
+    assert (found.low, found.high) == pytest.approx((low, high), rel=1e-12)
+    assert mean_of([2.0]) == Mean(1, 2.0, None, None)
+    assert mean_of([1.0, 1.0]) == Mean(2, 1.0, 1.0, 1.0)
+    with pytest.raises(ValueError, match="at least one number"):
+        mean_of([])

@@ -49,13 +49,17 @@ def figure(
     out: Annotated[
         Path, typer.Option("-o", "--out", help="File to write: .pdf, .png or .svg.")
     ] = Path("figure.png"),
+    measure: Annotated[
+        str | None,
+        typer.Option("--measure", help="What is drawn; the run's first measure if not given."),
+    ] = None,
 ) -> None:
-    """Draw what came out of a run."""
+    """Draw what came out of a run: lines over layers, or maps of heads or tokens."""
     from cfgen.experiments import read_results
     from cfgen.paths import display
     from cfgen.report import figure_of, save_figure
 
-    save_figure(figure_of(read_results(run)), out)
+    save_figure(figure_of(read_results(run), measure), out)
     present(f"the figure is in {display(out)}", wrap=False)
 
 

@@ -1,4 +1,8 @@
-"""Cells: what comes out of an experiment at one site and layer, and what was said there."""
+"""Cells: what comes out of an experiment at one place of an LM, and what was said there.
+
+Where something was swapped is told by the same columns everywhere: the component, the label of the
+site, the head or the token where the sweep goes over those, and the layer.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +16,10 @@ class Output:
     Attributes:
         pair_id: The pair.
         component: What was swapped.
+        position: Label of the site, without the head.
+        head: Which head; None for a component as a whole.
+        token: Which token, by its name, where the sweep goes over every token; else None.
         layer: After which layer (the last of them, for swaps up to a layer).
-        position: Label of the site.
         said: What the LM said, as far as its answer was read, as text.
         kind: ``original``, ``counterfactual``, ``third`` (an answer that only a hypothesis
             predicts) or ``other``.
@@ -21,49 +27,65 @@ class Output:
 
     pair_id: str
     component: str
-    layer: int
     position: str
+    head: int | None
+    token: str | None
+    layer: int
     said: str
     kind: str
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """IIA of one hypothesis at one site and layer.
+    """A measure of one hypothesis at one place.
 
     Attributes:
         hypothesis: The hypothesis; ``none`` is the control under which nothing happened.
         component: What was swapped.
+        position: Label of the site, without the head.
+        head: Which head; None for a component as a whole.
+        token: Which token, by its name, where the sweep goes over every token; else None.
         layer: After which layer.
-        position: Label of the site.
-        n: Pairs counted: kept, swappable here, and with a prediction of this hypothesis.
-        iia: Share of them whose output is the predicted one.
-        low: Lower end of the 95 % Wilson interval.
+        measure: What was measured.
+        n: Pairs counted: kept, swappable here, with a prediction of this hypothesis, and a number.
+        value: The average over them; of IIA, the share whose output is the predicted one. None if
+            no pair has a number.
+        low: Lower end of the 95 % interval, Wilson's of a share and Student's of an average; None
+            if there is none.
         high: Upper end.
+        left_out: Pairs with a prediction, but without a number that is finite.
     """
 
     hypothesis: str
     component: str
-    layer: int
     position: str
+    head: int | None
+    token: str | None
+    layer: int
+    measure: str
     n: int
-    iia: float
-    low: float
-    high: float
+    value: float | None
+    low: float | None
+    high: float | None
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class VacuousCell:
-    """A site and layer that say nothing: what was swapped there is the same in all pairs' prompts.
+    """A place that says nothing: what was swapped there is the same in all pairs' prompts.
 
     Attributes:
         component: What was swapped.
+        position: Label of the site, without the head.
+        head: Which head; None for a component as a whole.
+        token: Which token; None unless the sweep goes over every token.
         layer: After which layer.
-        position: Label of the site.
         n: Pairs that were swapped.
     """
 
     component: str
-    layer: int
     position: str
+    head: int | None
+    token: str | None
+    layer: int
     n: int

@@ -74,8 +74,7 @@ class SweepOptions(BaseModel):
             around each.
         over: The layers, such as ``20-29`` or ``0,5,10-12``; all if not given.
         heads: ``all`` heads one by one, or those named.
-        positions: Each of these position expressions by itself. ``every`` token by itself is
-            refused by name, since no run can do it yet.
+        positions: Each of these position expressions by itself, or ``every`` token by itself.
         component: What is swapped.
     """
 
@@ -133,8 +132,8 @@ class Experiment(BaseModel):
         hypotheses: Name -> where it is tested, if that differs from what the task says; none for
             those that the design tells apart.
         sweep: Over what sites are varied.
-        measures: Numbers that are made of what comes out; others than ``iia`` are refused
-            likewise.
+        measures: Numbers that are made of what comes out: ``iia``, ``logit_difference``,
+            ``probability``, ``log_odds``, ``rank``, ``kl``; the first is the one that is drawn.
         engine: How runs are executed.
     """
 

@@ -31,7 +31,7 @@ from cfgen.paths import plain_name
 from cfgen.progress import Progress, no_progress
 from cfgen.weights import Checkpoint, UnknownModel, find_checkpoint
 
-KEY = 1
+KEY = 2
 """Of what a key says; another number makes every request a new one."""
 
 
@@ -223,17 +223,7 @@ def _check_possible(experiment: Experiment) -> None:
     Raises:
         CfgenError: With all that is asked for in vain (``not-done-yet``).
     """
-    others = ", ".join(name for name in experiment.measures if name != "iia")
     asked = {
-        f"the measures {others}": (
-            others,
-            "results have iia only; in Python, cfgen.interventions.read_answers gives what the "
-            "measures of cfgen.experiments.MEASURES take",
-        ),
-        "positions: every": (
-            experiment.sweep.positions == "every",
-            "name positions, each of which is swept by itself",
-        ),
         "pairs of one's own": (
             experiment.pairs is not None,
             "name a task, or a dataset that cfgen generate wrote",

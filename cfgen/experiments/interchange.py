@@ -23,6 +23,8 @@ PAIRS = 16
 """Drawn pairs of a block with swaps."""
 CELLS = 128
 """Cells of a block at most."""
+GRID_LAYERS = 4
+"""Layers of a block where every token is swapped by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +50,12 @@ def filter_blocks(count: int) -> list[RunBlock]:
 
 def swap_blocks(sweeps: Sequence[Sweep], kept: Iterable[int]) -> list[RunBlock]:
     """All swaps of the pairs with these indices."""
-    cells = _cells(sweeps)
-    size = math.ceil(len(cells) / math.ceil(len(cells) / CELLS))  # blocks of equal size
+    groups = _grouped(sweeps)
     return [
         RunBlock(trials=trials)
         for pairs in _by_number(kept)
-        for start in range(0, len(cells), size)
-        if (trials := _trials(sweeps, cells[start : start + size], pairs))
+        for cells in groups
+        if (trials := _trials(sweeps, cells, pairs))
     ]
 
 
@@ -91,6 +92,18 @@ def _cells(sweeps: Sequence[Sweep]) -> list[tuple[int, int]]:
     return [(number, layer) for number, sweep in enumerate(sweeps) for layer in sweep.layers]
 
 
+def _grouped(sweeps: Sequence[Sweep]) -> list[list[tuple[int, int]]]:
+    """Cells in groups, each of which is a block; the same ones however many pairs there are."""
+    cells = _cells(sweeps)
+    if any(sweep.token is not None for sweep in sweeps):
+        # more pairs may have further tokens, but not further layers
+        layers = sorted({layer for _, layer in cells})
+        chunks = [set(layers[at : at + GRID_LAYERS]) for at in range(0, len(layers), GRID_LAYERS)]
+        return [[cell for cell in cells if cell[1] in chunk] for chunk in chunks]
+    size = math.ceil(len(cells) / math.ceil(len(cells) / CELLS))  # blocks of equal size
+    return [cells[start : start + size] for start in range(0, len(cells), size)]
+
+
 def _by_number(indices: Iterable[int]) -> list[list[int]]:
     """Indices of pairs in blocks: the same pair is always in the same one."""
     found: dict[int, list[int]] = {}
@@ -116,6 +129,7 @@ def unit_of(
     encoded: Sequence[PairTokens],
     layers: int,
     *,
+    answers: bool,
     verified: int,
 ) -> Unit:
     """The runs of a block: of each pair the original and the counterfactual, then the swaps.
@@ -125,6 +139,8 @@ def unit_of(
         sweeps: The sites.
         encoded: The pairs.
         layers: How many the LM has.
+        answers: Whether log-probabilities and ranks of answers are wanted at any price; without a
+            further run they always are.
         verified: How many to execute again on the reference engine.
     """
     prompts: list[PromptTokens] = []
@@ -140,7 +156,7 @@ def unit_of(
             for t in block.trials
         ]
 
-    wanted = {t.pair: _wanted(encoded[t.pair]) for t in block.trials}
+    wanted = {t.pair: _wanted(encoded[t.pair], answers) for t in block.trials}
     trials = [_described(sweeps, t) for t in block.trials]
     return Unit(
         described=["interchange", [prompt.ids for prompt in prompts], trials],
@@ -163,13 +179,13 @@ _MADE = ("layers", "component", "head", "neurons")
 """Fields of a site that a run is made from; its positions have become tokens."""
 
 
-def _wanted(pair: PairTokens) -> tuple[str, ...]:
+def _wanted(pair: PairTokens, answers: bool) -> tuple[str, ...]:
     """The answers that matter for a pair: those of its sides, and those that are predicted.
 
     Their probabilities need no further run where one token tells each answer. Where answers have
-    several, only what the LM says is read.
+    several, they are read only if a measure takes them.
     """
-    if pair.original_tree.depth > 1:
+    if pair.original_tree.depth > 1 and not answers:
         return ()
     return tuple(dict.fromkeys(_answers(pair.pair)))
 

@@ -61,15 +61,21 @@ class Measure:
 
     Attributes:
         name: What it is called.
+        meaning: What it is called in a report, with its unit.
         of: Gives the number; None if the case has none, such as without a prediction.
         needs: What has to be asked of each run.
         answers: Whether it takes log-probabilities or ranks of answers.
+        share: Whether it is 0 or 1 of every case, so that its average is a share.
+        low_is_good: Whether a lower number speaks for a hypothesis.
     """
 
     name: str
+    meaning: str
     of: Callable[[Judgement], float | None]
     needs: Question
     answers: bool
+    share: bool = False
+    low_is_good: bool = False
 
 
 def iia(case: Judgement) -> float | None:
@@ -141,15 +147,24 @@ def _log(case: Judgement, answer: str) -> float:
     return case.reply.log_probabilities[answer]
 
 
+_RANKS = replace(NOTHING, ranks=True)
+_NORMALISER = replace(NOTHING, normaliser=True)
 MEASURES = {
     measure.name: measure
     for measure in (
-        Measure("iia", iia, replace(NOTHING, said=True), answers=False),
-        Measure("logit_difference", logit_difference, NOTHING, answers=True),
-        Measure("probability", probability, replace(NOTHING, normaliser=True), answers=True),
-        Measure("log_odds", log_odds, replace(NOTHING, normaliser=True), answers=True),
-        Measure("rank", rank, replace(NOTHING, ranks=True), answers=True),
-        Measure("kl", kl, replace(NOTHING, kl=True), answers=False),
+        Measure(
+            name="iia",
+            meaning="interchange intervention accuracy",
+            of=iia,
+            needs=replace(NOTHING, said=True),
+            answers=False,
+            share=True,
+        ),
+        Measure("logit_difference", "logit difference, nats", logit_difference, NOTHING, True),
+        Measure("probability", "probability", probability, _NORMALISER, True),
+        Measure("log_odds", "log odds, nats", log_odds, _NORMALISER, True),
+        Measure("rank", "rank, 0 is best", rank, _RANKS, True, low_is_good=True),
+        Measure("kl", "KL divergence, nats", kl, replace(NOTHING, kl=True), answers=False),
     )
 }
 """Name -> measure."""

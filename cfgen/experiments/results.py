@@ -115,6 +115,8 @@ class Results(BaseModel):
             counterfactuals pooled; None if no prompt has an answer. ``clean`` has the counts.
         keep_rate: Share of pairs kept. ``keep`` has the counts.
         vacuous: Sites and layers without cells, as nothing that was swapped differs.
+        tokens: Name of every token -> its text in the first pair that has it, where the sweep goes
+            over every token.
         dropped: Reason -> pairs dropped by the filter.
         unaligned: Label of a site -> reason -> kept pairs that could not be swapped there.
         coincides: Hypothesis -> what else predicts the same on every pair, so that no measure can
@@ -134,6 +136,7 @@ class Results(BaseModel):
     vacuous: tuple[VacuousCell, ...]
     kept: int
     layers: tuple[int, ...]
+    tokens: dict[str, str]
     sites: dict[str, SiteRecord]
     clean: dict[str, Share | None]
     keep: Share
@@ -173,6 +176,7 @@ def as_results(record: RunRecord, inquiry: Inquiry) -> Results:
         vacuous=record.vacuous,
         kept=len(seen.kept),
         layers=record.layers,
+        tokens=record.tokens,
         sites={
             name: SiteRecord(**asdict(site), label=site.label)
             for name, site in record.sites.items()
@@ -249,8 +253,10 @@ SCHEMA = pa.schema(
     [
         pa.field("pair_id", pa.string(), nullable=False),
         pa.field("component", pa.string(), nullable=False),
-        pa.field("layer", pa.int32(), nullable=False),
         pa.field("position", pa.string(), nullable=False),
+        pa.field("head", pa.int32()),
+        pa.field("token", pa.string()),
+        pa.field("layer", pa.int32(), nullable=False),
         pa.field("said", pa.string(), nullable=False),
         pa.field("kind", pa.string(), nullable=False),
     ]

@@ -24,7 +24,6 @@ from cfgen.experiments.checking import (
     checks_made,
     none_kept_aligned,
 )
-from cfgen.experiments.iia import kind_of, score
 from cfgen.experiments.inquiry import Inquiry
 from cfgen.experiments.interchange import (
     FILTERED,
@@ -35,8 +34,10 @@ from cfgen.experiments.interchange import (
     swaps_cost_little,
     unit_of,
 )
+from cfgen.experiments.measures import MEASURES
 from cfgen.experiments.portions import EVERYTHING_NOW, Portion, Remainder
 from cfgen.experiments.replies import Unit, Workbench
+from cfgen.experiments.scoring import kind_of, score
 from cfgen.experiments.sweeps import Sweep, Trial, make_sweeps
 from cfgen.experiments.units import Units
 from cfgen.interventions import Check, Reply, Work, choose_engine
@@ -75,6 +76,8 @@ class RunRecord:
         pairs: Those that were run, before any was dropped.
         sites: Hypothesis -> where it was tested.
         layers: The layers swept.
+        tokens: Name of every token -> its text in the first pair that has it, where the sweep goes
+            over every token.
         behaviour: What the LM says unchanged, and which pairs were kept.
         unaligned: Label of a site -> reason -> how many kept pairs could not be swapped there.
         outputs: One per kept, swappable pair, site and layer.
@@ -93,6 +96,7 @@ class RunRecord:
     pairs: tuple[Pair, ...]
     sites: dict[str, Site]
     layers: tuple[int, ...]
+    tokens: dict[str, str]
     behaviour: Behaviour
     unaligned: dict[str, dict[str, int]]
     outputs: tuple[Output, ...]
@@ -150,7 +154,8 @@ def run_experiment(
     by_sweep: list[dict[Trial, Reply]] = [{} for _ in found.sweeps]
     for trial, reply in sorted(found.responses.items(), key=itemgetter(0)):
         by_sweep[trial.sweep][trial] = reply
-    scored = [score(*each, kept) for each in zip(found.sweeps, by_sweep, strict=True)]
+    measures = [MEASURES[name] for name in inquiry.experiment.measures]
+    scored = [score(*each, kept, measures) for each in zip(found.sweeps, by_sweep, strict=True)]
     return RunRecord(
         model=lm.name,
         revision=lm.revision,
@@ -160,10 +165,11 @@ def run_experiment(
         pairs=tuple(one.pair for one in found.encoded),
         sites=dict(inquiry.sites),
         layers=tuple(sorted({layer for sweep in found.sweeps for layer in sweep.layers})),
+        tokens=_tokens(lm, found.sweeps),
         behaviour=found.behaviour,
         unaligned={label: reasons for label, reasons in unaligned.items() if reasons},
         outputs=tuple(
-            _output(lm, sweep.site, trial.layer, kept[trial.pair], reply)
+            _output(lm, sweep, trial, kept[trial.pair], reply)
             for sweep, here in zip(found.sweeps, by_sweep, strict=True)
             for trial, reply in here.items()
         ),
@@ -322,6 +328,7 @@ class Computation:
             self.sweeps,
             self.encoded,
             self.bench.engine.layout.layers,
+            answers=any(MEASURES[one].answers for one in self.inquiry.experiment.measures),
             verified=self.inquiry.experiment.engine.verify,
         )
 
@@ -344,15 +351,20 @@ class Computation:
         self.work += took
 
 
-def _output(lm: LM, site: Site, layer: int, pair: PairTokens, reply: Reply) -> Output:
-    return Output(
-        pair_id=pair.pair.id,
-        component=site.component,
-        layer=layer,
-        position=site.label,
-        said=str(lm.tokenizer.decode([*pair.original_tree.fed, *reply.said])),
-        kind=kind_of(pair, reply),
-    )
+def _output(lm: LM, sweep: Sweep, trial: Trial, pair: PairTokens, reply: Reply) -> Output:
+    said = str(lm.tokenizer.decode([*pair.original_tree.fed, *reply.said]))
+    return Output(pair.pair.id, *sweep.place, trial.layer, said, kind_of(pair, reply))
+
+
+def _tokens(lm: LM, sweeps: Sequence[Sweep]) -> dict[str, str]:
+    """Name -> text of the tokens that are swapped by themselves."""
+    found: dict[str, str] = {}
+    for sweep in sweeps:
+        if sweep.token is not None:
+            swap = next(iter(sweep.aligned.swaps.values()))
+            ((at, _),) = swap.moves
+            found.setdefault(sweep.token, str(lm.tokenizer.decode([swap.original.ids[at]])))
+    return found
 
 
 def _unaligned(sweep: Sweep, kept: Mapping[int, PairTokens]) -> dict[str, int]:
@@ -365,6 +377,8 @@ def _unaligned(sweep: Sweep, kept: Mapping[int, PairTokens]) -> dict[str, int]:
     dropped = sweep.aligned.dropped
     lost = dict(sorted(Counter(dropped[index] for index in kept if index in dropped).items()))
     pairs = [pair for index, pair in kept.items() if index in sweep.aligned.swaps]
+    if not pairs and sweep.token is not None:
+        return lost  # of a prompt's tokens, some may be those of dropped pairs alone
     if not pairs:
         raise CfgenError(none_kept_aligned(sweep.site.label, lost))
     check_predictions(sweep.hypotheses, pairs)

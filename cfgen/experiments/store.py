@@ -37,7 +37,7 @@ from cfgen.experiments.units import marked_table, read_unit
 from cfgen.paths import display
 from cfgen.progress import Progress, no_progress
 
-FORMAT = "cfgen-store-1"
+FORMAT = "cfgen-store-2"
 """What ``store.json`` of this kind says of itself."""
 RECORD = "store.json"
 RESULTS = "results.json"

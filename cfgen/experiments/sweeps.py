@@ -8,8 +8,12 @@ from dataclasses import dataclass, replace
 from cfgen.counterfactuals import Site
 from cfgen.experiments.definition import SweepOptions
 from cfgen.experiments.layers import parse_layers
-from cfgen.interventions import SiteSwaps, align, layers_of, place_of
+from cfgen.interventions import SiteSwaps, align, align_each, layers_of, place_of
 from cfgen.lm import COMPONENTS, Layout, PairTokens, check_places
+from cfgen.prompts import EVERY
+
+EACH_TOKEN = "each token"
+"""What the position of a site is called where every token is swapped by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +24,26 @@ class Sweep:
         aligned: Which tokens of which pairs are swapped.
         layers: The layers.
         hypotheses: Those that are said to hold at this site.
+        token: Which token it is of, where a sweep goes over every token; else None.
     """
 
     aligned: SiteSwaps
     layers: tuple[int, ...]
     hypotheses: tuple[str, ...]
+    token: str | None = None
 
     @property
     def site(self) -> Site:
         """Where it is made."""
         return self.aligned.site
+
+    @property
+    def place(self) -> tuple[str, str, int | None, str | None]:
+        """Component, label of the site, head and token: what cells are told apart by."""
+        site = self.site
+        positions = site.positions if self.token is None else (EACH_TOKEN,)
+        whole = replace(site, head=None, positions=positions)
+        return site.component, whole.label, site.head, self.token
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -69,22 +83,27 @@ def make_sweeps(
     tested = {name: _varied(site, sweep, layout) for name, site in hypotheses.items()}
     sites = list(dict.fromkeys(site for several in tested.values() for site in several))
     check_places(layout, [place_of(site, 0) for site in sites])
-    return [
-        Sweep(
-            aligned=align(encoded, site),
-            layers=layers_of(site, chosen, layout.layers),
-            hypotheses=tuple(name for name, several in tested.items() if site in several),
-        )
-        for site in sites
-    ]
+    made = []
+    for site in sites:
+        layers = layers_of(site, chosen, layout.layers)
+        names = tuple(name for name, several in tested.items() if site in several)
+        if sweep.positions == EVERY:
+            each = align_each(encoded, site)
+            made += [Sweep(aligned, layers, names, token) for token, aligned in each.items()]
+        else:
+            made.append(Sweep(align(encoded, site), layers, names))
+    return made
 
 
 def _varied(site: Site, sweep: SweepOptions, layout: Layout) -> list[Site]:
-    """A site with each head, and at each position, of a sweep."""
+    """A site with each head, and at each position, of a sweep; of tokens, as one site."""
     heads: Sequence[int | None] = (site.head,)
     if sweep.heads is not None:
         kinds = COMPONENTS[site.component].axes[:1]
         count = layout.kv_heads if kinds == ("kv_heads",) else layout.heads
         heads = range(count) if sweep.heads == "all" else sweep.heads
-    positions = [site.positions] if sweep.positions is None else [(one,) for one in sweep.positions]
+    if sweep.positions == EVERY:
+        positions: list[tuple[str, ...]] = [(EACH_TOKEN,)]
+    else:
+        positions = [(one,) for one in sweep.positions or ()] or [site.positions]
     return [replace(site, head=head, positions=names) for names in positions for head in heads]

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from cfgen.interventions.schedule import make_schedule as make_schedule
     from cfgen.interventions.swaps import SiteSwaps as SiteSwaps
     from cfgen.interventions.swaps import align as align
+    from cfgen.interventions.swaps import align_each as align_each
     from cfgen.interventions.swaps import layers_of as layers_of
     from cfgen.interventions.swaps import place_of as place_of
     from cfgen.interventions.swaps import run_of as run_of
@@ -102,6 +103,7 @@ _HOME = {
     "Work": "outcomes",
     "agree": "outcomes",
     "align": "swaps",
+    "align_each": "swaps",
     "check_padding": "checks",
     "check_runs": "validity",
     "check_self_swap": "checks",

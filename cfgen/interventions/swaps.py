@@ -22,6 +22,7 @@ from cfgen.lm import (
     PromptTokens,
     TokenSpan,
     aligned_spans,
+    aligned_tokens,
     locate,
 )
 
@@ -112,6 +113,45 @@ def align(encoded: Sequence[PairTokens], site: Site) -> SiteSwaps:
     if encoded and not swaps:
         raise first or CfgenError(_none_left(site, dropped))
     return SiteSwaps(site, swaps, dropped)
+
+
+def align_each(encoded: Sequence[PairTokens], site: Site) -> dict[str, SiteSwaps]:
+    """Work out the swaps of every token by itself.
+
+    Args:
+        encoded: The pairs.
+        site: How to swap; of its positions only the frozen ones count.
+
+    Returns:
+        Name of a token, see :func:`cfgen.lm.token_names`, in the order of the prompts -> its swaps.
+        A pair in whose prompt there is no such token is neither swapped nor dropped.
+
+    Raises:
+        CfgenError: No token of any pair can be swapped (``no-pair-aligned``), or a frozen position
+            can't be found.
+    """
+    each: dict[str, SiteSwaps] = {}
+    order: list[str] = []
+    for index, pair in enumerate(encoded):
+        frozen = tuple(found for name in site.frozen for found in locate(pair.original, name))
+        after = 0
+        for name, found in aligned_tokens(
+            pair.pair, pair.original, pair.counterfactual, site
+        ).items():
+            if name not in each:
+                order.insert(after, name)
+                each[name] = SiteSwaps(replace(site, positions=(name,)), {}, {})
+            after = order.index(name) + 1
+            if isinstance(found, Misalignment):
+                each[name].dropped[index] = str(found)
+                continue
+            to, of = found
+            prompts = pair.original, pair.counterfactual
+            each[name].swaps[index] = Swap(*prompts, (to,), (of,), frozen)
+    if encoded and not any(swaps.swaps for swaps in each.values()):
+        dropped = {index: why for swaps in each.values() for index, why in swaps.dropped.items()}
+        raise CfgenError(_none_left(replace(site, positions=("every",)), dropped))
+    return {name: each[name] for name in order if each[name].swaps}
 
 
 def _swap(pair: PairTokens, site: Site) -> Swap:

@@ -60,7 +60,9 @@ if TYPE_CHECKING:
     from cfgen.lm.tokens import PromptTokens as PromptTokens
     from cfgen.lm.tokens import TokenSpan as TokenSpan
     from cfgen.lm.tokens import aligned_spans as aligned_spans
+    from cfgen.lm.tokens import aligned_tokens as aligned_tokens
     from cfgen.lm.tokens import locate as locate
+    from cfgen.lm.tokens import token_names as token_names
 
 _HOME = {
     "AnswerTree": "answers",
@@ -87,6 +89,7 @@ _HOME = {
     "TokenPath": "answers",
     "TokenSpan": "tokens",
     "aligned_spans": "tokens",
+    "aligned_tokens": "tokens",
     "build_tree": "answers",
     "check_finite": "checks",
     "check_known": "checks",
@@ -111,6 +114,7 @@ _HOME = {
     "place_problems": "components",
     "rotations_of": "facts",
     "shares": "inputs",
+    "token_names": "tokens",
     "wrap_lm": "load",
 }
 

@@ -8,6 +8,8 @@ it, too.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from cfgen.counterfactuals import Pair, Side, Site
@@ -155,6 +157,40 @@ def _of_span(encoded: PromptTokens, expression: str, position: Position, span: S
     return TokenSpan(expression, (after,), whole, text[span.start : end].strip())
 
 
+def token_names(encoded: PromptTokens) -> tuple[str, ...]:
+    """A name for every token of a prompt, by which it is found in other prompts.
+
+    A token is named after the mention of a slot or phrase that it belongs to or comes behind: the
+    last token of ``x[0]`` has that name, those before it are ``x[0]-1``, ``x[0]-2``, and what
+    follows is ``x[0]+1``, as in a position expression. Of mentions that overlap, the shortest
+    counts. Tokens before all of them are ``start``, ``start+1``; the last token that is read is
+    ``last``.
+
+    Args:
+        encoded: The tokenised prompt.
+
+    Returns:
+        One name per token, those that are fed included; no two are the same.
+    """
+    names: list[str] = []
+    held: dict[int, Span] = {}
+    for span in sorted(encoded.prompt.spans, key=lambda span: span.end - span.start):
+        tokens = tokens_over(encoded.offsets, span.start, span.end)
+        if not any(token in held for token in tokens):
+            held |= dict.fromkeys(tokens, span)
+    anchor, since = "start", -1
+    for token in range(len(encoded)):
+        mention = held.get(token)
+        if mention is None:
+            since += 1
+            names.append(f"{anchor}+{since}" if since else anchor)
+            continue
+        anchor, since = f"{mention.name}[{mention.mention}]", 0
+        left = sum(held.get(later) is mention for later in range(token + 1, len(encoded)))
+        names.append(f"{anchor}-{left}" if left else anchor)
+    return (*names[:-1], LAST)
+
+
 class Misalignment(Exception):
     """Why what is at a site in one prompt of a pair has no counterpart in the other."""
 
@@ -197,6 +233,78 @@ def aligned_spans(
         to += targets
         of += sources
     return tuple(to), tuple(of)
+
+
+def aligned_tokens(
+    pair: Pair, original: PromptTokens, counterfactual: PromptTokens, site: Site
+) -> dict[str, tuple[TokenSpan, TokenSpan] | Misalignment]:
+    """What every token of the original is given by itself.
+
+    That is the token of the same name in the counterfactual, see :func:`token_names`; swapped by
+    word, a token of a slot is given that of the slot which holds the same word. Between two
+    mentions, both prompts must have as many tokens.
+
+    Args:
+        pair: The pair.
+        original: The tokens of its original prompt.
+        counterfactual: The tokens of its counterfactual prompt.
+        site: How to swap; of its positions only the frozen ones count.
+
+    Returns:
+        Name of a token, in the order of the original -> what is overwritten and what it is given,
+        or why it has no counterpart.
+
+    Raises:
+        CfgenError: As :func:`locate`, of the frozen positions.
+    """
+    frozen = {
+        token for name in site.frozen for span in locate(original, name) for token in span.tokens
+    }
+    here, there = token_names(original), token_names(counterfactual)
+    place = {name: token for token, name in enumerate(there)}
+    lengths, others = (_behind(here), _behind(there))
+    fits = COMPONENTS[site.component].fits(len(original), len(counterfactual))
+    found: dict[str, tuple[TokenSpan, TokenSpan] | Misalignment] = {}
+    for token, name in enumerate(here):
+        anchor, behind, _ = name.partition("+")
+        other = _name_by_word(pair, name) if site.align == "word" and not behind else name
+        if not fits:
+            found[name] = Misalignment("not the same number of tokens in both prompts")
+        elif token in frozen:
+            found[name] = Misalignment("it is frozen")
+        elif behind and lengths[anchor] != others[anchor]:
+            found[name] = Misalignment(f"not the same number of tokens behind {anchor}")
+        elif other not in place:
+            found[name] = Misalignment("the counterfactual has no such token")
+        else:
+            found[name] = _one_token(original, token), _one_token(counterfactual, place[other])
+    return found
+
+
+def _behind(names: Sequence[str]) -> Counter[str]:
+    """Name of a mention -> how many tokens come behind it, before the next."""
+    return Counter(name.partition("+")[0] for name in names if "+" in name)
+
+
+def _name_by_word(pair: Pair, name: str) -> str:
+    """The name of a slot's token in the slot that has this word in the counterfactual."""
+    slot, bracket, rest = name.partition("[")
+    word = pair.original.slots.get(slot) if bracket else None
+    if word is None:
+        return name
+    holders = _holders(pair.counterfactual, word)
+    if len(holders) != 1 and slot not in holders:
+        return ""
+    return (slot if slot in holders else holders[0]) + bracket + rest
+
+
+def _one_token(encoded: PromptTokens, token: int) -> TokenSpan:
+    """One token by itself; one that stands for no text is known by its place alone."""
+    if token == len(encoded) - 1:
+        return _last(encoded)
+    start, end = encoded.offsets[token] if token < encoded.unfed else (0, 0)
+    context = tokens_over(encoded.offsets, start, end)
+    return TokenSpan(EVERY, (token,), context, encoded.prompt.text[start:end].strip())
 
 
 def _same_word(pair: Pair, expression: str) -> str:

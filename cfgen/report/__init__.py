@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from cfgen.faces import lazy_face
 
 if TYPE_CHECKING:
+    from cfgen.report.cells import best_cell as best_cell
+    from cfgen.report.cells import sweep_tables as sweep_tables
     from cfgen.report.demo import closing as closing
     from cfgen.report.demo import introduction as introduction
     from cfgen.report.demo import load_story as load_story
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
     from cfgen.report.models import model_list as model_list
     from cfgen.report.pairs import pair_record as pair_record
     from cfgen.report.pairs import pair_view as pair_view
-    from cfgen.report.run import best_cell as best_cell
-    from cfgen.report.run import layer_tables as layer_tables
     from cfgen.report.run import run_introduction as run_introduction
     from cfgen.report.run import run_view as run_view
     from cfgen.report.run import sentences as sentences
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from cfgen.report.task import task_view as task_view
 
 _HOME = {
-    "best_cell": "run",
+    "best_cell": "cells",
     "closing": "demo",
     "design_record": "search",
     "design_view": "search",
@@ -49,7 +49,6 @@ _HOME = {
     "figure_bytes": "figures",
     "figure_of": "figures",
     "introduction": "demo",
-    "layer_tables": "run",
     "load_story": "demo",
     "model_list": "models",
     "pair_record": "pairs",
@@ -66,6 +65,7 @@ _HOME = {
     "sampled_view": "search",
     "save_figure": "figures",
     "sentences": "run",
+    "sweep_tables": "cells",
     "task_list": "task",
     "task_record": "task",
     "task_view": "task",

@@ -6,27 +6,45 @@ those of Okabe and Ito (2008), which people with any colour vision tell apart.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import math
+import re
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cfgen.counterfactuals import NONE
 from cfgen.errors import CfgenError, Problem, did_you_mean
+from cfgen.experiments import MEASURES
 from cfgen.lm import COMPONENTS
 from cfgen.paths import display
+from cfgen.prompts import LAST
+from cfgen.report.cells import rows_of, visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from cfgen.experiments import Cell, Results
+    from cfgen.experiments import Cell, Measure, Results
+
+    Sites = Mapping[tuple[str, str], Sequence[Cell]]
 
 FORMATS = ("pdf", "png", "svg")
 WIDTH = 3.4
 """Inches; a column of most two-column papers."""
 HEIGHT = 2.1
 """Inches of one panel."""
+STRIP = 0.09
+"""Inches below the panels, for the caption."""
+ROW = 0.1
+"""Inches of a row of a map."""
+ABREAST = 2
+"""Maps next to each other."""
+TITLE = 45
+"""Characters of what is swapped, beyond which it is called by its short name."""
+LABEL = 25
+"""Characters of a label that are broken into two lines."""
 STYLES = (
     ("#0072B2", "-", "o"),
     ("#D55E00", "--", "s"),
@@ -49,44 +67,193 @@ PLAIN = {
 }
 
 
-def figure_of(results: Results) -> Figure:
-    """Draw the layers of a run: a panel per site, a line with its interval per hypothesis.
+def figure_of(results: Results, measure: str | None = None) -> Figure:
+    """Draw what came out of a run.
+
+    A panel per site, with a line and its interval per hypothesis, layer by layer. Where a sweep
+    goes over heads or tokens, a map per hypothesis instead: a row per head or token, a column per
+    layer.
 
     Args:
         results: What came out.
+        measure: What is drawn; the run's first measure if not given.
 
     Raises:
-        CfgenError: matplotlib is not installed (``no-matplotlib``), or no cell has a number
-            (``nothing-to-draw``).
+        CfgenError: matplotlib is not installed (``no-matplotlib``), the run has no such measure
+            (``unknown-measure``), or no cell has a number (``nothing-to-draw``).
     """
     matplotlib = _matplotlib()
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
+    measures = results.experiment.measures
+    chosen = MEASURES.get(measure or measures[0])
+    if chosen is None or chosen.name not in measures:
+        message = f"this run has no measure {measure!r}; it has {', '.join(measures)}"
+        hint = "ask for it with --measure: the LM need not compute anything again"
+        raise CfgenError(Problem("unknown-measure", message, hint=hint))
     sites: dict[tuple[str, str], list[Cell]] = {}
     for cell in results.cells:
-        sites.setdefault((cell.component, cell.position), []).append(cell)
+        if cell.measure == chosen.name and cell.value is not None:
+            sites.setdefault((cell.component, cell.position), []).append(cell)
     if not sites:
         message = "no cell of this run has a number: nothing that was swapped differs in any pair"
         hint = "swap at another site, or use another design"
         raise CfgenError(Problem("nothing-to-draw", message, hint=hint))
+    mapped = any(len(rows_of(cells)) > 1 for cells in sites.values())
     with matplotlib.rc_context(PLAIN):
-        names = list(dict.fromkeys(c.hypothesis for c in results.cells if c.hypothesis != NONE))
-        size = WIDTH, HEIGHT * len(sites) + 0.45
-        # a strip below is left to the caption
-        layout = ConstrainedLayoutEngine(rect=(0, 0.035, 1, 0.965))
-        figure = Figure(figsize=size, layout=layout)
-        panels = figure.subplots(len(sites), 1, squeeze=False, sharex=True)
-        for axes, ((component, position), cells) in zip(panels[:, 0], sites.items(), strict=True):
-            _lines(axes, cells, names)
-            axes.set_title(f"{COMPONENTS[component].meaning}, {position}", fontsize=7.5, loc="left")
-        panels[-1, 0].set_xlabel("layer")
-        handles, labels = panels[0, 0].get_legend_handles_labels()
-        figure.legend(
-            handles, labels, loc="outside upper left", ncols=2, frameon=False, handlelength=3
-        )
-        figure.text(0.995, 0.005, _caption(results), ha="right", va="bottom", fontsize=6)
+        figure = (_maps if mapped else _curves)(results, sites, chosen)
+        counted = sorted({cell.n for cells in sites.values() for cell in cells})
+        caption = _caption(results, counted, intervals=not mapped)
+        figure.text(0.995, 0.005, caption, ha="right", va="bottom", fontsize=6)
     return figure
+
+
+def _new_figure(height: float) -> Figure:
+    """An empty figure, one column wide, with a strip below that is left to the caption."""
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    strip = STRIP / height
+    layout = ConstrainedLayoutEngine(rect=(0, strip, 1, 1 - strip))
+    return Figure(figsize=(WIDTH, height), layout=layout)
+
+
+def _name_panel(axes: Axes, component: str, position: str) -> None:
+    meaning = COMPONENTS[component].meaning
+    what = component if len(meaning) > TITLE else meaning
+    title = axes.set_title(f"{what}, {position}", fontsize=7.5, loc="left")
+    title.set_in_layout(False)  # it may reach over the panel beside
+
+
+def _names(results: Results) -> list[str]:
+    """The hypotheses, without the control."""
+    return list(dict.fromkeys(c.hypothesis for c in results.cells if c.hypothesis != NONE))
+
+
+# Layer by layer
+
+
+def _curves(results: Results, sites: Sites, measure: Measure) -> Figure:
+    names = _names(results)
+    figure = _new_figure(HEIGHT * len(sites) + 0.45)
+    panels = figure.subplots(len(sites), 1, squeeze=False, sharex=True)
+    for axes, ((component, position), cells) in zip(panels[:, 0], sites.items(), strict=True):
+        _lines(axes, cells, names, measure)
+        _name_panel(axes, component, position)
+    panels[-1, 0].set_xlabel("layer")
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=2, frameon=False, handlelength=3)
+    return figure
+
+
+def _lines(axes: Axes, cells: Sequence[Cell], names: Sequence[str], measure: Measure) -> None:
+    for name in (*names, NONE):
+        here = sorted((c for c in cells if c.hypothesis == name), key=lambda cell: cell.layer)
+        if not here:
+            continue
+        colour, dash, marker = CONTROL if name == NONE else STYLES[names.index(name) % len(STYLES)]
+        layers, values = [cell.layer for cell in here], [_number(cell.value) for cell in here]
+        # of a single number, there is no interval to draw
+        low = [_number(cell.value if cell.low is None else cell.low) for cell in here]
+        high = [_number(cell.value if cell.high is None else cell.high) for cell in here]
+        axes.fill_between(layers, low, high, color=colour, alpha=0.18, linewidth=0)
+        axes.plot(
+            layers,
+            values,
+            color=colour,
+            linestyle=dash,
+            marker=marker,
+            markersize=2.8,
+            linewidth=1.1,
+            label="none: nothing happened" if name == NONE else name,
+            clip_on=not measure.share,
+        )
+    if measure.share:
+        axes.set_ylim(0, 1)
+    axes.set_ylabel("\n".join(_halves(measure.meaning)))
+    axes.locator_params(axis="x", integer=True)
+
+
+def _halves(text: str) -> tuple[str, ...]:
+    """A text on two lines, if it is too long for one."""
+    if len(text) < LABEL:
+        return (text,)
+    before, _, after = text.rpartition(" ")
+    return before, after
+
+
+# Maps
+
+
+def _maps(results: Results, sites: Sites, measure: Measure) -> Figure:
+    """Maps of the hypotheses, as many abreast as fit, site below site."""
+    names = _names(results)
+    lines = [
+        (site, cells, names[first : first + ABREAST])
+        for site, cells in sites.items()
+        for first in range(0, len(names), ABREAST)
+    ]
+    heights = [max(0.9, ROW * len(rows_of(cells))) for _, cells, _ in lines]
+    figure = _new_figure(sum(heights) + 0.55 * len(lines) + 0.5)
+    shape = len(lines), min(ABREAST, len(names))
+    panels = figure.subplots(*shape, squeeze=False, sharey="row", height_ratios=heights)
+    colours = _colours([cell for cells in sites.values() for cell in cells], measure)
+    for line, ((component, position), cells, here) in zip(panels, lines, strict=True):
+        _name_panel(line[0], component, position)
+        for axes, name in itertools.zip_longest(line, here):
+            if name is None:
+                axes.set_visible(False)
+            else:
+                _map(axes, cells, name, colours)
+        rows = rows_of(cells)
+        labels = [_row_label(row, results.tokens) for row in rows]
+        line[0].set_yticks([n + 0.5 for n in range(len(rows))], labels, fontsize=5.5)
+        line[0].set_ylim(len(rows), 0)  # the first row on top
+    bar = figure.colorbar(colours, ax=panels, location="top", aspect=40, pad=0.02)
+    bar.set_label(measure.meaning)
+    return figure
+
+
+def _map(axes: Axes, cells: Sequence[Cell], name: str, colours: Any) -> None:
+    rows, layers = rows_of(cells), sorted({cell.layer for cell in cells})
+    found = {(c.head, c.token, c.layer): c.value for c in cells if c.hypothesis == name}
+    values = [[_number(found.get((*row, layer))) for layer in layers] for row in rows]
+    axes.pcolormesh(values, cmap=colours.cmap, norm=colours.norm, rasterized=True)
+    axes.set_facecolor("#cccccc")  # where there is nothing to swap
+    axes.set_xlabel(f"layer\n{name}")
+    # every fifth layer is named, or all where they are few, in the middle of its column
+    named = [n for n, layer in enumerate(layers) if layer % 5 == 0 or len(layers) < 6]
+    axes.set_xticks([n + 0.5 for n in named], [str(layers[n]) for n in named])
+    axes.tick_params(length=2)
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _row_label(row: tuple[int | None, str | None], texts: Mapping[str, str]) -> str:
+    """What is of a slot is known by its name, everything else by what it says."""
+    head, token = row
+    if token is None:
+        return f"head {head}"
+    of_slot = token == LAST or token.endswith("]") or re.search(r"\]-\d+$", token)
+    shown = token if of_slot else visible(texts.get(token, token))
+    return (shown if head is None else f"{head}: {shown}").replace("$", r"\$")
+
+
+def _colours(cells: Sequence[Cell], measure: Measure) -> Any:
+    """Colours and what they stand for; where numbers have a sign, zero is white."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    values = [_number(cell.value) for cell in cells]
+    low, high = min(values), max(values)
+    if measure.share or measure.name == "probability":
+        return ScalarMappable(Normalize(0, 1), "cividis")
+    if low < 0:
+        most = max(-low, high)
+        return ScalarMappable(Normalize(-most, most), "PuOr")
+    return ScalarMappable(
+        Normalize(0, high or 1), "cividis_r" if measure.low_is_good else "cividis"
+    )
 
 
 def figure_bytes(figure: Figure, kind: str) -> bytes:
@@ -123,39 +290,10 @@ def save_figure(figure: Figure, path: Path) -> None:
         raise CfgenError(Problem("cannot-write", message, hint=hint)) from error
 
 
-def _lines(axes: Axes, cells: Sequence[Cell], names: Sequence[str]) -> None:
-    for name in (*names, NONE):
-        here = sorted((c for c in cells if c.hypothesis == name), key=lambda cell: cell.layer)
-        if not here:
-            continue
-        colour, dash, marker = CONTROL if name == NONE else STYLES[names.index(name) % len(STYLES)]
-        layers = [cell.layer for cell in here]
-        label = "none: nothing happened" if name == NONE else name
-        low, high = [cell.low for cell in here], [cell.high for cell in here]
-        axes.fill_between(layers, low, high, color=colour, alpha=0.18, linewidth=0)
-        axes.plot(
-            layers,
-            [cell.iia for cell in here],
-            color=colour,
-            linestyle=dash,
-            marker=marker,
-            markersize=2.8,
-            linewidth=1.1,
-            label=label,
-            clip_on=False,
-        )
-    axes.set_ylim(0, 1)
-    axes.set_ylabel("interchange intervention\naccuracy")
-    axes.locator_params(axis="x", integer=True)
-
-
-def _caption(results: Results) -> str:
-    n = sorted({cell.n for cell in results.cells})
+def _caption(results: Results, n: Sequence[int], *, intervals: bool) -> str:
     counted = str(n[0]) if len(n) == 1 else f"{n[0]} to {n[-1]}"
-    return (
-        f"{results.model}; {results.task}, {results.design}; n = {counted} pairs; "
-        f"{results.confidence:.0%} intervals"
-    )
+    asked = f"{results.model}; {results.task}, {results.design}; n = {counted} pairs"
+    return asked + (f"; {results.confidence:.0%} intervals" if intervals else "")
 
 
 def _matplotlib() -> Any:

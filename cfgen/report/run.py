@@ -10,28 +10,25 @@ from typing import TYPE_CHECKING
 from cfgen.counterfactuals import ALL, NONE, Site
 from cfgen.documents import (
     Block,
-    Column,
     Document,
     Facts,
-    Gap,
     Heading,
     Inline,
     Item,
     Listing,
-    Look,
     Paragraph,
     Phrase,
-    Table,
     faint,
     strong,
 )
-from cfgen.lm import COMPONENTS
+from cfgen.experiments import MEASURES
 from cfgen.paths import display
+from cfgen.report.cells import best_cell, layers_text, row_name, rows_of, sweep_tables, value_text
 from cfgen.report.pairs import pair_view
 from cfgen.stats import with_interval
 
 if TYPE_CHECKING:
-    from cfgen.experiments import Cell, Inquiry, Results, Share, VacuousCell
+    from cfgen.experiments import Cell, Inquiry, Results, Share
 
 FILES = {
     "experiment.yaml": "what was asked: `cfgen run` with it gives the same",
@@ -39,10 +36,6 @@ FILES = {
     "outputs.parquet": "what the LM said, per pair and layer",
     "pairs.parquet": "the pairs, with their predictions",
 }
-ABREAST = 3
-"""Hypotheses next to each other in one table; with ``none`` they fit into 80 columns."""
-NAME_WIDTH = 16
-"""Width at which the name of a hypothesis is broken, after an underscore."""
 
 
 def run_introduction(inquiry: Inquiry) -> Document:
@@ -76,9 +69,7 @@ def run_view(results: Results, folder: Path) -> Document:
         (
             Heading("Without any swap"),
             Paragraph(_behaviour(results)),
-            Heading("With swaps: share of pairs on which the LM says what is predicted (IIA)"),
-            *layer_tables(results.cells, results.vacuous),
-            Paragraph(_how_to_read(results)),
+            *_swaps(results),
             Heading("In words"),
             Listing(tuple(sentences(results))),
             Heading("How the swaps were run"),
@@ -123,127 +114,97 @@ def _rate(share: Share) -> str:
     return with_interval(share.rate, share.low, share.high)
 
 
-def _how_to_read(results: Results) -> Inline:
-    return faint(
-        "Each entry: interchange intervention accuracy (IIA), then its "
-        f"{results.confidence:.0%} Wilson interval. > marks the best layers of a hypothesis."
-    )
-
-
-# Layer by layer
-
-
-def layer_tables(cells: Iterable[Cell], vacuous: Iterable[VacuousCell] = ()) -> list[Block]:
-    """One table for every site: a row per layer, a column per hypothesis and one for ``none``.
-
-    Every entry is an IIA with its 95 % interval; the best layers of a hypothesis are marked. Layers
-    that have no number are named below.
-    """
-    sites: dict[tuple[str, str], tuple[list[Cell], list[VacuousCell]]] = {}
-    for cell in cells:
-        sites.setdefault((cell.component, cell.position), ([], []))[0].append(cell)
-    for empty in vacuous:
-        sites.setdefault((empty.component, empty.position), ([], []))[1].append(empty)
+def _swaps(results: Results) -> list[Block]:
+    """The cells, measure by measure."""
     blocks: list[Block] = []
-    for (component, position), (here, without) in sites.items():
-        # What nobody named is called by what it is; what was named also by its name.
-        name = "" if component == Site().component else f"{component}, "
-        blocks += [Heading(f"at {position}: {name}{COMPONENTS[component].meaning}", 3), Gap()]
-        names = [name for name in dict.fromkeys(c.hypothesis for c in here) if name != NONE]
-        for first in range(0, len(names) if here else 0, ABREAST):
-            blocks += [_table(here, [*names[first : first + ABREAST], NONE]), Gap()]
-        if without:
-            where = _layers(empty.layer for empty in without)
-            blocks += [Paragraph((Phrase(f"{where}: {_NO_NUMBER}", ("caution",)),)), Gap()]
-    return blocks
-
-
-_NO_NUMBER = (
-    "no number: in every pair, what was copied here is the same as what was there, so that no "
-    "swap could show anything"
-)
-
-
-def best_cell(cells: Iterable[Cell], hypothesis: str) -> Cell:
-    """The cell of a hypothesis with the highest IIA; the earliest layer among equals."""
-    return max((c for c in cells if c.hypothesis == hypothesis), key=lambda c: c.iia)
-
-
-def _table(cells: Sequence[Cell], names: Sequence[str]) -> Table:
-    here = {(cell.hypothesis, cell.layer): cell for cell in cells}
-    best = {name: best_cell(cells, name) for name in names if (name, cells[0].layer) in here}
-    titles = [f"{_broken(name)}\nn = {cell.n}" for name, cell in best.items()]
-    highest = {name: cell.iia for name, cell in best.items() if name != NONE and cell.iia}
-    rows = (
-        (str(layer), *(_entry(here[name, layer], highest.get(name)) for name in best))
-        for layer in sorted({cell.layer for cell in cells})
+    for name in results.experiment.measures:
+        cells = [cell for cell in results.cells if cell.measure == name]
+        blocks += [Heading(f"With swaps: {_what_is_counted(name)}")]
+        blocks += sweep_tables(cells, results.vacuous, results.tokens)
+        left_out = sum(cell.left_out for cell in cells)
+        if left_out:
+            what = f"{left_out:,} cases have no finite number, and are left out of n"
+            blocks.append(Paragraph((Phrase(what, ("caution",)),)))
+    shares = {MEASURES[name].share for name in results.experiment.measures}
+    kinds = {True: "Wilson's of a share", False: "Student's of an average"}
+    interval = " and ".join(text for share, text in kinds.items() if share in shares)
+    how = (
+        f"With each value stands its {results.confidence:.0%} interval, {interval}. > marks the "
+        "best layers of a hypothesis."
     )
-    return Table(tuple(Column(title, "right") for title in ("layer", *titles)), tuple(rows))
+    return [*blocks, Paragraph(faint(how))]
 
 
-def _broken(name: str) -> str:
-    """A name over several lines, broken after underscores where it is too long for one."""
-    if name == NONE:
-        return f"{NONE}: nothing\nhappened"
-    lines = [""]
-    for part in name.replace("_", "_\0").split("\0"):
-        if lines[-1] and len(lines[-1]) + len(part) > NAME_WIDTH:
-            lines.append("")
-        lines[-1] += part
-    return "\n".join(lines)
-
-
-def _entry(cell: Cell, highest: float | None) -> Inline:
-    marked = cell.iia == highest
-    looks: tuple[Look, ...] = ("strong", "good") if marked else () if cell.low > 0.5 else ("faint",)
-    iia = f"{'>' if marked else ''}{cell.iia:.2f}"
-    return (Phrase(iia, looks), Phrase(f" {cell.low:.2f}-{cell.high:.2f}", looks or ("faint",)))
+def _what_is_counted(measure: str) -> str:
+    if measure == "iia":
+        return "share of pairs on which the LM says what is predicted (IIA)"
+    return f"{MEASURES[measure].meaning}, on average"
 
 
 # In words
 
 
 def sentences(results: Results) -> list[str]:
-    """Two sentences per hypothesis: where it did best, and what else would explain that."""
-    return [
-        _verdict(results.cells, name) + _coincidence(results.coincides[name])
-        for name in results.sites
-    ]
+    """Two sentences per hypothesis: where it did best, and what else would explain that.
+
+    They are of the first measure.
+    """
+    first = results.experiment.measures[0]
+    cells = [cell for cell in results.cells if cell.measure == first]
+    return [_verdict(cells, name) + _coincidence(results.coincides[name]) for name in results.sites]
 
 
 def _verdict(cells: Sequence[Cell], name: str) -> str:
-    if not any(cell.hypothesis == name for cell in cells):
-        return f"{name}: nothing can be said: no value that was swapped differs in any pair."
     best = best_cell(cells, name)
-    tried = len({cell.layer for cell in cells})
-    if best.iia == 0:
+    if best is None:
+        return f"{name}: nothing can be said: no value that was swapped differs in any pair."
+    measure = MEASURES[best.measure]
+    label = "IIA" if best.measure == "iia" else measure.meaning
+    mine = [cell for cell in cells if cell.hypothesis == name]
+    spots = {_spot(cell) for cell in mine}
+    if measure.share and best.value == 0:
+        tried = len({cell.layer for cell in mine})
         where = f"any of the {tried} layers" if tried > 1 else f"layer {best.layer}"
+        where += f" at any of {len(spots)} places" if len(spots) > 1 else ""
         return f"{name}: the LM never says what it predicts, in {where}; n {best.n}."
-    equal = [cell.layer for cell in cells if cell.hypothesis == name and cell.iia == best.iia]
-    where = f"best at {_layers(equal)}" + (f" of {tried} tried" if tried > 1 else "")
-    said = f"{name}: {where}, IIA {_cell(best)}, n {best.n}"
-    there = [cell for cell in cells if cell.layer in equal and cell.position == best.position]
+    where = _where(best, mine, len(spots))
+    said = f"{name}: best at {where}, {label} {value_text(best)}, n {best.n}"
+    equal = {cell.layer for cell in mine if cell.value == best.value}
+    there = [cell for cell in cells if _spot(cell) == _spot(best) and cell.layer in equal]
     others = dict.fromkeys(cell.hypothesis for cell in there if cell.hypothesis != name)
-    rivals = [best_cell(there, other) for other in others]
-    overlapping = [cell for cell in rivals if cell.high >= best.low]
+    rivals = [cell for other in others if (cell := best_cell(there, other))]
+    overlapping = [cell for cell in rivals if _overlap(cell, best)]
     if overlapping:
-        named = " and ".join(f"{cell.hypothesis} {_cell(cell)}" for cell in overlapping)
+        named = " and ".join(f"{cell.hypothesis} {value_text(cell)}" for cell in overlapping)
         return f"{said}. Not told apart from {named} there: the intervals overlap."
-    named = ", ".join(f"{cell.hypothesis} {_cell(cell)}" for cell in rivals)
-    return f"{said}; there the others reach {named}."
+    named = ", ".join(f"{cell.hypothesis} {value_text(cell)}" for cell in rivals)
+    return f"{said}; there the others reach {named}." if named else f"{said}."
 
 
-def _layers(numbers: Iterable[int]) -> str:
-    """Layers as ``layer 4``, ``layers 3, 20-22``."""
-    runs: list[list[int]] = []
-    for number in sorted(set(numbers)):
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    shown = [f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
-    plural = "s" if len(runs) > 1 or len(runs[0]) > 1 else ""
-    return f"layer{plural} {', '.join(shown)}"
+def _spot(cell: Cell) -> tuple[str, str, int | None, str | None]:
+    return cell.component, cell.position, cell.head, cell.token
+
+
+def _where(best: Cell, mine: Sequence[Cell], spots: int) -> str:
+    """Where a hypothesis is at its best, and how much was tried."""
+    here = [cell for cell in mine if _spot(cell) == _spot(best)]
+    equal = [cell.layer for cell in here if cell.value == best.value]
+    tried = len({cell.layer for cell in here})
+    where = layers_text(equal) + (f" of {tried} tried" if tried > 1 else "")
+    if spots == 1:
+        return where
+    rows = rows_of(mine)
+    place = row_name(_spot(best)[2:], {}) if len(rows) > 1 else best.position
+    return f"{place}, {where} at each of {spots} places"
+
+
+def _overlap(cell: Cell, best: Cell) -> bool:
+    """Whether a rival's interval reaches that of the best; one of no width is anybody's."""
+    ends = (cell.low, cell.high, best.low, best.high)
+    if None in ends:
+        return True
+    low, high, its_low, its_high = (end for end in ends if end is not None)
+    return low <= its_high if MEASURES[best.measure].low_is_good else high >= its_low
 
 
 def _coincidence(same: Sequence[str]) -> str:
@@ -252,10 +213,6 @@ def _coincidence(same: Sequence[str]) -> str:
         return ""
     listed = " and ".join("copying everything (all)" if each == ALL else each for each in same)
     return f" On every pair it predicts the same as {listed}."
-
-
-def _cell(cell: Cell) -> str:
-    return with_interval(cell.iia, cell.low, cell.high)
 
 
 def _engine(results: Results) -> Inline:

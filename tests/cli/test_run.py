@@ -38,7 +38,7 @@ def made_up(
     for name in (*hypotheses, "none"):
         for layer in swept:
             found = rate(hits.get((name, layer), 0), n)
-            where = ("resid_post", layer, "last")
+            where = ("resid_post", "last", None, None, layer, "iia")
             cells.append(Cell(name, *where, n, found.value, found.low, found.high))
     report("swaps at last", 1, 1)
     return RunRecord(
@@ -50,6 +50,7 @@ def made_up(
         pairs=pairs,
         sites=dict(hypotheses),
         layers=swept,
+        tokens={},
         behaviour=Behaviour(
             kept=tuple(range(n)),
             dropped={"original answered wrongly": 1},
@@ -61,13 +62,13 @@ def made_up(
             keep_by_answer={},
         ),
         unaligned={},
-        outputs=(Output(pairs[0].id, "resid_post", 0, "last", " x", "other"),),
+        outputs=(Output(pairs[0].id, "resid_post", "last", None, None, 0, " x", "other"),),
         cells=tuple(cells),
         checks=(
             Check("self-swap changes nothing", "last", 4, "swaps"),
             Check("self-swap changes nothing", "first", 5, "swaps"),
         ),
-        vacuous=(VacuousCell("resid_post", 5, "last", n),),
+        vacuous=(VacuousCell("resid_post", "last", None, None, 5, n),),
         engine=EngineSettings("packed", "", 1024),
         work=Work(
             clean=Cost(2, 3000, 2500),
@@ -170,8 +171,7 @@ def test_defaults(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         (["--split", "tests"], ["did you mean 'test'?"]),
         (["--template", "then"], ["did you mean 'then_went'?"]),
         (["--batch-size", 0], ["'--batch-size'"]),
-        (["--measure", "kl"], ["[not-done-yet]", "measures kl"]),
-        (["--position", "every"], ["[not-done-yet]"]),
+        (["--measure", "kld"], ["[unknown-measure]", "did you mean 'kl'?"]),
         (["--set", "batch=3"], ["--set batch", "there is no field batch"]),
         (["--set", "n"], ["[bad-setting]"]),
         (["--shard", "3/2"], ["[bad-shard]"]),

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
 
 import pytest
 import torch
 
 from cfgen.counterfactuals import Site
 from cfgen.errors import CfgenError
+from cfgen.experiments import MemoryStore
 from cfgen.stats import rate
 from tests.inquiries import ask
 
@@ -41,6 +43,11 @@ def with_third(pairs, answers):
 
 def by_hand(lm, pair, layer):
     """What the LM says after the last token's residual was swapped, with nothing of ours."""
+    return int(logits_by_hand(lm, pair, layer).argmax())
+
+
+def logits_by_hand(lm, pair, layer):
+    """Its logits of the next token after that."""
     ids = [lm.tokenizer(s.prompt.text)["input_ids"] for s in (pair.original, pair.counterfactual)]
     block = lm.model.model.layers[layer]
     kept = []
@@ -52,9 +59,9 @@ def by_hand(lm, pair, layer):
         output[0, -1] = kept[0]
 
     hook = block.register_forward_hook(swap)
-    token = int(lm.model(torch.tensor([ids[0]])).logits[0, -1].argmax())
+    logits = lm.model(torch.tensor([ids[0]])).logits[0, -1]
     hook.remove()
-    return token
+    return logits
 
 
 def test_outputs_and_cells_equal_a_count_by_hand(lm, pairs):
@@ -102,12 +109,12 @@ def test_outputs_and_cells_equal_a_count_by_hand(lm, pairs):
             hits = [a == b for a, b in zip(said[layer], wanted, strict=True) if b is not None]
             expected = rate(sum(hits), len(hits))
             cell = cells[name, layer]
-            assert (cell.n, cell.iia, cell.low, cell.high) == (
+            assert (cell.n, cell.value, cell.low, cell.high) == (
                 expected.n, expected.value, expected.low, expected.high,
             )  # fmt: skip
             assert (cell.component, cell.position) == ("resid_post", "last")
-    assert cells["all", 3].iia == 1.0
-    assert cells["x", 1].iia == 1.0
+    assert cells["all", 3].value == 1.0
+    assert cells["x", 1].value == 1.0
     assert steps[-1] == ("swaps", 48, 48)
     assert len(found.pairs) == 12
     assert found.behaviour.keep == rate(12, 12)
@@ -289,7 +296,7 @@ def test_answers_that_begin_alike_are_read_further(lm, pairs):
             engine=engine,
         )
         assert [cell for cell in found.cells if cell.hypothesis != "x"] == list(plain.cells)
-        assert {cell.iia for cell in found.cells if cell.hypothesis == "x"} == {0.0}
+        assert {cell.value for cell in found.cells if cell.hypothesis == "x"} == {0.0}
         assert {output.said for output in found.outputs if output.said[:3] == "tea"} != set()
 
 
@@ -360,7 +367,7 @@ def test_what_all_answers_begin_with_is_given_to_the_lm(build_tiny_lm, make):
     assert len({pair.original.answer for pair in pairs}) > 1
     found = ask(lm, pairs, {"all": Site()}, layers=[1])
     assert found.behaviour.keep == rate(len(pairs), len(pairs))
-    assert [cell.iia for cell in found.cells if cell.hypothesis == "all"] == [1.0]
+    assert [cell.value for cell in found.cells if cell.hypothesis == "all"] == [1.0]
     assert [output.said for output in found.outputs] == [
         f" {pair.counterfactual.answer}" for pair in pairs
     ]
@@ -375,15 +382,78 @@ def test_heads_and_positions_are_swept_one_by_one(lm, pairs):
         sweep={"heads": "all", "positions": ["drink_1", "last"], "over": "0,2"},
     )
     heads = lm.model.config.num_attention_heads
-    assert len({cell.position for cell in together.cells}) == 2 * heads
+    assert len({(cell.position, cell.head) for cell in together.cells}) == 2 * heads
     for head in (0, heads - 1):
         for name in ("drink_1", "last"):
             site = Site((name,), component="head_out", head=head)
             alone = ask(lm, pairs, {"all": site}, layers=[0, 2])
-            here = [cell for cell in together.cells if cell.position == site.label]
+            here = [c for c in together.cells if (c.position, c.head) == (name, head)]
             assert here == list(alone.cells)
     with pytest.raises(CfgenError, match="no-such-head"):
         ask(lm, pairs, {"all": Site(component="head_out")}, sweep={"heads": [99]})
+
+
+def test_every_token_by_itself_gives_what_its_position_gives_alone(lm, pairs):
+    """Tokens of slots and of what is between, against sites that name the same position."""
+    each = ask(lm, pairs, {"all": Site()}, sweep={"positions": "every", "over": "0,3"})
+    assert {cell.position for cell in each.cells} == {"each token"}
+    assert {"name_1[0]", "name_1[0]+1", "drink_2[0]", "last"} <= set(each.tokens)
+    assert each.tokens["name_1[0]+1"] == " fills"
+    assert set(each.tokens) == {c.token for c in (*each.cells, *each.vacuous)}
+    for name in ("name_1[0]", "name_1[0]+1", "drink_2[0]", "last"):
+        alone = ask(lm, pairs, {"all": Site((name,))}, sweep={"over": "0,3"})
+        here = [c for c in each.cells if c.token == name]
+        assert [dataclasses.replace(c, position=name, token=None) for c in here] == list(
+            alone.cells
+        )
+        said = {(o.pair_id, o.layer): o.said for o in each.outputs if o.token == name}
+        assert said == {(o.pair_id, o.layer): o.said for o in alone.outputs}
+
+
+def test_more_pairs_have_the_token_swaps_of_fewer(lm, make, answer):
+    """Although some of them have tokens that the first ones don't have."""
+    short = answer(lm, make.pairs(40, seed=3, vary_length=False))[:16]
+    long = [pair for pair in answer(lm, make.pairs(40, seed=5)) if "Story" in pair_text(pair)][:4]
+    assert len(short) == 16
+    assert len(long) == 4
+    found, swaps = [], []
+    for some in (short, [*short, *long]):
+        units = MemoryStore()
+        found.append(ask(lm, some, {"all": Site()}, units=units, sweep={"positions": "every"}))
+        tables = {d: t for d, t in units.tables.items() if "kl" in t.column_names}
+        swaps.append({d for d, t in tables.items() if t["kl"].null_count == 0})
+    assert len(found[1].tokens) > len(found[0].tokens)
+    assert swaps[0]
+    assert swaps[0] < swaps[1]
+
+
+def pair_text(pair):
+    return pair.original.prompt.text
+
+
+def test_measures_are_averages_over_pairs_of_what_the_lm_itself_gives(lm, pairs):
+    """Logit differences and probabilities, from the LM's own hooks, pair by pair."""
+    found = ask(
+        lm, pairs, {"all": Site()}, layers=[1], measures=("logit_difference", "probability")
+    )
+    own = {"logit_difference": [], "probability": []}
+    for pair in pairs:
+        logits = logits_by_hand(lm, pair, 1).double()
+        other, mine = (
+            lm.tokenizer.encode(side.answer, add_special_tokens=False)[-1]
+            for side in (pair.original, pair.counterfactual)
+        )
+        own["logit_difference"].append(float(logits[mine] - logits[other]))
+        own["probability"].append(float(logits.softmax(0)[mine]))
+    for measure, numbers in own.items():
+        (cell,) = [c for c in found.cells if (c.hypothesis, c.measure) == ("all", measure)]
+        assert cell.n + cell.left_out == len(pairs)
+        assert cell.left_out == 0
+        assert cell.value == pytest.approx(statistics.fmean(numbers), abs=1e-4)
+        half = 2.2009851600916384 * statistics.stdev(numbers) / len(numbers) ** 0.5  # t, 11 degrees
+        assert (cell.low, cell.high) == pytest.approx(
+            (cell.value - half, cell.value + half), abs=1e-4
+        )
 
 
 def test_a_window_swaps_the_layers_around(lm, pairs):

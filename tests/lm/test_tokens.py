@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cfgen.counterfactuals import Pair, Side
+from cfgen.counterfactuals import Pair, Side, Site
 from cfgen.errors import CfgenError
-from cfgen.lm import PromptTokens, encode_pairs, locate
+from cfgen.lm import PromptTokens, aligned_tokens, encode_pairs, locate, token_names
 from cfgen.prompts import Prompt, Span, tokens_over
 
 
@@ -120,6 +121,81 @@ def test_every_is_all_of_the_prompt_special_tokens_included():
     encoded = PromptTokens(Prompt("a b", ()), (1, 5, 6), ((0, 0), (0, 1), (1, 3)))
     (found,) = locate(encoded, "every")
     assert (found.tokens, found.context, found.text) == ((0, 1, 2), (1, 2), "a b")
+
+
+def tokens_of(text, *spans, special=0):
+    """A prompt of one token per word, with tokens of its own in front."""
+    offsets = [(m.start(), m.end()) for m in re.finditer(r"\S+", text)]
+    return PromptTokens(
+        Prompt(text, spans),
+        tuple(range(special + len(offsets))),
+        tuple([(0, 0)] * special + offsets),
+    )
+
+
+def test_tokens_are_named_after_what_they_belong_to_or_come_behind():
+    text = "so Ann Lee gave it to Ann Lee now"
+    names = Span("name", 0, 3, 10), Span("name", 1, 22, 29)
+    phrase = Span("phrase", 0, 0, 18)
+    assert token_names(tokens_of(text, phrase, *names, special=1)) == (
+        "start", "start+1", "name[0]-1", "name[0]", "name[0]+1", "name[0]+2", "name[0]+3",
+        "name[1]-1", "name[1]", "last",
+    )  # fmt: skip
+    assert token_names(tokens_of("a b c", special=1)) == ("start", "start+1", "start+2", "last")
+
+
+@given(st.data())
+def test_names_of_tokens_are_unique_and_those_of_positions_land_there(data):
+    words = data.draw(st.lists(st.sampled_from(["a", "bb", "ccc"]), min_size=2, max_size=12))
+    text = " ".join(words)
+    starts = [m.start() for m in re.finditer(r"\S+", text)]
+    cut = st.integers(0, len(words) - 1)
+    spans, seen = [], {}
+    for at in sorted(data.draw(st.sets(cut, max_size=4))):
+        name = data.draw(st.sampled_from(["x", "y"]))
+        end = min(len(words) - 1, at + data.draw(st.integers(0, 2)))
+        spans.append(Span(name, seen.get(name, 0), starts[at], starts[end] + len(words[end])))
+        seen[name] = seen.get(name, 0) + 1
+    encoded = tokens_of(text, *spans)
+    names = token_names(encoded)
+    assert len(set(names)) == len(names) == len(encoded)
+    for token, name in enumerate(names):
+        overlapping = any(
+            a is not b and a.start < b.end and b.start < a.end for a in spans for b in spans
+        )
+        if not overlapping and not name.startswith("start") and "-" not in name:
+            (span,) = locate(encoded, name)
+            assert span.tokens == (token,)
+
+
+def test_a_token_is_given_that_of_the_same_name_or_none():
+    text, other = "so Ann gave tea to Ben now", "so Ben Lee gave some tea to Ann now"
+    spans = Span("one", 0, 3, 6), Span("drink", 0, 12, 15), Span("two", 0, 19, 22)
+    others = Span("one", 0, 3, 10), Span("drink", 0, 21, 24), Span("two", 0, 28, 31)
+    original, counterfactual = tokens_of(text, *spans), tokens_of(other, *others)
+    slots = {"one": "Ann", "drink": "tea", "two": "Ben"}
+    crossed = {"one": "Ben", "drink": "tea", "two": "Ann"}
+    sides = (
+        Side({}, original.prompt, "x", " ", {}, slots),
+        Side({}, counterfactual.prompt, "y", " ", {}, crossed),
+    )
+    found = aligned_tokens(pair(*sides), original, counterfactual, Site())
+    moved = {
+        name: tuple(span.tokens[0] for span in spans)
+        for name, spans in found.items()
+        if isinstance(spans, tuple)
+    }
+    # between the first two mentions there are one and two words, so that these have no counterpart
+    assert moved == {
+        "start": (0, 0), "one[0]": (1, 2), "drink[0]": (3, 5), "drink[0]+1": (4, 6),
+        "two[0]": (5, 7), "last": (6, 8),
+    }  # fmt: skip
+    assert "same number of tokens" in str(found["one[0]+1"])
+    by_word = aligned_tokens(pair(*sides), original, counterfactual, Site(align="word"))
+    assert by_word["one[0]"][1].tokens == (7,)
+    assert by_word["two[0]"][1].tokens == (2,)
+    held = aligned_tokens(pair(*sides), original, counterfactual, Site(frozen=("drink",)))
+    assert str(held["drink[0]"]) == "it is frozen"
 
 
 def test_a_span_without_a_token_is_an_error():

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from cfgen.errors import CfgenError
-from cfgen.experiments import Cell
+from cfgen.experiments import Cell, Experiment
 from cfgen.report import figure_of, save_figure
 from cfgen.stats import rate
 
@@ -21,10 +22,16 @@ def results(*positions: str, **hits: list[int]) -> Any:
         for name, counts in hits.items():
             for layer, count in enumerate(counts):
                 found = rate(count, 20)
-                where = ("resid_post", layer, position)
+                where = ("resid_post", position, None, None, layer, "iia")
                 cells.append(Cell(name, *where, 20, found.value, found.low, found.high))
     return SimpleNamespace(
-        cells=tuple(cells), model="some-lm", task="t", design="d", confidence=0.95
+        cells=tuple(cells),
+        model="some-lm",
+        task="t",
+        design="d",
+        confidence=0.95,
+        experiment=Experiment(task="t"),
+        tokens={},
     )
 
 
@@ -35,7 +42,7 @@ def test_a_line_shows_the_cells_of_a_hypothesis_and_its_band_their_intervals() -
     for line, band, name in zip(axes.lines, axes.collections, ("x", "none"), strict=True):
         here = [cell for cell in seen.cells if cell.hypothesis == name]
         assert list(line.get_xdata()) == [0, 1, 2]
-        assert list(line.get_ydata()) == [cell.iia for cell in here]
+        assert list(line.get_ydata()) == [cell.value for cell in here]
         corners = {tuple(corner) for path in band.get_paths() for corner in path.vertices}
         assert {(c.layer, c.low) for c in here} | {(c.layer, c.high) for c in here} <= corners
     assert axes.get_ylim() == (0, 1)
@@ -71,6 +78,36 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
         save_figure(figure, tmp_path / "a.gif")
     with pytest.raises(CfgenError, match="cannot-write"):
         save_figure(figure, tmp_path / "there" / "a.png")
+
+
+def grid(tokens: dict[str, str], **values: float) -> Any:
+    """Every token at two layers, with the value of its hypothesis on the diagonal."""
+    seen = results("each token", **{name: [0, 0] for name in values})
+    cells = [
+        replace(cell, token=token, value=values[cell.hypothesis] if number == cell.layer else 0.0)
+        for number, token in enumerate(tokens)
+        for cell in seen.cells
+    ]
+    return SimpleNamespace(**{**vars(seen), "cells": tuple(cells), "tokens": tokens})
+
+
+def test_a_map_has_a_row_per_token_and_a_column_per_layer() -> None:
+    seen = grid({"x[0]": " Ann", "x[0]+1": " and", "last": ":"}, one=0.5, two=1.0, none=0.0)
+    figure = figure_of(seen)
+    first, second, bar = figure.axes
+    assert [label.get_text() for label in first.get_yticklabels()] == ["x[0]", "and", "last"]
+    assert first.yaxis_inverted()
+    for axes, value in ((first, 0.5), (second, 1.0)):
+        (mesh,) = axes.collections
+        assert mesh.get_array().tolist() == [[value, 0], [0, value], [0, 0]]  # type: ignore[union-attr]
+        assert mesh.get_clim() == (0, 1)
+    assert [axes.get_xlabel() for axes in (first, second)] == ["layer\none", "layer\ntwo"]
+    assert bar.get_xlabel() == "interchange intervention accuracy"
+
+
+def test_only_a_measure_of_the_run_is_drawn() -> None:
+    with pytest.raises(CfgenError, match="it has iia"):
+        figure_of(results("last", x=[1, 2]), "kl")
 
 
 def test_a_run_without_numbers_has_no_figure() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from cfgen.experiments import Cell
+from cfgen.experiments import Cell, Experiment
 from cfgen.report import sentences
 from cfgen.stats import rate
 
@@ -16,10 +16,15 @@ def results(**hits: list[int]) -> Any:
     for name, counts in hits.items():
         for layer, count in enumerate(counts):
             found = rate(count, N)
-            where = ("resid_post", layer, "last")
+            where = ("resid_post", "last", None, None, layer, "iia")
             cells.append(Cell(name, *where, N, found.value, found.low, found.high))
     sites = [name for name in hits if name != "none"]
-    return SimpleNamespace(cells=cells, sites=sites, coincides=dict.fromkeys(sites, ()))
+    return SimpleNamespace(
+        cells=cells,
+        sites=sites,
+        coincides=dict.fromkeys(sites, ()),
+        experiment=Experiment(task="t"),
+    )
 
 
 def test_a_plateau_is_named_with_what_the_others_reach_on_it() -> None:
@@ -55,6 +60,6 @@ def test_what_coincides_on_every_pair_is_named() -> None:
 
 
 def test_a_hypothesis_without_any_number() -> None:
-    seen = SimpleNamespace(cells=[], sites=["output_token"], coincides={"output_token": ()})
-    (said,) = sentences(seen)  # type: ignore[arg-type]
+    seen = results(output_token=[])
+    (said,) = sentences(seen)
     assert said.startswith("output_token: nothing can be said")

@@ -1,0 +1,93 @@
+"""Scoring: what comes out of the replies of a sweep, measure by measure.
+
+Interchange intervention accuracy is the share of pairs whose output after the swap equals the
+output that the causal model gives after the corresponding interchange (Geiger et al. 2021,
+section 3). Other measures are averages over pairs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from cfgen.counterfactuals import COUNTERFACTUAL, NONE, ORIGINAL, THIRD
+from cfgen.experiments.cells import Cell, VacuousCell
+from cfgen.experiments.measures import Judgement, Measure, judge
+from cfgen.experiments.sweeps import Sweep, Trial
+from cfgen.interventions import Reply
+from cfgen.lm import PairTokens
+from cfgen.stats import mean_of, rate_of
+
+OTHER = "other"
+"""Kind of an output that no side answers and no hypothesis predicts."""
+
+
+def kind_of(pair: PairTokens, reply: Reply) -> str:
+    """Say which kind of answer a reply is.
+
+    Args:
+        pair: The pair.
+        reply: What the LM answered after a swap in the original.
+
+    Returns:
+        The kind; what is right for both sides is the original's.
+    """
+    if pair.pair.original.answer in reply.right:
+        return ORIGINAL
+    if pair.pair.counterfactual.answer in reply.right:
+        return COUNTERFACTUAL
+    for name, prediction in pair.pair.predictions.items():
+        if pair.pair.kinds.get(name) == THIRD and prediction in reply.right:
+            return THIRD
+    return OTHER
+
+
+def score(
+    sweep: Sweep,
+    responses: Mapping[Trial, Reply],
+    pairs: Mapping[int, PairTokens],
+    measures: Sequence[Measure],
+) -> tuple[list[Cell], list[VacuousCell]]:
+    """Score all hypotheses of a sweep in every layer.
+
+    Args:
+        sweep: The sweep.
+        responses: What the LM said after its swaps.
+        pairs: Index -> pair.
+        measures: What is measured.
+
+    Returns:
+        By measure, hypothesis and layer a cell, if the hypothesis predicts something for any of the
+        pairs; and the layers that have no number, as nothing that was written differs from what was
+        there.
+    """
+    at: dict[int, dict[int, Reply]] = {layer: {} for layer in sweep.layers}
+    for trial, reply in responses.items():
+        at[trial.layer][trial.pair] = reply
+    empty = [layer for layer, here in at.items() if not any(r.changed for r in here.values())]
+    cells = []
+    for name in dict.fromkeys([*sweep.hypotheses, NONE]):  # the control, at every site
+        for layer, here in at.items():
+            judged = [judge(pairs[pair], name, reply) for pair, reply in here.items()]
+            cases = [case for case in judged if case.predicted is not None]
+            if cases and layer not in empty:
+                place = (*sweep.place, layer)
+                cells += [Cell(name, *place, m.name, *_numbers(m, cases)) for m in measures]
+    cells.sort(key=lambda cell: [m.name for m in measures].index(cell.measure))
+    return cells, [VacuousCell(*sweep.place, layer, len(at[layer])) for layer in empty]
+
+
+def _numbers(
+    measure: Measure, cases: Iterable[Judgement]
+) -> tuple[int, float | None, float | None, float | None, int]:
+    """Count, average, its interval, and how many have no number, of cases with a prediction."""
+    given = [measure.of(case) for case in cases]
+    numbers = [value for value in given if value is not None and math.isfinite(value)]
+    left_out = len(given) - len(numbers)
+    if not numbers:
+        return 0, None, None, None, left_out
+    if measure.share:
+        share = rate_of(value == 1 for value in numbers)
+        return share.n, share.value, share.low, share.high, left_out
+    mean = mean_of(numbers)
+    return mean.n, mean.value, mean.low, mean.high, left_out

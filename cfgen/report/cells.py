@@ -1,0 +1,258 @@
+"""What came out of a sweep as tables: layer by layer, or a map where there are heads or tokens.
+
+A table has a row per layer and a column per hypothesis. A map has a row per head or token, in which
+each layer is one character.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from cfgen.counterfactuals import NONE, Site
+from cfgen.documents import (
+    Block,
+    Column,
+    Gap,
+    Heading,
+    Inline,
+    Look,
+    Paragraph,
+    Phrase,
+    Table,
+    faint,
+    strong,
+)
+from cfgen.experiments import MEASURES, Cell, VacuousCell
+from cfgen.lm import COMPONENTS
+from cfgen.stats import with_interval
+
+ABREAST = 3
+"""Hypotheses next to each other in one table; with ``none`` they fit into 80 columns."""
+NAME_WIDTH = 16
+"""Width at which the name of a hypothesis is broken, after an underscore."""
+TEXT_WIDTH = 10
+"""Characters of a token that are shown."""
+Row = tuple[int | None, str | None]
+"""Head and token of a cell: the row of a map."""
+
+
+def sweep_tables(
+    cells: Iterable[Cell],
+    vacuous: Iterable[VacuousCell] = (),
+    tokens: Mapping[str, str] | None = None,
+) -> list[Block]:
+    """A table for every site, or a map per hypothesis.
+
+    In a table, every entry is a value with its 95 % interval; the best layers of a hypothesis are
+    marked. Layers that have no number are named below.
+
+    Args:
+        cells: Cells of one measure.
+        vacuous: Places without a number.
+        tokens: Name of a token -> its text, where the sweep goes over every token.
+    """
+    sites: dict[tuple[str, str], tuple[list[Cell], list[VacuousCell]]] = {}
+    for cell in cells:
+        sites.setdefault((cell.component, cell.position), ([], []))[0].append(cell)
+    for empty in vacuous:
+        sites.setdefault((empty.component, empty.position), ([], []))[1].append(empty)
+    blocks: list[Block] = []
+    for (component, position), (here, without) in sites.items():
+        rows = rows_of((*here, *without))
+        # What nobody named is called by what it is; what was named also by its name.
+        name = "" if component == Site().component else f"{component}, "
+        head = f" of head {rows[0][0]}" if len(rows) == 1 and rows[0][0] is not None else ""
+        blocks += [Heading(f"at {position}: {name}{COMPONENTS[component].meaning}{head}", 3), Gap()]
+        names = [name for name in dict.fromkeys(c.hypothesis for c in here) if name != NONE]
+        if len(rows) > 1:
+            blocks += _maps(here, names, tokens or {})
+            continue
+        for first in range(0, len(names) if here else 0, ABREAST):
+            blocks += [_table(here, [*names[first : first + ABREAST], NONE]), Gap()]
+        if without:
+            where = layers_text(empty.layer for empty in without)
+            blocks += [Paragraph((Phrase(f"{where}: {_NO_NUMBER}", ("caution",)),)), Gap()]
+    return blocks
+
+
+_NO_NUMBER = (
+    "no number: in every pair, what was copied here is the same as what was there, so that no "
+    "swap could show anything"
+)
+
+
+def rows_of(cells: Iterable[Cell | VacuousCell]) -> list[Row]:
+    """The heads and tokens that cells of a site are at, in their order; one row where none vary."""
+    return list(dict.fromkeys((cell.head, cell.token) for cell in cells))
+
+
+def best_cell(cells: Iterable[Cell], hypothesis: str) -> Cell | None:
+    """The best cell of a hypothesis, the earliest among equals; None if none has a number."""
+    numbered = [c for c in cells if c.hypothesis == hypothesis and c.value is not None]
+    return max(numbered, key=merit) if numbered else None
+
+
+def merit(cell: Cell) -> float:
+    """A number that is the larger, the better a cell speaks for its hypothesis."""
+    value = -math.inf if cell.value is None else cell.value
+    return -value if MEASURES[cell.measure].low_is_good else value
+
+
+def row_name(row: Row, texts: Mapping[str, str]) -> str:
+    """What the row of a map is called: its head, and its token by name and text."""
+    head, token = row
+    parts = [] if head is None else [f"head {head}"]
+    if token is not None:
+        parts += [token, *([visible(texts[token])] if token in texts else [])]
+    return " ".join(parts)
+
+
+def visible(text: str) -> str:
+    """The text of a token, shortened, on one line."""
+    shown = " ".join(text.split()) or ascii(text).strip("'")
+    return shown if len(shown) <= TEXT_WIDTH else shown[: TEXT_WIDTH - 1] + "…"
+
+
+def value_text(cell: Cell) -> str:
+    """A value with its interval."""
+    if cell.value is None:
+        return "no number"
+    if cell.low is None or cell.high is None:
+        return f"{cell.value:.2f}"
+    return with_interval(cell.value, cell.low, cell.high)
+
+
+def _table(cells: Sequence[Cell], names: Sequence[str]) -> Table:
+    here = {(cell.hypothesis, cell.layer): cell for cell in cells}
+    best = {name: best_cell(cells, name) for name in names if (name, cells[0].layer) in here}
+    titles = [f"{_broken(name)}\nn = {cell.n if cell else 0}" for name, cell in best.items()]
+    rows = (
+        (str(layer), *(_entry(here[name, layer], best[name]) for name in best))
+        for layer in sorted({cell.layer for cell in cells})
+    )
+    return Table(tuple(Column(title, "right") for title in ("layer", *titles)), tuple(rows))
+
+
+def _broken(name: str) -> str:
+    """A name over several lines, broken after underscores where it is too long for one."""
+    if name == NONE:
+        return f"{NONE}: nothing\nhappened"
+    lines = [""]
+    for part in name.replace("_", "_\0").split("\0"):
+        if lines[-1] and len(lines[-1]) + len(part) > NAME_WIDTH:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
+
+
+def _entry(cell: Cell, best: Cell | None) -> Inline:
+    if cell.value is None:
+        return faint("no number")
+    share = MEASURES[cell.measure].share
+    marked = (
+        best is not None
+        and cell.hypothesis != NONE
+        and cell.value == best.value
+        and bool(cell.value or not share)
+    )
+    likely = share and cell.low is not None and cell.low > 0.5
+    looks: tuple[Look, ...] = ("strong", "good") if marked else () if likely else ("faint",)
+    interval = "" if cell.low is None else f" {cell.low:.2f}-{cell.high:.2f}"
+    if not share and interval:
+        interval = f" {cell.low:.2f}..{cell.high:.2f}"  # a hyphen before a minus sign is no help
+    value = f"{'>' if marked else ''}{cell.value:.2f}"
+    return (Phrase(value, looks), Phrase(interval, looks or ("faint",)))
+
+
+# Maps
+
+
+def _maps(cells: Sequence[Cell], names: Sequence[str], texts: Mapping[str, str]) -> list[Block]:
+    """A map per hypothesis, and how to read them."""
+    shade, legend = _shades(cells)
+    blocks: list[Block] = [Paragraph(faint(legend)), Gap()]
+    for name in names:
+        mine = [cell for cell in cells if cell.hypothesis == name]
+        rows = [row for row in rows_of(mine) if _shown([c for c in mine if _row(c) == row])]
+        others = len(rows_of(mine)) - len(rows)
+        counts = sorted({cell.n for cell in mine})
+        n = f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}"
+        blocks += [Paragraph((strong(name), faint(f", {n}"))), Gap()]
+        if rows:
+            blocks += [_map(mine, rows, texts, shade), Gap()]
+        if others:
+            kind = ("token" if texts else "head") + ("s" if others > 1 else "")
+            what = f"{others} {'other ' if rows else ''}{kind}: 0.00 in every layer"
+            blocks += [Paragraph(faint(what)), Gap()]
+    return blocks
+
+
+def _row(cell: Cell) -> Row:
+    return cell.head, cell.token
+
+
+def _shown(cells: Sequence[Cell]) -> bool:
+    """Whether a row says more than that nothing is ever right there."""
+    return not MEASURES[cells[0].measure].share or any(cell.value for cell in cells)
+
+
+def _map(
+    cells: Sequence[Cell], rows: Sequence[Row], texts: Mapping[str, str], shade: Mapping[Cell, str]
+) -> Table:
+    layers = sorted({cell.layer for cell in cells})
+    at = {(*_row(cell), cell.layer): cell for cell in cells}
+    ruler = "".join(str(layer % 10) if layer % 5 == 0 else " " for layer in layers)
+    best = best_cell(cells, cells[0].hypothesis)
+    listed: list[tuple[Inline, ...]] = []
+    for row in rows:
+        here = [at[(*row, layer)] for layer in layers if (*row, layer) in at]
+        top = max(here, key=merit)
+        looks: tuple[Look, ...] = ("strong", "good") if best and top.value == best.value else ()
+        drawn = "".join(
+            shade[at[(*row, layer)]] if (*row, layer) in at else "-" for layer in layers
+        )
+        value = "" if top.value is None else f"{top.value:.2f} at {top.layer}"
+        head, token = row
+        names = [] if head is None else [str(head)]
+        names += [] if token is None else [token, visible(texts.get(token, ""))]
+        listed.append((*names, Phrase(drawn, looks), Phrase(value, looks)))
+    titles = [] if rows[0][0] is None else [Column("head", "right")]
+    titles += [] if rows[0][1] is None else [Column("token"), Column("text")]
+    columns = (*titles, Column(f"{layers_text(layers)}\n{ruler}"), Column("best layer", "right"))
+    return Table(columns, tuple(listed))
+
+
+def _shades(cells: Sequence[Cell]) -> tuple[dict[Cell, str], str]:
+    """A character for every cell, and what they mean."""
+    if MEASURES[cells[0].measure].share:
+        legend = "one character per layer: . is 0, 3 is 0.3 to 0.4, * is 1, - has no number"
+        return {cell: _tenth(cell.value) for cell in cells}, legend
+    values = [cell.value for cell in cells if cell.value is not None]
+    low, high = (min(values), max(values)) if values else (0.0, 0.0)
+    legend = f"one character per layer, from 0 for {low:.2f} to 9 for {high:.2f}; - has no number"
+    step = (high - low) / 10 or 1.0
+    shades = {
+        cell: "-" if cell.value is None else str(min(9, int((cell.value - low) / step)))
+        for cell in cells
+    }
+    return shades, legend
+
+
+def _tenth(share: float | None) -> str:
+    if share is None:
+        return "-"
+    return "." if share == 0 else "*" if share == 1 else str(int(10 * share))
+
+
+def layers_text(numbers: Iterable[int]) -> str:
+    """Layers as ``layer 4``, ``layers 3, 20-22``."""
+    runs: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    shown = [f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
+    plural = "s" if len(runs) > 1 or len(runs[0]) > 1 else ""
+    return f"layer{plural} {', '.join(shown)}"
