@@ -118,6 +118,27 @@ def mean_of(numbers: Sequence[float]) -> Mean:
     return Mean(n, value, value - half, value + half)
 
 
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A number with the interval that it is taken to lie in."""
+
+    value: float
+    low: float
+    high: float
+
+
+def difference(one: Interval, other: Interval) -> Interval:
+    """How much larger one number is than another of other cases, with an interval.
+
+    From the intervals of the two (Newcombe 1998, method 10, for shares with Wilson's intervals;
+    Zou and Donner 2008 for any): the squares of the distances to their ends add up.
+    """
+    value = one.value - other.value
+    low = math.hypot(one.value - one.low, other.high - other.value)
+    high = math.hypot(one.high - one.value, other.value - other.low)
+    return Interval(value, value - low, value + high)
+
+
 def at_least(k: int, n: int, chance: float) -> float:
     """How probable at least ``k`` hits in ``n`` tries are, each with this chance.
 

@@ -7,7 +7,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cfgen.stats import Mean, at_least, mean_of, rate, rate_of
+from cfgen.stats import Interval, Mean, at_least, difference, mean_of, rate, rate_of
 
 
 @pytest.mark.parametrize(
@@ -74,3 +74,21 @@ def test_a_mean_is_that_of_scipy() -> None:
     assert mean_of([1.0, 1.0]) == Mean(2, 1.0, 1.0, 1.0)
     with pytest.raises(ValueError, match="at least one number"):
         mean_of([])
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "low", "high"),
+    [
+        ((56, 70), (48, 80), 0.0524, 0.3339),  # Newcombe 1998 (interval estimation), table II
+        ((9, 10), (3, 10), 0.1705, 0.8090),
+        ((6, 7), (2, 7), 0.0582, 0.8062),
+        ((5, 56), (0, 29), -0.0381, 0.1926),
+        ((0, 10), (0, 20), -0.1611, 0.2775),
+        ((10, 10), (0, 20), 0.6791, 1.0000),
+    ],
+)
+def test_differences_of_shares_are_those_of_newcombe(one, other, low, high) -> None:
+    a, b = (rate(*counts) for counts in (one, other))
+    found = difference(Interval(a.value, a.low, a.high), Interval(b.value, b.low, b.high))
+    assert found.value == pytest.approx(a.value - b.value)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=6e-5)

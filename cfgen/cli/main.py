@@ -22,7 +22,7 @@ from cfgen.cli.new import new
 from cfgen.cli.options import example
 from cfgen.cli.output import BROKEN_PIPE, BUG, INTERRUPTED, USAGE, show_interruption, show_problems
 from cfgen.cli.pairs import predict, preview
-from cfgen.cli.results import figure, merge, results, runs
+from cfgen.cli.results import compare, figure, merge, results, runs
 from cfgen.cli.run import demo, run
 from cfgen.cli.schema import schema
 from cfgen.cli.search import design, prove
@@ -116,6 +116,7 @@ app.command(
 app.command(epilog=example("cfgen runs"))(runs)
 app.command(epilog=example("cfgen results runs/NAME"))(results)
 app.command(epilog=example("cfgen figure runs/NAME -o layers.pdf"))(figure)
+app.command(epilog=example("cfgen compare runs/ONE runs/OTHER"))(compare)
 app.command(epilog=example("cfgen merge one/NAME other/NAME --out runs/NAME"))(merge)
 app.command(epilog=example("cfgen design {task}", "cfgen design {task} --target A --against B"))(
     design

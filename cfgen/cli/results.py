@@ -1,4 +1,4 @@
-"""``cfgen runs``, ``results``, ``figure``, ``merge``: what was asked before, and what came out."""
+"""``cfgen runs``, ``results``, ``figure``, ``compare``, ``merge``: runs that there are."""
 
 from __future__ import annotations
 
@@ -61,6 +61,22 @@ def figure(
 
     save_figure(figure_of(read_results(run), measure), out)
     present(f"the figure is in {display(out)}", wrap=False)
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.")],
+    json: Json = False,
+) -> None:
+    """Put runs next to each other: what was asked differently, and where they differ."""
+    from cfgen.experiments import compare_runs, read_results
+    from cfgen.paths import display
+    from cfgen.report import comparison_record, comparison_view
+
+    found = compare_runs({display(run): read_results(run) for run in runs})
+    if json:
+        write_json(comparison_record(found))
+        return
+    present(comparison_view(found))
 
 
 def merge(

@@ -49,7 +49,14 @@ from cfgen.paths import display
 
 if TYPE_CHECKING:
     from cfgen.documents import Document
-    from cfgen.experiments import Experiment, FinishedRun, Inquiry, PartialRun, Portion
+    from cfgen.experiments import (
+        Experiment,
+        FinishedRun,
+        Inquiry,
+        PartialRun,
+        PlannedRun,
+        Portion,
+    )
 
 
 def run(
@@ -92,6 +99,10 @@ def run(
             "--again", help="Ask anew, beside an answer that is there.", show_default=False
         ),
     ] = False,
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Only measure, and say what it will take.", show_default=False),
+    ] = False,
     shard: Annotated[
         str | None,
         typer.Option("--shard", metavar="I/N", help="Compute the I-th of N shares only."),
@@ -118,7 +129,7 @@ def run(
     }
     experiment = experiment_of(what, given, settings or ())
     portion = Portion(_shard(shard), _limit(time_limit))
-    ask(experiment, out, again, portion, accept_license=accept_license, json=json)
+    ask(experiment, out, again, portion, plan=plan, accept_license=accept_license, json=json)
 
 
 def ask(
@@ -127,13 +138,22 @@ def ask(
     again: bool,
     portion: Portion,
     *,
+    plan: bool = False,
     accept_license: bool,
     json: bool,
     introduction: Callable[[Inquiry], Document] | None = None,
 ) -> None:
     """Ask every LM that an experiment names, and show what comes out."""
-    from cfgen.experiments import answer, folder_of, look_up, make_request
-    from cfgen.report import run_introduction
+    from cfgen.documents import Document
+    from cfgen.experiments import (
+        FinishedRun,
+        answer,
+        folder_of,
+        look_up,
+        make_request,
+        plan_answer,
+    )
+    from cfgen.report import run_introduction, runs_table
 
     with progress_shown(quiet=json) as report:
         inquiry = look_up(experiment, report)
@@ -152,13 +172,31 @@ def ask(
         folder_of(request, out, again=again)
     if not introduction:
         present(run_introduction(inquiry), aside=json)
-    records = []
+    records, answers = [], {}
     for request in requests:
         with progress_shown(quiet=json) as report:
-            found = answer(request, out, again=again, portion=portion, progress=report)
-        records.append(show_answer(found, json=json))
+            if plan:
+                planned = plan_answer(request, out, portion=portion, progress=report)
+            else:
+                found = answer(request, out, again=again, portion=portion, progress=report)
+        records.append(show_plan(planned, json=json) if plan else show_answer(found, json=json))
+        if not plan and isinstance(found, FinishedRun):
+            answers[display(found.folder)] = found.results
+    if len(answers) > 1:
+        present(Document(tuple(runs_table(answers))), aside=json)
     if json:
         write_json(records[0] if len(records) == 1 else records)
+
+
+def show_plan(planned: PlannedRun | FinishedRun, *, json: bool) -> dict[str, Any]:
+    """Show what answering a request will take, or that it was answered, and give it for JSON."""
+    from cfgen.experiments import FinishedRun
+    from cfgen.report import plan_record, plan_view
+
+    if isinstance(planned, FinishedRun):
+        return show_answer(planned, json=json)
+    present(plan_view(planned), aside=json)
+    return plan_record(planned)
 
 
 def show_answer(

@@ -13,10 +13,12 @@ from cfgen.faces import lazy_face
 if TYPE_CHECKING:
     from cfgen.experiments.answering import FinishedRun as FinishedRun
     from cfgen.experiments.answering import PartialRun as PartialRun
+    from cfgen.experiments.answering import PlannedRun as PlannedRun
     from cfgen.experiments.answering import answer as answer
     from cfgen.experiments.answering import asked_in as asked_in
     from cfgen.experiments.answering import folder_of as folder_of
     from cfgen.experiments.answering import merge_shards as merge_shards
+    from cfgen.experiments.answering import plan_answer as plan_answer
     from cfgen.experiments.answering import read_results as read_results
     from cfgen.experiments.behaviour import NO_ANSWER as NO_ANSWER
     from cfgen.experiments.behaviour import Behaviour as Behaviour
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
     from cfgen.experiments.cells import Cell as Cell
     from cfgen.experiments.cells import Output as Output
     from cfgen.experiments.cells import VacuousCell as VacuousCell
+    from cfgen.experiments.comparing import CellDifference as CellDifference
+    from cfgen.experiments.comparing import RunComparison as RunComparison
+    from cfgen.experiments.comparing import compare_runs as compare_runs
+    from cfgen.experiments.comparing import furthest as furthest
     from cfgen.experiments.definition import EngineOptions as EngineOptions
     from cfgen.experiments.definition import Experiment as Experiment
     from cfgen.experiments.definition import SiteOptions as SiteOptions
@@ -48,6 +54,8 @@ if TYPE_CHECKING:
     from cfgen.experiments.measures import Measure as Measure
     from cfgen.experiments.measures import judge as judge
     from cfgen.experiments.measures import question_of as question_of
+    from cfgen.experiments.planning import Plan as Plan
+    from cfgen.experiments.planning import plan_experiment as plan_experiment
     from cfgen.experiments.portions import Portion as Portion
     from cfgen.experiments.portions import Remainder as Remainder
     from cfgen.experiments.results import OUTPUTS as OUTPUTS
@@ -75,6 +83,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Behaviour": "behaviour",
     "Cell": "cells",
+    "CellDifference": "comparing",
     "EngineOptions": "definition",
     "EngineSettings": "stages",
     "Experiment": "definition",
@@ -89,11 +98,14 @@ _HOME = {
     "OUTPUTS": "results",
     "Output": "cells",
     "PartialRun": "answering",
+    "Plan": "planning",
+    "PlannedRun": "answering",
     "Portion": "portions",
     "RESULTS": "results",
     "Remainder": "portions",
     "Request": "inquiry",
     "Results": "results",
+    "RunComparison": "comparing",
     "RunRecord": "stages",
     "RunStore": "store",
     "SCHEMA": "results",
@@ -107,11 +119,13 @@ _HOME = {
     "as_request": "inquiry",
     "as_results": "results",
     "asked_in": "answering",
+    "compare_runs": "comparing",
     "cost_of": "units",
     "descriptions": "json_schema",
     "experiment_of": "files",
     "folder_name": "inquiry",
     "folder_of": "answering",
+    "furthest": "comparing",
     "grade": "behaviour",
     "judge": "measures",
     "list_stores": "store",
@@ -124,6 +138,8 @@ _HOME = {
     "outputs_table": "results",
     "override": "files",
     "parse_layers": "layers",
+    "plan_answer": "answering",
+    "plan_experiment": "planning",
     "question_of": "measures",
     "read_experiment": "files",
     "read_finished": "store",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cfgen.errors import CfgenError, Problem
 from cfgen.experiments.files import read_experiment, write_experiment
@@ -14,6 +14,7 @@ from cfgen.experiments.inquiry import Request, look_up, make_request
 from cfgen.experiments.portions import EVERYTHING_NOW, NOTHING_NOW, Portion, Remainder
 from cfgen.experiments.results import OUTPUTS, Results, as_results, outputs_table
 from cfgen.experiments.store import (
+    UNITS,
     RunStore,
     check_ours,
     merge_units,
@@ -24,6 +25,10 @@ from cfgen.experiments.store import (
 )
 from cfgen.paths import display
 from cfgen.progress import Progress, kept_if_interrupted, no_progress
+
+if TYPE_CHECKING:
+    from cfgen.experiments.planning import Plan
+    from cfgen.lm import LM
 
 RUNS = Path("runs")
 """Folder that answers go to, one folder each."""
@@ -108,6 +113,56 @@ def folder_of(request: Request, out: Path | None, *, again: bool = False) -> Pat
     return folder
 
 
+@dataclass(frozen=True, slots=True)
+class PlannedRun:
+    """What a request will take.
+
+    Attributes:
+        folder: Where the units that were measured are kept.
+        plan: What it will take.
+        disk: Bytes that its units will need there at most, if all are like the largest.
+    """
+
+    folder: Path
+    plan: Plan
+    disk: int
+
+
+def plan_answer(
+    request: Request,
+    out: Path | None = None,
+    *,
+    portion: Portion = EVERYTHING_NOW,
+    progress: Progress = no_progress,
+) -> PlannedRun | FinishedRun:
+    """Say what answering a request will take; the first units, which are measured, are kept.
+
+    Args:
+        request: What is asked.
+        out: The folder; one below ``runs`` if not given.
+        portion: Which share is planned.
+        progress: Called with progress.
+
+    Returns:
+        The plan; or what came out, if that is there already.
+
+    Raises:
+        CfgenError: As :func:`answer`.
+    """
+    folder = folder_of(request, out)
+    finished = _finished(folder, request)
+    if finished:
+        return finished
+    with _opened(request, folder, "", progress) as store:
+        progress("loading libraries", 0, None)
+        from cfgen.experiments.planning import plan_experiment
+
+        lm, inquiry = _load(request, progress), request.inquiry
+        plan = plan_experiment(lm, inquiry, store, portion=portion, report=progress)
+        sizes = [path.stat().st_size for path in (folder / UNITS).glob("*.parquet")]
+        return PlannedRun(folder, plan, max(sizes) * plan.units)
+
+
 def merge_shards(
     request: Request, shards: Sequence[Path], out: Path, *, progress: Progress = no_progress
 ) -> FinishedRun | PartialRun:
@@ -164,10 +219,8 @@ def _compute(
 ) -> FinishedRun | PartialRun:
     progress("loading libraries", 0, None)
     from cfgen.experiments.stages import run_experiment
-    from cfgen.lm import load_lm
 
-    options, inquiry = request.inquiry.experiment.engine, request.inquiry
-    lm = load_lm(request.checkpoint, device=options.device, dtype=options.dtype, progress=progress)
+    lm, inquiry = _load(request, progress), request.inquiry
     with kept_if_interrupted(lambda: _kept(store)):
         record = run_experiment(lm, inquiry, store, portion=portion, report=progress)
     if isinstance(record, Remainder):
@@ -178,6 +231,15 @@ def _compute(
         results.model_dump(mode="json"), {OUTPUTS: outputs_table(record.outputs), PAIRS: pairs}
     )
     return FinishedRun(store.folder, results, found=False)
+
+
+def _load(request: Request, progress: Progress) -> LM:
+    from cfgen.lm import load_lm
+
+    options = request.inquiry.experiment.engine
+    return load_lm(
+        request.checkpoint, device=options.device, dtype=options.dtype, progress=progress
+    )
 
 
 def _kept(store: RunStore) -> str:

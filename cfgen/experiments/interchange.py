@@ -23,7 +23,7 @@ PAIRS = 16
 """Drawn pairs of a block with swaps."""
 CELLS = 128
 """Cells of a block at most."""
-GRID_LAYERS = 4
+GRID_LAYERS = 2
 """Layers of a block where every token is swapped by itself."""
 
 
@@ -75,16 +75,44 @@ def swaps_cost_little(sweeps: Sequence[Sweep], layers: int, packed: bool) -> boo
     same however many there are: a swap changes its tokens and all behind them, from its layer on.
     """
     cost = prompts = 0
-    for sweep in sweeps:
+    for number, sweep in enumerate(sweeps):
         for index in list(sweep.aligned.swaps)[:PAIRS]:
             swap = sweep.aligned.swaps[index]
-            behind = len(swap.original) - min(position for position, _ in swap.moves)
-            for layer in sweep.layers:
-                above = layers - sweep.site.swept(layer, layers)[0]
-                cost += behind * above if packed else len(swap.original) * layers
+            trials = (Trial(number, layer, index) for layer in sweep.layers)
+            cost += sum(_swap_work(sweep, trial, layers, packed) for trial in trials)
             prompts += (len(swap.original) + len(swap.source)) * layers
     # prompts were counted once for every sweep, and are run once for all of them
     return cost <= prompts / len(sweeps)
+
+
+def work_ahead(
+    block: RunBlock,
+    sweeps: Sequence[Sweep],
+    encoded: Sequence[PairTokens],
+    layers: int,
+    packed: bool,
+) -> int:
+    """About how many tokens times layers a block takes, for comparing it with others.
+
+    Args:
+        block: The block.
+        sweeps: The sites.
+        encoded: The pairs.
+        layers: How many the LM has.
+        packed: Whether only what a swap can change is computed.
+    """
+    pairs = {*block.prompts, *(trial.pair for trial in block.trials)}
+    both = (len(encoded[n].original) + len(encoded[n].counterfactual) for n in pairs)
+    swaps = (_swap_work(sweeps[trial.sweep], trial, layers, packed) for trial in block.trials)
+    return sum(both) * layers + sum(swaps)
+
+
+def _swap_work(sweep: Sweep, trial: Trial, layers: int, packed: bool) -> int:
+    swap = sweep.aligned.swaps[trial.pair]
+    if not packed:
+        return len(swap.original) * layers
+    behind = len(swap.original) - min(position for position, _ in swap.moves)
+    return behind * (layers - sweep.site.swept(trial.layer, layers)[0])
 
 
 def _cells(sweeps: Sequence[Sweep]) -> list[tuple[int, int]]:

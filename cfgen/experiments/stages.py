@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 
 from cfgen.counterfactuals import Pair, Site
+from cfgen.datasets import PairSource
 from cfgen.errors import CfgenError, Problem
 from cfgen.experiments.behaviour import Behaviour, grade, wrong_sides
 from cfgen.experiments.cells import Cell, Output, VacuousCell
@@ -182,6 +183,34 @@ def run_experiment(
 
 
 @dataclass(frozen=True, slots=True)
+class Preparation:
+    """What is to be run, checked as far as that can be done before.
+
+    Attributes:
+        encoded: The pairs.
+        sweeps: Where swaps are made.
+        joint: Whether prompts and swaps of a pair are computed together.
+        checks: The checks that were made.
+    """
+
+    encoded: list[PairTokens]
+    sweeps: list[Sweep]
+    joint: bool
+    checks: list[Check]
+
+
+def prepare(bench: Workbench, inquiry: Inquiry, source: PairSource) -> Preparation:
+    """Encode pairs, align them at all sites, and check what can be checked before the long run."""
+    experiment, engine, pairs = inquiry.experiment, bench.engine, source.pairs
+    check_arguments(pairs, inquiry.sites, engine.layout)
+    encoded = encode_pairs(engine.lm.tokenizer, pairs, source.candidates, chat=experiment.chat)
+    checks = check_texts(engine, encoded) + check_spans(encoded, inquiry.sites.values())
+    sweeps = make_sweeps(encoded, inquiry.sites, experiment.sweep, engine.layout)
+    little = swaps_cost_little(sweeps, engine.layout.layers, engine.name == "packed")
+    return Preparation(encoded, sweeps, little and not experiment.kept, checks)
+
+
+@dataclass(frozen=True, slots=True)
 class Responses:
     """What the LM said.
 
@@ -204,24 +233,17 @@ class Responses:
 
 def _answered(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses | Remainder:
     """Draw pairs, check, and execute everything, as far as that is to be done here and now."""
-    experiment, layers = inquiry.experiment, bench.engine.layout.layers
+    experiment = inquiry.experiment
     count, checks = experiment.n, None
     while True:
         source = inquiry.source if count == experiment.n else inquiry.draw(count)
-        pairs = source.pairs
-        check_arguments(pairs, inquiry.sites, bench.engine.layout)
-        encoded = encode_pairs(
-            bench.engine.lm.tokenizer, pairs, source.candidates, chat=experiment.chat
+        made = prepare(bench, inquiry, source)
+        checks = checks or check_sites(bench, made.sweeps)
+        encoded = made.encoded
+        computed = Computation(bench, inquiry, encoded, made.sweeps, portion)
+        computed.run(
+            joint_blocks(made.sweeps, len(encoded)) if made.joint else filter_blocks(len(encoded))
         )
-        texts = check_texts(bench.engine, encoded)
-        texts += check_spans(encoded, inquiry.sites.values())
-        sweeps = make_sweeps(encoded, inquiry.sites, experiment.sweep, bench.engine.layout)
-        checks = checks or check_sites(bench, sweeps)
-        computed = Computation(bench, inquiry, encoded, sweeps, portion)
-        joint = not experiment.kept and swaps_cost_little(
-            sweeps, layers, bench.engine.name == "packed"
-        )
-        computed.run(joint_blocks(sweeps, len(pairs)) if joint else filter_blocks(len(pairs)))
         if computed.missing:
             return computed.remainder()
         kept = computed.kept()
@@ -231,15 +253,17 @@ def _answered(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses
             encoded = encoded[: kept[experiment.n - 1] + 1]
             kept = kept[: experiment.n]
             break
-        count = _more(len(kept), len(pairs), experiment.n, source.total)
-    behaviour = grade(encoded, computed.replies[: len(encoded)], bench.engine.lm.tokenizer)
-    if not joint:
-        computed.run(swap_blocks(sweeps, kept))
+        count = _more(len(kept), len(encoded), experiment.n, source.total)
+    said = [computed.replies[index] for index in range(len(encoded))]
+    behaviour = grade(encoded, said, bench.engine.lm.tokenizer)
+    if not made.joint:
+        computed.run(swap_blocks(made.sweeps, kept))
     if computed.missing:
         return computed.remainder()
     wanted = set(kept)
     responses = {t: reply for t, reply in computed.responses.items() if t.pair in wanted}
-    return Responses(encoded, sweeps, behaviour, responses, texts + checks, computed.work)
+    done = made.checks + checks
+    return Responses(encoded, made.sweeps, behaviour, responses, done, computed.work)
 
 
 def _more(kept: int, drawn: int, n: int, total: int | None) -> int:
@@ -277,7 +301,7 @@ class Computation:
         encoded: The pairs.
         sweeps: Where swaps are made.
         portion: What is to be computed here and now.
-        replies: Per pair, what the LM says after the original and after the counterfactual.
+        replies: Index of a pair -> what the LM says after its original and its counterfactual.
         responses: What it says after swaps.
         work: What that took.
         there: How many blocks are there.
@@ -290,7 +314,7 @@ class Computation:
     encoded: Sequence[PairTokens]
     sweeps: Sequence[Sweep]
     portion: Portion
-    replies: list[tuple[Reply, Reply]] = field(default_factory=list)
+    replies: dict[int, tuple[Reply, Reply]] = field(default_factory=dict)
     responses: dict[Trial, Reply] = field(default_factory=dict)
     work: Work = field(default_factory=Work)
     there: int = 0
@@ -305,24 +329,25 @@ class Computation:
         for number, (block, size) in enumerate(zip(blocks, sizes, strict=True)):
             self.bench.report(step, done, sum(sizes))
             done += size
-            unit = self._unit(block)
+            unit = self.unit(block)
             if self._left_out(number, block, unit):
                 self.missing += 1
                 continue
             self.there += 1
-            self._take(block, *self.bench.replies(unit))
+            self.take(block)
         self.bench.report(step, done, sum(sizes))
 
     def kept(self) -> list[int]:
-        """Indices of the pairs that the LM answers correctly on both sides."""
-        both = zip(self.encoded, self.replies, strict=True)
-        return [index for index, (pair, said) in enumerate(both) if not wrong_sides(pair, said)]
+        """Indices of the pairs, of those run, that the LM answers correctly on both sides."""
+        said = sorted(self.replies.items())
+        return [index for index, both in said if not wrong_sides(self.encoded[index], both)]
 
     def remainder(self) -> Remainder:
         """What there is, and what is missing."""
         return Remainder(self.there, self.there + self.missing, self.late)
 
-    def _unit(self, block: RunBlock) -> Unit:
+    def unit(self, block: RunBlock) -> Unit:
+        """What is computed of a block, or found."""
         return unit_of(
             block,
             self.sweeps,
@@ -344,11 +369,15 @@ class Computation:
             return True
         return False
 
-    def _take(self, block: RunBlock, replies: Sequence[Reply], took: Work) -> None:
+    def take(self, block: RunBlock) -> Work:
+        """Take over what came of a block, which is computed unless it is there."""
+        replies, took = self.bench.replies(self.unit(block))
         own = 2 * len(block.prompts)
-        self.replies += zip(replies[:own:2], replies[1:own:2], strict=True)
+        both = zip(replies[:own:2], replies[1:own:2], strict=True)
+        self.replies |= zip(block.prompts, both, strict=True)
         self.responses |= zip(block.trials, replies[own:], strict=True)
         self.work += took
+        return took
 
 
 def _output(lm: LM, sweep: Sweep, trial: Trial, pair: PairTokens, reply: Reply) -> Output:

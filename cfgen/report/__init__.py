@@ -13,6 +13,9 @@ from cfgen.faces import lazy_face
 if TYPE_CHECKING:
     from cfgen.report.cells import best_cell as best_cell
     from cfgen.report.cells import sweep_tables as sweep_tables
+    from cfgen.report.comparison import comparison_record as comparison_record
+    from cfgen.report.comparison import comparison_view as comparison_view
+    from cfgen.report.comparison import runs_table as runs_table
     from cfgen.report.demo import closing as closing
     from cfgen.report.demo import introduction as introduction
     from cfgen.report.demo import load_story as load_story
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from cfgen.report.models import model_list as model_list
     from cfgen.report.pairs import pair_record as pair_record
     from cfgen.report.pairs import pair_view as pair_view
+    from cfgen.report.plan import plan_record as plan_record
+    from cfgen.report.plan import plan_view as plan_view
     from cfgen.report.run import run_introduction as run_introduction
     from cfgen.report.run import run_view as run_view
     from cfgen.report.run import sentences as sentences
@@ -43,6 +48,8 @@ if TYPE_CHECKING:
 _HOME = {
     "best_cell": "cells",
     "closing": "demo",
+    "comparison_record": "comparison",
+    "comparison_view": "comparison",
     "design_record": "search",
     "design_view": "search",
     "domain_text": "task",
@@ -53,6 +60,8 @@ _HOME = {
     "model_list": "models",
     "pair_record": "pairs",
     "pair_view": "pairs",
+    "plan_record": "plan",
+    "plan_view": "plan",
     "problem_text": "findings",
     "proof_view": "search",
     "report_records": "findings",
@@ -63,6 +72,7 @@ _HOME = {
     "run_view": "run",
     "sampled_record": "search",
     "sampled_view": "search",
+    "runs_table": "comparison",
     "save_figure": "figures",
     "sentences": "run",
     "sweep_tables": "cells",

@@ -104,11 +104,11 @@ def row_name(row: Row, texts: Mapping[str, str]) -> str:
     head, token = row
     parts = [] if head is None else [f"head {head}"]
     if token is not None:
-        parts += [token, *([visible(texts[token])] if token in texts else [])]
+        parts += [token, *([token_text(texts[token])] if token in texts else [])]
     return " ".join(parts)
 
 
-def visible(text: str) -> str:
+def token_text(text: str) -> str:
     """The text of a token, shortened, on one line."""
     shown = " ".join(text.split()) or ascii(text).strip("'")
     return shown if len(shown) <= TEXT_WIDTH else shown[: TEXT_WIDTH - 1] + "…"
@@ -215,7 +215,7 @@ def _map(
         value = "" if top.value is None else f"{top.value:.2f} at {top.layer}"
         head, token = row
         names = [] if head is None else [str(head)]
-        names += [] if token is None else [token, visible(texts.get(token, ""))]
+        names += [] if token is None else [token, token_text(texts.get(token, ""))]
         listed.append((*names, Phrase(drawn, looks), Phrase(value, looks)))
     titles = [] if rows[0][0] is None else [Column("head", "right")]
     titles += [] if rows[0][1] is None else [Column("token"), Column("text")]

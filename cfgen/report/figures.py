@@ -20,7 +20,7 @@ from cfgen.experiments import MEASURES
 from cfgen.lm import COMPONENTS
 from cfgen.paths import display
 from cfgen.prompts import LAST
-from cfgen.report.cells import rows_of, visible
+from cfgen.report.cells import rows_of, token_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -235,7 +235,7 @@ def _row_label(row: tuple[int | None, str | None], texts: Mapping[str, str]) -> 
     if token is None:
         return f"head {head}"
     of_slot = token == LAST or token.endswith("]") or re.search(r"\]-\d+$", token)
-    shown = token if of_slot else visible(texts.get(token, token))
+    shown = token if of_slot else token_text(texts.get(token, token))
     return (shown if head is None else f"{head}: {shown}").replace("$", r"\$")
 
 
