@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cfgen.errors import CfgenError, Problem
 from cfgen.experiments import (
     OUTPUTS,
+    RUNS,
     Experiment,
     PartialRun,
     Results,
@@ -81,7 +85,7 @@ class Result:
 
 
 def run(
-    what: str | Path | Task | Experiment,
+    what: str | Path | Task | Experiment | Sequence[Mapping[str, Any]] | pandas.DataFrame,
     *,
     model: str | None = None,
     out: str | Path | None = None,
@@ -93,8 +97,8 @@ def run(
     """Test hypotheses on an LM, or show what came out when that was done before.
 
     Args:
-        what: A task, or its name; an experiment, or the path of its file (``.yaml``); or the folder
-            of a dataset.
+        what: A task, or its name; an experiment, or the path of its file (``.yaml``); the folder of
+            a dataset; or pairs of one's own as a list of rows, or a table of them (docs/pairs.md).
         model: Name of the LM, as ``cfgen run --model`` takes it; the task's default if not given.
         out: Folder for the results; one below ``runs`` if not given.
         again: Whether to ask anew, beside an answer that is there.
@@ -129,6 +133,26 @@ def _experiment(what: object, fields: dict[str, Any]) -> Experiment:
         if Path(what).is_dir():
             return experiment_of(None, {"dataset": str(what), **fields})
         return experiment_of(str(what), fields)
-    message = f"cfgen.run takes a task, an experiment or a dataset, not {type(what).__name__}"
+    if hasattr(what, "to_dict") or isinstance(what, list | tuple):
+        return experiment_of(None, {"pairs": str(_as_file(what)), **fields})
+    kind = type(what).__name__
+    message = f"cfgen.run takes a task, an experiment, a dataset or rows of pairs, not {kind}"
     hint = "give the name of a task, cfgen.load_task(NAME), or the path of a file"
     raise CfgenError(Problem("cannot-run", message, hint=hint))
+
+
+def _as_file(rows: Any) -> Path:
+    """A file of these rows, named after what it says: an experiment has to be able to name it."""
+    listed = rows.to_dict("records") if hasattr(rows, "to_dict") else list(rows)
+    try:
+        text = "".join(json.dumps(dict(row), ensure_ascii=False) + "\n" for row in listed)
+    except (TypeError, ValueError) as error:
+        message = f"these are no rows of pairs: {error}"
+        hint = "a row is a dictionary of texts, such as {'original': ..., 'original_answer': ...}"
+        raise CfgenError(Problem("cannot-run", message, hint=hint)) from error
+    name = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    path = RUNS / f"pairs-{name}.jsonl"
+    RUNS.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        path.write_text(text, encoding="utf-8", newline="\n")
+    return path

@@ -57,3 +57,28 @@ def test_mistakes() -> None:
         cfgen.run("ioi", models=["a", "b"])
     with pytest.raises(CfgenError, match="layer"):
         cfgen.run("ioi", layer=3)
+
+
+@pytest.mark.usefixtures("asked")
+def test_rows_of_pairs_are_run_as_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        {
+            "original": f"Ann has {n}. It is",
+            "counterfactual": f"Ben has {n}. It is",
+            "original_answer": "tea",
+            "counterfactual_answer": "milk",
+        }
+        for n in range(3)
+    ]
+    import pandas
+
+    for given in (rows, tuple(rows), pandas.DataFrame(rows)):
+        result = cfgen.run(given, model="made-up", sweep={"over": "0-1"})
+        assert result.results.n == 3
+    (file,) = (tmp_path / "runs").glob("pairs-*.jsonl")
+    assert result.results.experiment.pairs == f"runs/{file.name}"
+    with pytest.raises(CfgenError, match="cannot-run"):
+        cfgen.run([object()])
+    with pytest.raises(CfgenError, match="pairs-column"):
+        cfgen.run([{"prompt": "a"}], model="made-up")

@@ -9,6 +9,7 @@ from cfgen.datasets.features import RowFormat, pairs_table, schema_of
 from cfgen.datasets.labelling import PairLabeller
 from cfgen.datasets.leakage import Leak
 from cfgen.datasets.manifest import Manifest
+from cfgen.datasets.own_pairs import HUB, own_pairs_source
 from cfgen.datasets.power import PowerPlan, plan_power, power_text
 from cfgen.datasets.reading import DatasetFolder, open_dataset, read_dataset
 from cfgen.datasets.recipe import (
@@ -33,6 +34,7 @@ from cfgen.datasets.writing import generate, write_dataset
 
 __all__ = [
     "FRACTIONS",
+    "HUB",
     "NEED_TOKENS",
     "TOOLS",
     "Audit",
@@ -64,6 +66,7 @@ __all__ = [
     "generate",
     "make_splits",
     "open_dataset",
+    "own_pairs_source",
     "pairs_table",
     "plan_power",
     "power_text",

@@ -6,7 +6,7 @@ import itertools
 import json
 import types
 import typing
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,17 +43,30 @@ def schema_of(task: Task) -> pa.Schema:
     Returns:
         An Arrow schema whose metadata carries the same features for Hugging Face ``datasets``.
     """
-    variables = pa.struct([(name, arrow_type(kind)) for name, kind in _types(task).items()])
+    variables = [(name, arrow_type(kind)) for name, kind in _types(task).items()]
+    return pair_schema(variables, (NONE, ALL, *task.hypotheses))
+
+
+def pair_schema(
+    variables: Sequence[tuple[str, pa.DataType]], predicted: Iterable[str]
+) -> pa.Schema:
+    """The columns of pairs, see :func:`schema_of`.
+
+    Args:
+        variables: Name and type of what is known of a side beyond its prompt and answer; if there
+            is nothing, there is no such column.
+        predicted: Whatever predicts an answer.
+    """
     side = pa.struct(
         [
             ("prompt", pa.string()),
             ("answer", pa.string()),
             ("completion", pa.string()),
-            ("variables", variables),
+            *([("variables", pa.struct(variables))] if variables else []),
             ("spans", SPANS),
         ]
     )
-    by_hypothesis = pa.struct([(name, pa.string()) for name in (NONE, ALL, *task.hypotheses)])
+    by_hypothesis = pa.struct([(name, pa.string()) for name in predicted])
     plain = pa.schema(
         [
             ("id", pa.string()),
@@ -173,13 +186,10 @@ def _side(side: SideColumns, kind: pa.StructType, as_json: Collection[str]) -> p
         None if answer is None else prefix + answer
         for prefix, answer in zip(side.prefixes, side.answers, strict=True)
     ]
-    arrays = [
-        pa.array(side.texts, pa.string()),
-        pa.array(side.answers, pa.string()),
-        pa.array(completions, pa.string()),
-        _struct(side.variables, kind.field("variables").type, as_json),
-        _spans(side.spans, SPANS),
-    ]
+    arrays = [pa.array(each, pa.string()) for each in (side.texts, side.answers, completions)]
+    if side.variables:
+        arrays.append(_struct(side.variables, kind.field("variables").type, as_json))
+    arrays.append(_spans(side.spans, SPANS))
     return pa.StructArray.from_arrays(arrays, fields=list(kind))
 
 

@@ -38,7 +38,7 @@ class PairSource:
         design: Name of the design.
         hypotheses: Hypothesis -> where it is said to live, of those for which that is known.
         descriptions: Hypothesis -> what it claims, for a person, where that is known.
-        contrast: The hypotheses that the pairs are meant to tell apart.
+        tested: The hypotheses to test where none is named: those that the pairs tell apart.
         candidates: What may be answered -> the texts any of which is this answer.
         total: How many pairs there are where these come from; None for as many as one likes.
         rows: Says how the pairs are kept as rows.
@@ -53,7 +53,7 @@ class PairSource:
     design: str
     hypotheses: Mapping[str, Site]
     descriptions: Mapping[str, str]
-    contrast: tuple[str, ...]
+    tested: tuple[str, ...]
     candidates: Candidates
     total: int | None
     rows: Callable[[], RowFormat]
@@ -66,11 +66,6 @@ class PairSource:
     def predicted(self) -> tuple[str, ...]:
         """Everything that predicts an answer: ``none``, ``all``, and the hypotheses."""
         return tuple(self.pairs[0].predictions) if self.pairs else (NONE, ALL)
-
-    @property
-    def tested(self) -> tuple[str, ...]:
-        """The hypotheses to test where none is named: those that the pairs tell apart."""
-        return tuple(name for name in self.contrast if name != ALL)
 
     def site(self, hypothesis: str) -> Site:
         """Where a hypothesis is said to live.
@@ -134,7 +129,7 @@ def task_source(
         design=recipe.design.name,
         hypotheses={name: each.site for name, each in task.hypotheses.items()},
         descriptions={name: each.description for name, each in task.hypotheses.items()},
-        contrast=recipe.design.contrast,
+        tested=_without_all(recipe.design.contrast),
         candidates=candidates_of(task, pairs),
         total=None,
         rows=lambda: row_format(task),
@@ -149,6 +144,11 @@ def task_source(
             "templates": ", ".join(recipe.templates or (task.default_template or "all",)),
         },
     )
+
+
+def _without_all(contrast: Sequence[str]) -> tuple[str, ...]:
+    """Of a contrast, what claims more than that everything is copied."""
+    return tuple(name for name in contrast if name != ALL)
 
 
 def dataset_source(folder: Path, *, split: str = "test", n: int | None = None) -> PairSource:
@@ -180,7 +180,7 @@ def dataset_source(folder: Path, *, split: str = "test", n: int | None = None) -
         design=manifest.design,
         hypotheses={name: each.site for name, each in known.items()},
         descriptions={name: each.description for name, each in known.items()},
-        contrast=manifest.contrast,
+        tested=_without_all(manifest.contrast),
         candidates=candidates,
         total=manifest.splits[split].rows,
         rows=lambda: dataset.row_format(split),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from cfgen.faces import lazy_face
 
 if TYPE_CHECKING:
+    from cfgen.experiments.answering import RUNS as RUNS
     from cfgen.experiments.answering import FinishedRun as FinishedRun
     from cfgen.experiments.answering import PartialRun as PartialRun
     from cfgen.experiments.answering import PlannedRun as PlannedRun
@@ -106,6 +107,7 @@ _HOME = {
     "Request": "inquiry",
     "Results": "results",
     "RunComparison": "comparing",
+    "RUNS": "answering",
     "RunRecord": "stages",
     "RunStore": "store",
     "SCHEMA": "results",

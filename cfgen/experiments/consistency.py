@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from cfgen.datasets import split_shares
+from cfgen.datasets import HUB, split_shares
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.experiments.definition import DRAWING, SOURCES
 from cfgen.experiments.layers import parse_layers
@@ -72,7 +72,7 @@ def _source_problems(draft: Draft) -> Iterator[Problem]:
     if len(sources) == 1 and sources != ["task"]:
         why = f"it says how a task's pairs are drawn, and `{sources[0]}` has its pairs already"
         useless += [(name, why) for name in DRAWING]
-    if sources == ["pairs"]:
+    if sources == ["pairs"] and not str(draft.at("pairs")).startswith(HUB):
         useless.append(("split", "a file of pairs has no splits"))
     if sources and "pairs" not in sources:
         useless.append(("columns", "these are columns of a file of `pairs`, and none is named"))
@@ -118,6 +118,8 @@ def _split_problems(draft: Draft) -> Iterator[Problem]:
         yield from _attempt(lambda: split_shares(splits), draft, ("splits",))
     if not isinstance(split, str):
         return
+    if str(draft.at("pairs")).startswith(HUB):
+        return  # its splits are called as somebody else likes
     shares = _shares_of(splits)
     if split not in shares:
         hint, message = did_you_mean(split, shares), f"there is no split {shown(split)}"

@@ -116,8 +116,9 @@ class Experiment(BaseModel):
         method: How the question is put.
         task: Name of a task; pairs are drawn.
         dataset: Folder that ``cfgen generate`` wrote.
-        pairs: File of pairs of one's own; refused by name, since no run can do it yet.
-        columns: Column that is meant -> column of the file of pairs; refused likewise.
+        pairs: File of pairs of one's own, or ``hub:OWNER/NAME``: see docs/pairs.md. Of ``n``, as
+            many as there are.
+        columns: What a column is for -> its name in the file of pairs, where that is another.
         design: How a task's pairs are made; the task's default if not given.
         n: Number of pairs.
         kept: Whether so many pairs are meant after the behavioural filter.

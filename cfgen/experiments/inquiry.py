@@ -17,6 +17,7 @@ from cfgen.datasets import (
     DatasetRecipe,
     PairSource,
     dataset_source,
+    own_pairs_source,
     recipe,
     solve_words,
     split_shares,
@@ -97,7 +98,6 @@ def look_up(experiment: Experiment, progress: Progress = no_progress) -> Inquiry
         CfgenError: Something that was named does not exist, or pairs cannot be made.
     """
     check_experiment(experiment)
-    _check_possible(experiment)
     draw = _drawing(experiment, progress)
     source = draw(experiment.n)
     return Inquiry(experiment, source, draw, _sites(experiment, source))
@@ -164,7 +164,10 @@ def _drawing(experiment: Experiment, progress: Progress) -> Callable[[int], Pair
     if experiment.dataset is not None:
         folder = Path(experiment.dataset)
         return lambda n: dataset_source(folder, split=experiment.split, n=n)
-    assert experiment.task is not None  # there is one source, and no file of pairs
+    if experiment.pairs is not None:
+        pairs, columns = experiment.pairs, experiment.columns
+        return lambda n: own_pairs_source(pairs, columns, n=n, split=experiment.split)
+    assert experiment.task is not None  # there is one source
     made = recipe(
         experiment.task,
         experiment.n,
@@ -215,24 +218,3 @@ def _site(site: Site, own: SiteOptions, sweep: SweepOptions) -> Site:
     general = {"layers": sweep.layers, "component": sweep.component}
     changes = {**{k: v for k, v in general.items() if v}, **own.model_dump(exclude_none=True)}
     return replace(site, **changes)
-
-
-def _check_possible(experiment: Experiment) -> None:
-    """Refuse by name what a file can say and no run can do yet.
-
-    Raises:
-        CfgenError: With all that is asked for in vain (``not-done-yet``).
-    """
-    asked = {
-        "pairs of one's own": (
-            experiment.pairs is not None,
-            "name a task, or a dataset that cfgen generate wrote",
-        ),
-    }
-    problems = [
-        Problem("not-done-yet", f"no run can do this yet: {what}", hint=hint)
-        for what, (wanted, hint) in asked.items()
-        if wanted
-    ]
-    if problems:
-        raise CfgenError(problems)
