@@ -1,15 +1,12 @@
-"""Output folders that appear complete or not at all, and never replace anybody's own files.
+"""Output folders that appear complete or not at all, and files: nothing that exists is overwritten.
 
-A folder that cfgen wrote has a *record*, a JSON file that lists everything in it, with hashes. It
-may be written anew as long as it holds that and nothing else, unchanged. This is looked at before
-the work, again when the work is done, and once more when the earlier result has been moved out of
-the way, where nobody finds it by its name; only then are its files removed, one by one, and those
-alone that were just looked at. What was put there meanwhile is put back, and the new result is
-kept beside it.
+A folder that cfgen wrote has a *record*, a JSON file that lists everything in it, with hashes, and
+says what was asked for. Asked for again, it is shown; nothing else is ever done to a folder that
+holds something. A result is made in a hidden folder beside, and gets its name when it is complete.
+What came to be there meanwhile is left alone, and the result is kept under the next free name.
 
-Two things cannot be excluded, for want of a way to forbid them to other programs: one that has a
-file of the earlier result open and goes on writing to it loses what it writes; and an *empty*
-folder that appears under the very name at the very moment of the last renaming is taken over.
+A process that is killed leaves its hidden folder behind. The kernel lets go of the lock in it,
+and the next one that writes to the same name removes it.
 """
 
 from __future__ import annotations
@@ -18,13 +15,17 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import shutil
+import socket
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from cfgen.errors import CfgenError, Problem
 from cfgen.paths import display
@@ -33,49 +34,180 @@ from cfgen.progress import kept_if_interrupted
 RECORD_BYTES = 1 << 26
 """Largest record that is read."""
 NAMED = 5
-"""How many files of others an error names."""
+"""How many files of others, or differences, an error names."""
+ASKED = "asked"
+"""Key of a record under which stands what was asked for."""
+_LOCK = "lock"
+_OWNER = "owner"
 
 
 @contextmanager
-def new_folder(folder: Path, *, record: str) -> Iterator[Path]:
+def new_folder(folder: Path) -> Iterator[Path]:
     """Give a fresh folder to write to, and put it in place when all went well.
 
     Args:
-        folder: Where the result shall be; an earlier result there is replaced as a whole.
-        record: Name of the JSON file that the caller writes last, with :func:`write_record`.
+        folder: Where the result shall be: nothing, or an empty folder.
 
     Yields:
-        A fresh folder beside the final one.
+        A fresh folder beside the final one; :func:`write_record` is called in it last.
 
     Raises:
-        CfgenError: If the folder holds something else, or came to do so meanwhile
-            (``folder-in-use``), or it cannot be written (``cannot-write``).
+        CfgenError: If the folder holds something, or came to do so meanwhile (``folder-in-use``),
+            or it cannot be written (``cannot-write``).
     """
-    check_replaceable(folder, record)
+    check_free(folder)
     try:
         folder = _resolved(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         prefix = f".{folder.name[:48]}-"
+        _remove_leftovers(folder.parent, prefix)
         beside = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
     except OSError as error:
         raise _cannot_write(folder, error) from error
     fresh = beside / "new"
     try:
-        fresh.mkdir()
-        with kept_if_interrupted(lambda: _nothing_kept(folder)):
-            yield fresh
-        _put_in_place(fresh, folder, beside / "old", record)
+        with FileLock(beside / _LOCK):
+            (beside / _OWNER).write_text(_owner(), encoding="utf-8")
+            fresh.mkdir()
+            with kept_if_interrupted(lambda: _nothing_kept(folder)):
+                yield fresh
+            _put_in_place(fresh, folder)
     except OSError as error:
         raise _cannot_write(folder, error) from error
     finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        with suppress(OSError):  # what is left in there is no longer ours; an error has named it
-            beside.rmdir()
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _owner() -> str:
+    return f"cfgen on {socket.gethostname()}"
+
+
+def _remove_leftovers(parent: Path, prefix: str) -> None:
+    """Remove what killed processes of this machine left behind: no living one holds their locks."""
+    for path in parent.glob(f"{_literal(prefix)}*"):
+        try:
+            if not re.fullmatch(r"\w{8}", path.name.removeprefix(prefix)) or path.is_symlink():
+                continue
+            if (path / _OWNER).read_text(encoding="utf-8") != _owner():
+                continue
+            with FileLock(path / _LOCK, timeout=0):
+                shutil.rmtree(path, ignore_errors=True)
+        except (OSError, ValueError, Timeout):
+            continue
+
+
+def _literal(text: str) -> str:
+    """A text as a pattern of files that means itself."""
+    return re.sub(r"([*?\[\]])", r"[\1]", text)
 
 
 def _nothing_kept(folder: Path) -> str:
-    state = "is as it was" if os.path.lexists(folder) else "was not made"
-    return f"Nothing is kept: {display(folder)} {state}. Run the same again to begin anew."
+    return f"Nothing is kept: {display(folder)} was not made. Run the same again to begin anew."
+
+
+def find_result(folder: Path, record: str, asked: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Find out whether what is asked for is there already; best before long work.
+
+    Args:
+        folder: Where a result is to go.
+        record: Name of its record.
+        asked: What is asked for, as JSON has it.
+
+    Returns:
+        The record of a result that was asked for in just this way, whole and unchanged; None if
+        the folder is free.
+
+    Raises:
+        CfgenError: The folder holds something else (``folder-in-use``), with what differs.
+    """
+    try:
+        folder = _resolved(folder)
+        wrong = _in_the_way(folder)
+        if not wrong:
+            return None
+        content = _recorded(folder / record)
+        if content is None:
+            raise _in_use(folder, wrong)
+    except (OSError, ValueError) as error:
+        raise _cannot_write(folder, error) from error
+    there, wanted = content.get(ASKED), json.loads(json.dumps(asked))
+    if there != wanted:
+        raise _of_another(folder, there if isinstance(there, dict) else {}, wanted)
+    written = {name: sha for name, sha in content["sha256"].items() if name != record}
+    wrongs = {name: wrong_with(folder / name, sha) for name, sha in written.items()}
+    changed = [f"{name} {why}" for name, why in wrongs.items() if why]
+    if changed:
+        raise _in_use(folder, f"is not as it was written: {_listed(changed)}")
+    others = sorted({*files_in(folder)} - {*content["files"]})
+    if others:
+        raise _in_use(folder, f"holds other files: {_listed(others)}")
+    return content
+
+
+def _recorded(record: Path) -> dict[str, Any] | None:
+    try:
+        return read_record(record)
+    except (OSError, ValueError):
+        return None
+
+
+def _of_another(folder: Path, there: Mapping[str, Any], asked: Mapping[str, Any]) -> CfgenError:
+    names = [name for name in {**there, **asked} if there.get(name) != asked.get(name)]
+    lines = [f"{n}: {_short(there.get(n))} there, {_short(asked.get(n))} asked now" for n in names]
+    more = [f"and {len(lines) - NAMED} more"] if len(lines) > NAMED else []
+    return CfgenError(
+        Problem(
+            "folder-in-use",
+            f"cannot write to {display(folder)}: it holds another result, and none is written over",
+            hint="name a new or empty folder with --out, or move this one away",
+            detail="\n".join([*lines[:NAMED], *more]),
+        )
+    )
+
+
+def _short(value: object) -> str:
+    shown = json.dumps(value, ensure_ascii=False)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+
+
+def write_file(path: Path, content: bytes) -> bool:
+    """Write a file that is not there yet; it appears whole or not at all.
+
+    Args:
+        path: The file.
+        content: What it is to hold.
+
+    Returns:
+        Whether it was written; not if it is there with just this content.
+
+    Raises:
+        CfgenError: Something else is there (``file-exists``), or it can't be written
+            (``cannot-write``).
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name[:48]}-") as aside:
+            aside.write(content)
+            aside.flush()
+            os.fchmod(aside.fileno(), 0o666 & ~_umask())
+            try:
+                os.link(aside.name, path)
+                return True
+            except FileExistsError:
+                same = path.is_file() and path.read_bytes() == content
+    except (OSError, ValueError) as error:
+        raise _cannot_write(path, error) from error
+    if same:
+        return False
+    message = f"{display(path)} is there already, and nothing is written over"
+    raise CfgenError(Problem("file-exists", message, hint="give another name, or move it away"))
+
+
+def _umask() -> int:
+    """The mask of new files, which can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def write_record(folder: Path, record: str, content: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,82 +285,39 @@ def files_in(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(_entries(folder)))
 
 
-def check_replaceable(folder: Path, record: str) -> None:
-    """Check that a folder is free, or holds nothing but an earlier result; best before long work.
-
-    Args:
-        folder: Where a result is to go.
-        record: Name of the JSON file that lists what an earlier result wrote.
+def check_free(folder: Path) -> None:
+    """Check that nothing is where a result is to go, or an empty folder.
 
     Raises:
-        CfgenError: If it holds something else, or cannot be looked at.
+        CfgenError: Something is there (``folder-in-use``), or it cannot be looked at.
     """
     try:
-        wrong = _in_the_way(_resolved(folder), record)
+        wrong = _in_the_way(_resolved(folder))
     except (OSError, ValueError) as error:
         raise _cannot_write(folder, error) from error
     if wrong:
         raise _in_use(folder, wrong)
 
 
-def _put_in_place(fresh: Path, folder: Path, old: Path, record: str) -> None:
-    """Put a finished result where it shall be, and an earlier result of ours out of the way."""
-    wrong = _in_the_way(folder, record)
-    if wrong:
-        raise _in_use(folder, wrong, _kept(fresh, folder))
-    try:
-        fresh.rename(folder)  # succeeds where nothing is, or an empty folder
-        return
-    except OSError:
-        if not os.path.lexists(folder):
-            raise
-    folder.rename(old)
-    try:
-        ours = files_in(old)
-        wrong = _in_the_way(old, record)  # by its name nobody can add to it any more
-        if not wrong:
-            fresh.rename(folder)
-    except BaseException:
-        _put_back(old, folder)
-        raise
-    if wrong:
-        _put_back(old, folder)
-        raise _in_use(folder, wrong, _kept(fresh, folder))
-    _discard(old, ours, folder)
-
-
-def _put_back(old: Path, folder: Path) -> None:
-    """Move an earlier result back to its place, if that is still free."""
-    try:
-        if os.path.lexists(folder):
-            raise FileExistsError
-        old.rename(folder)
-    except OSError as error:
-        raise _in_use(folder, f"was taken meanwhile; what it held is in {display(old)}") from error
-
-
-def _kept(fresh: Path, folder: Path) -> Path:
-    """Put a finished result beside where it should have gone, under the first name that is free."""
+def _put_in_place(fresh: Path, folder: Path) -> None:
+    """Give a finished result its name, or, if that was taken meanwhile, the next one."""
+    wrong = _in_the_way(folder)
+    if not wrong:
+        try:
+            fresh.rename(folder)  # succeeds where nothing is, or an empty folder
+            return
+        except OSError:
+            wrong = _in_the_way(folder)
+            if not wrong:
+                raise
     numbered = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(2))
     free = next(path for path in numbered if not os.path.lexists(path))
     fresh.rename(free)
-    return free
+    raise _in_use(folder, wrong, free)
 
 
-def _discard(old: Path, ours: Iterable[str], folder: Path) -> None:
-    """Remove an earlier result: the files that were found to be ours, and no others."""
-    try:
-        for name in ours:
-            (old / name).unlink(missing_ok=True)
-        for path, _, _ in os.walk(old, topdown=False):
-            os.rmdir(path)  # fails where somebody who had it open put something in
-    except OSError as error:
-        wrong = f"was used while it was replaced; what was put there is in {display(old)}"
-        raise _in_use(folder, wrong) from error
-
-
-def _in_the_way(folder: Path, record: str) -> str:
-    """Why a folder must not be replaced; empty if it may be."""
+def _in_the_way(folder: Path) -> str:
+    """Why a result can't be put here; empty if it can."""
     try:
         folder.lstat()
     except FileNotFoundError:
@@ -238,41 +327,26 @@ def _in_the_way(folder: Path, record: str) -> str:
     here = Path.cwd()
     if any(path.samefile(folder) for path in (here, *here.parents)):
         return "is the folder that you are in, or around it"
-    known = _recorded(folder / record)
-    others = []
-    for name, plain in sorted(_entries(folder).items()):
-        shown = name if name.isprintable() else ascii(name)
-        if not plain or name not in known:
-            others.append(shown)
-        elif known[name] is not None and known[name] != _sha256(folder / name, record):
-            others.append(f"{shown} (changed since it was written)")
-    more = ", ..." if len(others) > NAMED else ""
-    return f"holds other files: {', '.join(others[:NAMED])}{more}" if others else ""
+    others = files_in(folder)
+    return f"holds other files: {_listed(others)}" if others else ""
 
 
-def _entries(folder: Path, prefix: str = "") -> dict[str, bool]:
-    """What :func:`files_in` names, and whether it is a plain file."""
-    found: dict[str, bool] = {}
+def _listed(names: Sequence[str]) -> str:
+    shown = [name if name.isprintable() else ascii(name) for name in names[:NAMED]]
+    return ", ".join(shown) + (", ..." if len(names) > NAMED else "")
+
+
+def _entries(folder: Path, prefix: str = "") -> list[str]:
+    """What :func:`files_in` names."""
+    found: list[str] = []
     with os.scandir(folder) as entries:
         for entry in entries:
             name = prefix + entry.name
             if entry.is_dir(follow_symlinks=False):
-                found |= _entries(folder / entry.name, f"{name}/") or {name: False}
+                found += _entries(folder / entry.name, f"{name}/") or [name]
             else:
-                found[name] = entry.is_file(follow_symlinks=False)
+                found.append(name)
     return found
-
-
-def _recorded(record: Path) -> dict[str, str | None]:
-    """What a record lists, with hashes where it has them; nothing if it is no record of ours."""
-    try:
-        if not stat.S_ISREG(record.lstat().st_mode):
-            return {}
-        content = json.loads(record.read_text(encoding="utf-8"))
-        hashes = content.get("sha256", {})
-        return {str(name): hashes.get(name) for name in content["files"]}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return {}
 
 
 def _sha256(file: Path, record: str) -> str:

@@ -22,6 +22,7 @@ from cfgen.experiments import (
     look_up,
     make_request,
 )
+from cfgen.folders import write_file
 from cfgen.paths import display
 from cfgen.progress import Progress, no_progress
 from cfgen.tasks import Task
@@ -152,7 +153,5 @@ def _as_file(rows: Any) -> Path:
         raise CfgenError(Problem("cannot-run", message, hint=hint)) from error
     name = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     path = RUNS / f"pairs-{name}.jsonl"
-    RUNS.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        path.write_text(text, encoding="utf-8", newline="\n")
+    write_file(path, text.encode("utf-8", "surrogatepass"))
     return path

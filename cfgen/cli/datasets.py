@@ -18,8 +18,9 @@ from cfgen.cli.options import (
     TaskName,
     Templates,
 )
-from cfgen.cli.output import present, progress_shown, write_json
+from cfgen.cli.output import present, progress_shown, remark, write_json
 from cfgen.errors import CfgenError, Problem
+from cfgen.paths import display
 
 if TYPE_CHECKING:
     from cfgen.datasets import PowerPlan
@@ -120,6 +121,7 @@ def generate(
         WordExclusion,
         check_repo,
         dataset_summary,
+        find_dataset,
         recipe,
         solve_words,
         split_shares,
@@ -158,7 +160,8 @@ def generate(
             balance=balance,
         )
         audits = AuditPlan(coverage, tokenizers, dropped, plan)
-        manifest = write_dataset(
+        there = find_dataset(made, out, jsonl=jsonl, plan=audits)
+        manifest = there or write_dataset(
             made, out, jsonl=jsonl, workers=workers, progress=report, plan=audits
         )
         url = None
@@ -169,6 +172,8 @@ def generate(
         write_json({**manifest.model_dump(mode="json"), "folder": str(out.absolute()), "url": url})
         return
     present(dataset_summary(manifest, out, url))
+    if there:
+        remark(f"made before: {display(out)} holds this very dataset; nothing was written")
 
 
 def planned(
@@ -248,7 +253,6 @@ def export(
     """Write a dataset for another tool: one JSON lines file per split."""
     from cfgen.datasets import export as write
     from cfgen.lm import load_tokenizer
-    from cfgen.paths import display
 
     with progress_shown(quiet=json) as report:
         encode = (

@@ -151,6 +151,7 @@ def prove(
     If there are too many pairs for that, the answer is that it is undecided (exit code 1).
     """
     from cfgen import search
+    from cfgen.folders import write_file
     from cfgen.report import proof_view
     from cfgen.tasks import load_task
 
@@ -168,13 +169,12 @@ def prove(
         found = search.prove(
             loaded, one, other, design=design, templates=templates, progress=report
         )
-    if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(found.model_dump_json(indent=2) + "\n", encoding="utf-8")
     if json:
         write_json(found.model_dump(mode="json"))
     else:
         present(proof_view(found), wrap=False)
+    if out:  # last: what was found is told, whatever becomes of the file
+        write_file(out, f"{found.model_dump_json(indent=2)}\n".encode())
     if found.answer == "undecided":
         raise typer.Exit(FINDINGS)
 

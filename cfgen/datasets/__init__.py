@@ -30,7 +30,7 @@ from cfgen.datasets.rows import (
 from cfgen.datasets.shortcuts import Shortcut, audit_shortcuts
 from cfgen.datasets.sources import PairSource, dataset_source, task_source
 from cfgen.datasets.tokenizers import WordExclusion, solve_words
-from cfgen.datasets.writing import generate, write_dataset
+from cfgen.datasets.writing import find_dataset, generate, write_dataset
 
 __all__ = [
     "FRACTIONS",
@@ -62,6 +62,7 @@ __all__ = [
     "dataset_summary",
     "draw_pairs",
     "export",
+    "find_dataset",
     "first_pairs",
     "generate",
     "make_splits",

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from cfgen.counterfactuals import ALL
 from cfgen.datasets.alignment import answer_tokens, span_range
 from cfgen.datasets.reading import open_dataset
 from cfgen.errors import CfgenError, Problem, did_you_mean
-from cfgen.folders import new_folder, write_record
+from cfgen.folders import ASKED, find_result, new_folder, write_record
 from cfgen.paths import display
 from cfgen.progress import Progress, no_progress
 from cfgen.prompts import LAST, Encode
@@ -54,7 +55,8 @@ def export(
     Args:
         dataset: A folder that :func:`cfgen.datasets.write_dataset` wrote.
         tool: One of :data:`TOOLS`.
-        folder: Where to; must not exist, or be empty, or hold an earlier export.
+        folder: Where to; must not exist, or be empty, or hold this very export, which then is
+            left as it is.
         label: The hypothesis whose predictions become the labels, ``none`` and ``all`` included;
             the first one of the design's contrast if not given, or ``all`` where it has none.
         tokenizer: Its name and the tokenizer, for the tools that take token positions.
@@ -85,7 +87,17 @@ def export(
     if problems:
         raise CfgenError(problems)
     encode = tokenizer[1] if tokenizer else None
-    with new_folder(folder, record=RECORD) as fresh:
+    asked = {
+        "tool": tool,
+        "dataset": manifest.sha256["manifest.json"],
+        "label": chosen,
+        "tokenizer": tokenizer[0] if tokenizer else None,
+        "version": version("cfgen"),
+    }
+    there = find_result(folder, RECORD, asked)
+    if there is not None:
+        return ExportSummary(tool, there["rows"], chosen, tuple(there["files"]))
+    with new_folder(folder) as fresh:
         counts = {}
         for split in opened.files:
             counts[split] = 0
@@ -96,6 +108,7 @@ def export(
                     lines.write(json.dumps(made, ensure_ascii=False) + "\n")
                     counts[split] += 1
         content = {
+            ASKED: asked,
             "tool": tool,
             "task": manifest.task,
             "design": manifest.design,

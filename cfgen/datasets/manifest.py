@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import platform
+from dataclasses import asdict
 from importlib.metadata import version
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -49,6 +52,7 @@ class Manifest(BaseModel):
         shortcuts: How rules that know nothing of the task do.
         leakage: What splits share.
         libraries: Versions that the bytes depend on.
+        asked: What was asked for: asked for again, it is shown and not made anew.
         files: Everything that was written.
         sha256: Its hashes, see :func:`cfgen.folders.write_record`.
     """
@@ -78,11 +82,14 @@ class Manifest(BaseModel):
     shortcuts: tuple[Shortcut, ...]
     leakage: tuple[Leak, ...]
     libraries: dict[str, str]
+    asked: dict[str, Any]
     files: tuple[str, ...] = ()
     sha256: dict[str, str] = {}
 
 
-def make_manifest(recipe: DatasetRecipe, audit: Audit, plan: AuditPlan) -> Manifest:
+def make_manifest(
+    recipe: DatasetRecipe, audit: Audit, plan: AuditPlan, asked: dict[str, Any]
+) -> Manifest:
     """Put together the manifest of a dataset; which files there are, its writer adds."""
     task, design = recipe.task, recipe.design
     rows = row_format(task)
@@ -109,8 +116,34 @@ def make_manifest(recipe: DatasetRecipe, audit: Audit, plan: AuditPlan) -> Manif
         coverage=audit.coverage,
         shortcuts=audit.shortcuts,
         leakage=audit.leakage,
-        libraries={
-            "python": platform.python_version(),
-            **{name: version(name) for name in _LIBRARIES},
-        },
+        libraries=_versions(),
+        asked=asked,
     )
+
+
+def request_of(recipe: DatasetRecipe, plan: AuditPlan, *, jsonl: bool) -> dict[str, Any]:
+    """All that a dataset depends on, as JSON has it."""
+    task = recipe.task
+    dropped = json.dumps([asdict(each) for each in plan.dropped])
+    return {
+        "task": task.name,
+        "task version": task.version,
+        "content hash": task.content_hash,
+        "design": recipe.design.name,
+        "n": recipe.n,
+        "seed": recipe.seed,
+        "templates": list(recipe.templates),
+        "splits": dict(recipe.fractions),
+        "balance": recipe.balance,
+        "tokenizers": list(plan.tokenizers),
+        "words left out": hashlib.sha256(dropped.encode()).hexdigest() if plan.dropped else "",
+        "coverage": plan.strength,
+        "power": plan.power and asdict(plan.power),
+        "jsonl": jsonl,
+        "libraries": _versions(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    named = {name: version(name) for name in _LIBRARIES}
+    return {"python": platform.python_version(), **named}

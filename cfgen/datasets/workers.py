@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from multiprocessing import get_all_start_methods, get_context, resource_tracker
+from multiprocessing import (
+    get_all_start_methods,
+    get_context,
+    parent_process,
+    resource_tracker,
+)
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from types import TracebackType
@@ -141,8 +147,17 @@ def _begin(order: WorkOrder) -> None:
     """First thing in a new process. Ctrl-C is for the one that started it."""
     global _order
     _order = order
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.chdir(order.folder)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _end_with_parent() -> None:
+    """However the process ends that asked for the work, what it started ends with it."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _make(told: Candidates, start: int, stop: int) -> CandidateChunk[pa.Table]:

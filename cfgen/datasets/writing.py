@@ -16,10 +16,10 @@ from cfgen.counterfactuals import Pair
 from cfgen.datasets.audit import AuditPlan, audit_folder, parquet_file
 from cfgen.datasets.card import write_card
 from cfgen.datasets.features import schema_of
-from cfgen.datasets.manifest import Manifest, make_manifest
+from cfgen.datasets.manifest import Manifest, make_manifest, request_of
 from cfgen.datasets.recipe import FRACTIONS, DatasetRecipe, Split, recipe
 from cfgen.datasets.rows import candidate_pairs, row_tables
-from cfgen.folders import new_folder, write_record
+from cfgen.folders import find_result, new_folder, write_record
 from cfgen.progress import Progress, no_progress
 from cfgen.tasks import Task
 
@@ -100,7 +100,8 @@ def write_dataset(
 
     Args:
         recipe: What to make.
-        folder: Where to; must not exist, or be empty, or hold an earlier dataset.
+        folder: Where to; must not exist, or be empty, or hold this very dataset, which then is
+            left as it is.
         jsonl: Also write ``jsonl/<split>.jsonl``.
         workers: Processes that make the rows; the files are the same for any number. In a script,
             more than one need ``if __name__ == "__main__":`` around the call.
@@ -114,20 +115,45 @@ def write_dataset(
         CfgenError: If so many pairs cannot be made, they do not align under a tokenizer that is
             wanted, or the folder holds something else.
     """
-    with new_folder(folder, record="manifest.json") as fresh:
+    plan = plan or AuditPlan()
+    there = find_dataset(recipe, folder, jsonl=jsonl, plan=plan)
+    if there is not None:
+        return there
+    with new_folder(folder) as fresh:
         (fresh / "data").mkdir()
         rows = _reported(row_tables(recipe, workers), recipe.n, progress)
         for split, portions in itertools.groupby(rows, key=lambda portion: portion[0]):
             tables = (table for _, table in portions)
             _write_split(fresh, recipe, split, tables, jsonl)
-        plan = plan or AuditPlan()
         audit = audit_folder(fresh, recipe, plan, progress)
-        manifest = make_manifest(recipe, audit, plan)
+        manifest = make_manifest(recipe, audit, plan, request_of(recipe, plan, jsonl=jsonl))
         example = _first_pair(fresh, recipe)
         write_card(fresh / "README.md", recipe.task, recipe.design, manifest, example)
         content = json.loads(manifest.model_dump_json())
         manifest = Manifest.model_validate(write_record(fresh, "manifest.json", content))
     return manifest
+
+
+def find_dataset(
+    recipe: DatasetRecipe, folder: Path, *, jsonl: bool = False, plan: AuditPlan | None = None
+) -> Manifest | None:
+    """Find out whether the very dataset that would be written is there already.
+
+    Args:
+        recipe: What is to be made.
+        folder: Where to.
+        jsonl: Whether JSON lines are to be written, too.
+        plan: What it is to be audited for.
+
+    Returns:
+        Its manifest; None if the folder is free.
+
+    Raises:
+        CfgenError: The folder holds something else (``folder-in-use``), with what differs.
+    """
+    asked = request_of(recipe, plan or AuditPlan(), jsonl=jsonl)
+    content = find_result(folder, "manifest.json", asked)
+    return None if content is None else Manifest.model_validate(content)
 
 
 def _reported(

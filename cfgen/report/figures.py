@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from cfgen.counterfactuals import NONE
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.experiments import MEASURES
+from cfgen.folders import write_file
 from cfgen.lm import COMPONENTS
 from cfgen.paths import display
 from cfgen.prompts import LAST
@@ -270,24 +271,14 @@ def save_figure(figure: Figure, path: Path) -> None:
 
     Raises:
         CfgenError: The name has no known ending (``figure-format``), a file is there already
-            (``figure-exists``), or it can't be written (``cannot-write``).
+            (``file-exists``), or it can't be written (``cannot-write``).
     """
     kind = path.suffix.removeprefix(".").lower()
     if kind not in FORMATS:
         message = f"{display(path)} is not the name of a figure"
         hint = f"end it with .pdf, .png or .svg; {did_you_mean(kind, FORMATS)}"
         raise CfgenError(Problem("figure-format", message, hint=hint))
-    content = figure_bytes(figure, kind)
-    try:
-        with path.open("xb") as stream:
-            stream.write(content)
-    except FileExistsError as error:
-        message = f"{display(path)} is there already, and nothing is written over"
-        raise CfgenError(Problem("figure-exists", message, hint="give another name")) from error
-    except OSError as error:
-        message = f"cannot write to {display(path)}: {error.strerror or error}"
-        hint = "name a folder that exists and may be written to"
-        raise CfgenError(Problem("cannot-write", message, hint=hint)) from error
+    write_file(path, figure_bytes(figure, kind))
 
 
 def _caption(results: Results, n: Sequence[int], *, intervals: bool) -> str:

@@ -17,7 +17,9 @@ def test_export(cli: Cli, tmp_path: Path) -> None:
     lines = (tmp_path / "out" / "train.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 16
     assert set(json.loads(lines[0])) == {"id", "input", "counterfactual_inputs", "label"}
-    shown = cli(*args).out
+    assert cli(*args, "--label", "output_token", "--json").json == made  # it is there
+    cli(*args).failed("[folder-in-use]", 'label: "output_token" there, "output_position" asked now')
+    shown = cli(*args[:-1], tmp_path / "other").out
     assert "train 16, validation 2, test 2" in shown
     assert "labels: what output_position predicts" in shown
 

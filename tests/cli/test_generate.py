@@ -129,6 +129,7 @@ def test_pairs_that_align_balanced_with_planned_power(cli: Cli, tmp_path: Path) 
     assert made["balanced"] is True
     assert made["coverage"]["test"]["strength"] == 3
     assert made["power"]["pairs"] == made["splits"]["test"]["rows"] == made["rows"] / 2
+    args[3] = tmp_path / "other"
     shown = cli(*args, "--splits", "1/0/1").out
     assert "coverage of 3 factors at a time" in shown
     assert "shortcut: 'last mentioned' gives what output_position predicts in" in shown
@@ -155,3 +156,25 @@ def test_split_shares() -> None:
 def test_wrong_split_shares(text: str) -> None:
     with pytest.raises(CfgenError, match="bad-shares"):
         split_shares(text)
+
+
+def test_what_is_there_is_shown_and_nothing_else_is_written_over(cli: Cli, tmp_path: Path) -> None:
+    out = tmp_path / "made"
+    args = ("generate", "ioi", "-n", 20, "--out", out)
+    first = cli(*args)
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    again = cli(*args)
+    assert again.out == first.out
+    assert "nothing was written" in again.err
+    assert cli(*args, "--json").json["rows"] == 20
+    for more, differs in [
+        (("--seed", 1), "seed: 0 there, 1 asked now"),
+        (("-n", 30), "n: 20 there, 30 asked now"),
+        (("--jsonl",), "jsonl: false there, true asked now"),
+        (("--balance",), "balance: false there, true asked now"),
+    ]:
+        cli(*args, *more).failed("[folder-in-use]", differs)
+    cli("generate", "mcqa", "-n", 20, "--out", out).failed('task: "ioi" there, "mcqa" asked now')
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+    (out / "README.md").write_text("mine")
+    cli(*args).failed("README.md was changed")

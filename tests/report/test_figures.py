@@ -71,13 +71,13 @@ def test_the_same_results_give_the_same_bytes(tmp_path: Path, kind: str) -> None
 def test_nothing_is_written_over(tmp_path: Path) -> None:
     figure = figure_of(results("last", x=[1, 2]))
     (tmp_path / "a.png").write_text("mine")
-    with pytest.raises(CfgenError, match="figure-exists"):
+    with pytest.raises(CfgenError, match="file-exists"):
         save_figure(figure, tmp_path / "a.png")
     assert (tmp_path / "a.png").read_text() == "mine"
     with pytest.raises(CfgenError, match="figure-format"):
         save_figure(figure, tmp_path / "a.gif")
     with pytest.raises(CfgenError, match="cannot-write"):
-        save_figure(figure, tmp_path / "there" / "a.png")
+        save_figure(figure, tmp_path / "a.png" / "b.png")
 
 
 def grid(tokens: dict[str, str], **values: float) -> Any:
