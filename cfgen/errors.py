@@ -52,6 +52,12 @@ class CfgenError(Exception):
         return (type(self), (self.problems,))
 
 
+def shortened(text: str, most: int = 120) -> str:
+    """A text on one line and not too long, for the ``repr`` of a record."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 4]}...)"
+
+
 def did_you_mean(name: str, options: Iterable[str]) -> str:
     """Suggest what a mistyped name may have meant.
 

@@ -11,6 +11,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 
+def found_later(module: str, name: str) -> Any:
+    """What a module further down has, for a method that only hands on to it.
+
+    A record that users have in hand is to have what they expect of it, such as ``task.sample``,
+    though what does it stands below, and is imported by nothing above. So it is looked up when it
+    is asked for; nothing else may use this.
+    """
+    return getattr(importlib.import_module(module), name)
+
+
 def lazy_face(
     package: str, homes: Mapping[str, str]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import html
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
+from cfgen.counterfactuals import Pair
+from cfgen.datasets import recipe, task_source
+from cfgen.documents import Document, Listing, Paragraph, faint, html
 from cfgen.errors import CfgenError, Problem
 from cfgen.experiments import (
     OUTPUTS,
@@ -18,6 +20,7 @@ from cfgen.experiments import (
     PartialRun,
     Results,
     answer,
+    as_request,
     experiment_of,
     look_up,
     make_request,
@@ -26,10 +29,17 @@ from cfgen.folders import write_file
 from cfgen.paths import display
 from cfgen.progress import Progress, no_progress
 from cfgen.tasks import Task
+from cfgen.weights import Checkpoint
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
+
+    from cfgen.lm import LM
+
+
+SHOWN = 8
+"""How many pairs a notebook shows."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -78,17 +88,108 @@ class Result:
 
     def _repr_html_(self) -> str:
         """The figure, and in words where each hypothesis did best."""
-        from cfgen.report import figure_bytes, figure_of, sentences
+        from cfgen.report import figure_of, sentences
 
-        picture = figure_bytes(figure_of(self.results), "svg").decode().partition("<svg")
-        said = "".join(f"<li>{html.escape(line)}</li>" for line in sentences(self.results))
-        return f"<div>{picture[1]}{picture[2]}<ul>{said}</ul></div>"
+        said = html(Document((Listing(tuple(sentences(self.results))),)))
+        return f"<div>{_svg(figure_of(self.results))}{said}</div>"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Pairs(Sequence[Pair]):
+    """Pairs that were drawn.
+
+    Attributes:
+        pairs: The pairs.
+        tested: The hypotheses that they are meant to tell apart.
+    """
+
+    pairs: tuple[Pair, ...]
+    tested: tuple[str, ...]
+
+    @overload
+    def __getitem__(self, index: int) -> Pair: ...
+    @overload
+    def __getitem__(self, index: slice) -> Pairs: ...
+    def __getitem__(self, index: int | slice) -> Pair | Pairs:
+        """One of the pairs, or some of them."""
+        if isinstance(index, slice):
+            return Pairs(self.pairs[index], self.tested)
+        return self.pairs[index]
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A row per pair: prompts, answers, what each hypothesis predicts."""
+        import pandas
+
+        rows = [
+            {
+                "id": pair.id,
+                "original": pair.original.prompt.text,
+                "counterfactual": pair.counterfactual.prompt.text,
+                "original_answer": pair.original.answer,
+                "counterfactual_answer": pair.counterfactual.answer,
+                **{f"predicts.{name}": answer for name, answer in pair.predictions.items()},
+                "decisive": pair.decisive,
+            }
+            for pair in self.pairs
+        ]
+        return pandas.DataFrame(rows)
+
+    def __repr__(self) -> str:
+        if not self.pairs:
+            return "Pairs(none)"
+        decisive = sum(pair.decisive for pair in self.pairs)
+        first = self.pairs[0]
+        return f"Pairs({first.task}, {first.design}, n={len(self.pairs)}, decisive={decisive})"
+
+    def _repr_html_(self) -> str:
+        from cfgen.report import pair_view
+
+        shown = [
+            block for pair in self.pairs[:SHOWN] for block in pair_view(pair, self.tested).blocks
+        ]
+        if len(self.pairs) > SHOWN:
+            shown.append(Paragraph(faint(f"and {len(self.pairs) - SHOWN} more")))
+        return html(Document(tuple(shown)))
+
+
+def sample(
+    task: Task, n: int, *, design: str | None, seed: int, split: str, templates: Sequence[str]
+) -> Pairs:
+    """Draw pairs of a task; see :meth:`cfgen.tasks.Task.sample`."""
+    if type(n) is not int or n < 1:
+        message = f"task.sample takes a number of pairs, not {n!r}"
+        raise CfgenError(Problem("bad-count", message, hint="ask for one pair or more"))
+    made = recipe(task, n, design=design, seed=seed, templates=templates)
+    source = task_source(made, split=split)
+    return Pairs(source.pairs, source.tested)
+
+
+def task_html(task: Task) -> str:
+    """Everything about a task, with a picture of its causal model where that can be drawn."""
+    from cfgen.report import graph_figure, task_view
+
+    try:
+        picture = _svg(graph_figure(task.causal_model))
+    except CfgenError:  # there is no matplotlib; what depends on what stands in the text as well
+        picture = ""
+    return f"<div>{picture}{html(task_view(task))}</div>"
+
+
+def _svg(figure: Figure) -> str:
+    """A figure as the element of a page."""
+    from cfgen.report import figure_bytes
+
+    _, tag, rest = figure_bytes(figure, "svg").decode().partition("<svg")
+    return f'{tag} style="max-width:100%;height:auto"{rest}'
 
 
 def run(
     what: str | Path | Task | Experiment | Sequence[Mapping[str, Any]] | pandas.DataFrame,
     *,
-    model: str | None = None,
+    model: str | LM | None = None,
     out: str | Path | None = None,
     again: bool = False,
     accept_license: bool = False,
@@ -100,7 +201,8 @@ def run(
     Args:
         what: A task, or its name; an experiment, or the path of its file (``.yaml``); the folder of
             a dataset; or pairs of one's own as a list of rows, or a table of them (docs/pairs.md).
-        model: Name of the LM, as ``cfgen run --model`` takes it; the task's default if not given.
+        model: Name of the LM, as ``cfgen run --model`` takes it, or what :func:`cfgen.load_lm`
+            gave; the task's default if not given.
         out: Folder for the results; one below ``runs`` if not given.
         again: Whether to ask anew, beside an answer that is there.
         accept_license: Whether the terms of the LM are accepted.
@@ -112,17 +214,36 @@ def run(
         CfgenError: Something that was asked for is wrong, or a check failed; or several LMs are
             named (``several-models``), each of which has an answer of its own.
     """
-    experiment = _experiment(what, {**fields, **({"models": (model,)} if model else {})})
+    lm = None if model is None or isinstance(model, str) else _checked(model)
+    if lm is not None:
+        own = {"device": str(lm.device), "dtype": str(lm.dtype).removeprefix("torch.")}
+        fields["engine"] = {**fields.get("engine", {}), **own}
+    asked = lm.name if lm else model
+    experiment = _experiment(what, {**fields, **({"models": (asked,)} if asked else {})})
     if len(experiment.models) > 1:
         message = f"{len(experiment.models)} LMs are named, each of which has its own answer"
         hint = "call cfgen.run once for each, with model="
         raise CfgenError(Problem("several-models", message, hint=hint))
     inquiry = look_up(experiment, progress)
     name = experiment.models[0] if experiment.models else None
-    request = make_request(inquiry, name, accept_license=accept_license, progress=progress)
-    found = answer(request, Path(out) if out else None, again=again, progress=progress)
+    if lm is not None:
+        request = as_request(inquiry, Checkpoint(lm.name, Path(lm.name), (), lm.revision))
+    else:
+        request = make_request(inquiry, name, accept_license=accept_license, progress=progress)
+    folder = Path(out) if out else None
+    found = answer(request, folder, again=again, lm=lm, progress=progress)
     assert not isinstance(found, PartialRun)  # nothing was left to others
     return Result(found.results, found.folder)
+
+
+def _checked(model: object) -> LM:
+    from cfgen.lm import LM
+
+    if isinstance(model, LM):
+        return model
+    message = f"model= takes the name of an LM, not {type(model).__name__}"
+    hint = "give a name (`cfgen models` lists those known), or what cfgen.load_lm(NAME) gives"
+    raise CfgenError(Problem("cannot-run", message, hint=hint))
 
 
 def _experiment(what: object, fields: dict[str, Any]) -> Experiment:

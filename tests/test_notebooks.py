@@ -7,6 +7,7 @@ import pytest
 import cfgen
 from cfgen.datasets import recipe, write_dataset
 from cfgen.errors import CfgenError
+from cfgen.notebooks import Pairs
 
 
 @pytest.fixture
@@ -82,3 +83,80 @@ def test_rows_of_pairs_are_run_as_a_file(tmp_path: Path, monkeypatch: pytest.Mon
         cfgen.run([object()])
     with pytest.raises(CfgenError, match="pairs-column"):
         cfgen.run([{"prompt": "a"}], model="made-up")
+
+
+def test_pairs_are_those_that_a_run_is_about() -> None:
+    from cfgen.experiments import experiment_of, look_up
+
+    task = cfgen.load_task("ioi")
+    pairs = task.sample(6, seed=3)
+    asked = look_up(experiment_of("ioi", {"n": 6, "seed": 3}))
+    assert list(pairs) == list(asked.source.pairs)
+    assert isinstance(pairs[1:3], Pairs)
+    assert [pair.id for pair in pairs[1:3]] == [pair.id for pair in asked.source.pairs[1:3]]
+    frame = pairs.to_pandas()
+    assert list(frame["original"]) == [pair.original.prompt.text for pair in pairs]
+    assert list(frame["predicts.output_token"]) == [p.predictions["output_token"] for p in pairs]
+    shown = pairs._repr_html_()
+    assert shown.count("Decisive: ") == 6
+    assert "output_position" in shown
+    assert "and 4 more" in task.sample(12)._repr_html_()
+
+
+@pytest.mark.parametrize("n", [0, -1, "8", 2.0, None, True])
+def test_a_number_of_pairs_is_a_number(n: object) -> None:
+    with pytest.raises(CfgenError, match="bad-count"):
+        cfgen.load_task("ioi").sample(n)  # type: ignore[arg-type]
+
+
+def test_a_task_shows_its_causal_model() -> None:
+    shown = cfgen.load_task("ioi")._repr_html_()
+    assert "<svg" in shown
+    assert "Hypotheses" in shown
+
+
+@pytest.mark.parametrize("what", [42, None, object()])
+def test_what_cannot_be_run(what: object) -> None:
+    with pytest.raises(CfgenError, match="cannot-run"):
+        cfgen.run(what)  # type: ignore[arg-type]
+
+
+def test_an_lm_in_hand_is_used_and_its_answer_found_again_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_folder: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["tea", "milk", "soup", "beer"]
+    lm = cfgen.load_lm(str(tiny_folder))
+    rows = [
+        {
+            "original": f"{a} {b} and",
+            "counterfactual": f"{b} {a} and",
+            "original_answer": a,
+            "counterfactual_answer": b,
+        }
+        for a in words
+        for b in words
+        if a != b
+    ]
+    with pytest.raises(CfgenError, match="cannot-run"):
+        cfgen.run(rows, model=42)  # type: ignore[arg-type]
+    with pytest.raises(CfgenError):  # it knows none of this, and says so
+        cfgen.run(rows, model=lm, sweep={"over": "0"})
+
+
+@pytest.mark.slow
+def test_the_example_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import nbformat
+    from nbclient import NotebookClient
+
+    path = Path(__file__).parents[1] / "docs" / "examples" / "belief_tracking.ipynb"
+    book = nbformat.read(path, as_version=4)
+    nbformat.validate(book)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    NotebookClient(
+        book, timeout=600, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
+    ).execute()
+    outputs = [cell["outputs"] for cell in book.cells if cell["cell_type"] == "code"]
+    rich = [kind for cell in outputs for output in cell for kind in output.get("data", {})]
+    assert rich.count("text/html") == 5  # a task, pairs, a table, a result, a table
+    assert "image/svg+xml" in rich

@@ -46,6 +46,10 @@ class CausalModel:
         self._mechanisms: list[Mechanism] = []
         self._program: Program | None = None
 
+    def __repr__(self) -> str:
+        counts = f"{len(self._inputs)} inputs, {len(self._mechanisms)} variables"
+        return f"CausalModel({self.name}, {counts}, output {self.output})"
+
     def input(
         self, name: str, domain: Domain, *, each: str | None = None, default: Any = REQUIRED
     ) -> None:

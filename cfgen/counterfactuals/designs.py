@@ -9,10 +9,10 @@ from typing import Any
 
 from cfgen.causal import Domain, Pools
 from cfgen.counterfactuals.operation import InputEdit, apply_edits
-from cfgen.errors import caller_place
+from cfgen.errors import caller_place, shortened
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Design:
     """How pairs are made.
 
@@ -39,6 +39,10 @@ class Design:
             alone = isinstance(given, (str, InputEdit))
             object.__setattr__(self, name, (given,) if alone else tuple(given))
         object.__setattr__(self, "where", self.where or caller_place(2))
+
+    def __repr__(self) -> str:
+        told = f", tells apart {', '.join(self.contrast)}" if self.contrast else ""
+        return shortened(f"Design({self.name}: {', '.join(map(str, self.counterfactual))}{told})")
 
     def words_needed(self, domains: Mapping[str, Domain]) -> dict[str, int]:
         """Lexicon -> how many of its words there must be for a pair to be drawn.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from cfgen.errors import caller_place
+from cfgen.errors import caller_place, shortened
 from cfgen.prompts import whole_spans
 
 NONE = "none"
@@ -95,7 +95,7 @@ class Site:
         return f"{text}, frozen {'+'.join(self.frozen)}" if self.frozen else text
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Hypothesis:
     """A set of variables to interchange (and perhaps to hold), said to live at one site.
 
@@ -132,6 +132,12 @@ class Hypothesis:
         object.__setattr__(self, "interchange", crossed)
         object.__setattr__(self, "hold", _names(self.hold))
         object.__setattr__(self, "where", self.where or caller_place(2))
+
+    def __repr__(self) -> str:
+        crossed = [name if name == of else f"{name} from {of}" for name, of in self.sources.items()]
+        held = f", holding {', '.join(self.hold)}" if self.hold else ""
+        what = f"{', '.join(crossed)}{held}"
+        return shortened(f"Hypothesis({self.name}: {what}; {self.site.label})")
 
     @property
     def sources(self) -> dict[str, str]:

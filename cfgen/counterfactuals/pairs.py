@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cfgen.errors import shortened
 from cfgen.prompts import Prompt
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Side:
     """One prompt of a pair, with everything known about it.
 
@@ -29,8 +30,14 @@ class Side:
     variables: Mapping[str, Any]
     slots: Mapping[str, str]
 
+    def __repr__(self) -> str:
+        text = self.prompt.text
+        return shortened(
+            f"Side({text if len(text) < 60 else f'{text[:56]}...'!r} -> {self.answer!r})"
+        )
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Pair:
     """An original and a counterfactual.
 
@@ -57,6 +64,11 @@ class Pair:
     kinds: Mapping[str, str]
     decisive: bool
     contrast: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        answers = f"{self.original.answer!r} / {self.counterfactual.answer!r}"
+        state = "decisive" if self.decisive else "not decisive"
+        return shortened(f"Pair({self.task}, {self.design}, {self.id}: {answers}, {state})")
 
 
 def answers_of(pairs: Iterable[Pair]) -> dict[str, str]:

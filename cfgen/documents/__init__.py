@@ -32,6 +32,7 @@ from cfgen.documents.document import (
     strong,
     visible,
 )
+from cfgen.documents.html import html
 from cfgen.documents.markdown import markdown
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "code",
     "faint",
     "highlight",
+    "html",
     "markdown",
     "phrases",
     "plain",

@@ -70,6 +70,7 @@ def answer(
     *,
     again: bool = False,
     portion: Portion = EVERYTHING_NOW,
+    lm: LM | None = None,
     progress: Progress = no_progress,
 ) -> FinishedRun | PartialRun:
     """Answer a request, or as much of it as is to be answered here and now.
@@ -82,6 +83,7 @@ def answer(
         out: The folder; one below ``runs`` if not given, whose name says what is asked.
         again: Whether to compute everything anew, in a folder beside the one that there is.
         portion: Which units are computed here and now.
+        lm: The LM, if it is loaded already.
         progress: Called with progress.
 
     Raises:
@@ -96,7 +98,7 @@ def answer(
     name = "" if shard == (1, 1) else f"{shard[0]}-of-{shard[1]}"
     with _opened(request, folder, name, progress, alone=again) as store:
         # another process may have finished it while this one waited for the folder
-        return _finished(folder, request) or _compute(store, request, portion, progress)
+        return _finished(folder, request) or _compute(store, request, portion, lm, progress)
 
 
 def folder_of(request: Request, out: Path | None, *, again: bool = False) -> Path:
@@ -215,12 +217,12 @@ def _finished(folder: Path, request: Request) -> FinishedRun | None:
 
 
 def _compute(
-    store: RunStore, request: Request, portion: Portion, progress: Progress
+    store: RunStore, request: Request, portion: Portion, lm: LM | None, progress: Progress
 ) -> FinishedRun | PartialRun:
     progress("loading libraries", 0, None)
     from cfgen.experiments.stages import run_experiment
 
-    lm, inquiry = _load(request, progress), request.inquiry
+    lm, inquiry = lm or _load(request, progress), request.inquiry
     with kept_if_interrupted(lambda: _kept(store)):
         record = run_experiment(lm, inquiry, store, portion=portion, report=progress)
     if isinstance(record, Remainder):

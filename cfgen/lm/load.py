@@ -32,7 +32,7 @@ from cfgen.weights import Checkpoint, find_checkpoint, linked, quiet, read_setti
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class LM:
     """A language model, ready to run: evaluation mode, no gradients.
 
@@ -54,6 +54,10 @@ class LM:
     device: torch.device
     dtype: torch.dtype
     revision: str
+
+    def __repr__(self) -> str:
+        kind, dtype = type(self.model).__name__, str(self.dtype).removeprefix("torch.")
+        return f"LM({self.name}, {kind}, {dtype} on {self.device})"
 
     @property
     def attention(self) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, TypeAlias, cast
 
-from cfgen.errors import CfgenError, Problem, did_you_mean
+from cfgen.errors import CfgenError, Problem, did_you_mean, shortened
 
 Offsets: TypeAlias = Sequence[tuple[int, int]]
 """Per token, the characters that it stands for (end exclusive); empty for a special token."""
@@ -57,7 +57,7 @@ class Span(NamedTuple):
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Prompt:
     """A rendered template.
 
@@ -68,6 +68,10 @@ class Prompt:
 
     text: str
     spans: tuple[Span, ...]
+
+    def __repr__(self) -> str:
+        shown = self.text if len(self.text) < 80 else f"{self.text[:76]}..."
+        return shortened(f"Prompt({shown!r}, {len(self.spans)} spans)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cfgen.report.findings import problem_text as problem_text
     from cfgen.report.findings import report_records as report_records
     from cfgen.report.findings import reports_view as reports_view
+    from cfgen.report.graph import graph_figure as graph_figure
     from cfgen.report.models import model_list as model_list
     from cfgen.report.pairs import pair_record as pair_record
     from cfgen.report.pairs import pair_view as pair_view
@@ -55,6 +56,7 @@ _HOME = {
     "domain_text": "task",
     "figure_bytes": "figures",
     "figure_of": "figures",
+    "graph_figure": "graph",
     "introduction": "demo",
     "load_story": "demo",
     "model_list": "models",

@@ -9,7 +9,8 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,7 +84,6 @@ def figure_of(results: Results, measure: str | None = None) -> Figure:
         CfgenError: matplotlib is not installed (``no-matplotlib``), the run has no such measure
             (``unknown-measure``), or no cell has a number (``nothing-to-draw``).
     """
-    matplotlib = _matplotlib()
     measures = results.experiment.measures
     chosen = MEASURES.get(measure or measures[0])
     if chosen is None or chosen.name not in measures:
@@ -99,11 +99,17 @@ def figure_of(results: Results, measure: str | None = None) -> Figure:
         hint = "swap at another site, or use another design"
         raise CfgenError(Problem("nothing-to-draw", message, hint=hint))
     mapped = any(len(rows_of(cells)) > 1 for cells in sites.values())
-    with matplotlib.rc_context(PLAIN):
+    with drawing():
         figure = (_maps if mapped else _curves)(results, sites, chosen)
         counted = sorted({cell.n for cells in sites.values() for cell in cells})
         caption = _caption(results, counted, intervals=not mapped)
         figure.text(0.995, 0.005, caption, ha="right", va="bottom", fontsize=6)
+    return in_notebooks(figure)
+
+
+def in_notebooks(figure: Figure) -> Figure:
+    """The same figure, which a notebook shows, although pyplot knows nothing of it."""
+    figure._repr_svg_ = lambda: figure_bytes(figure, "svg").decode()  # type: ignore[attr-defined]
     return figure
 
 
@@ -261,7 +267,7 @@ def figure_bytes(figure: Figure, kind: str) -> bytes:
     """A figure in one of :data:`FORMATS`: the same bytes for the same results."""
     dates = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
     drawn = BytesIO()
-    with _matplotlib().rc_context(PLAIN):
+    with drawing():
         figure.savefig(drawn, format=kind, dpi=300, metadata=dates[kind])
     return drawn.getvalue()
 
@@ -287,11 +293,18 @@ def _caption(results: Results, n: Sequence[int], *, intervals: bool) -> str:
     return asked + (f"; {results.confidence:.0%} intervals" if intervals else "")
 
 
-def _matplotlib() -> Any:
+@contextmanager
+def drawing() -> Iterator[None]:
+    """In here, matplotlib draws as all figures are drawn.
+
+    Raises:
+        CfgenError: It is not installed (``no-matplotlib``).
+    """
     try:
         import matplotlib
     except ImportError as error:
         message = "figures are drawn by matplotlib, which is not installed"
         hint = "pip install 'cfgen[figures]'"
         raise CfgenError(Problem("no-matplotlib", message, hint=hint)) from error
-    return matplotlib
+    with matplotlib.rc_context(PLAIN):
+        yield

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 from cfgen.causal import CausalModel, Choice, Domain
-from cfgen.counterfactuals import Design, Hypothesis
+from cfgen.counterfactuals import Design, Hypothesis, Pair
 from cfgen.errors import CfgenError, Problem, caller_place, did_you_mean
+from cfgen.faces import found_later
 from cfgen.prompts import Template
 
 TEMPLATE_INPUT = "template"
@@ -58,7 +59,7 @@ class TaskDefinition:
         object.__setattr__(self, "where", self.where or caller_place(2))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Task:
     """A loaded, checked task.
 
@@ -97,6 +98,44 @@ class Task:
     path: Path
     where: str
     content_hash: str
+
+    def sample(
+        self,
+        n: int,
+        *,
+        design: str | None = None,
+        seed: int = 0,
+        split: str = "test",
+        templates: Sequence[str] = (),
+    ) -> Sequence[Pair]:
+        """Draw pairs; the same that ``cfgen run`` with these options is about.
+
+        Args:
+            n: How many.
+            design: Name of a design; the default one if not given.
+            seed: Seed of the drawing.
+            split: Whose words they use.
+            templates: Template ids to draw from; ``all`` for every one, none for the default.
+
+        Returns:
+            The pairs, which show themselves in a notebook (:class:`cfgen.notebooks.Pairs`).
+
+        Raises:
+            CfgenError: Something named does not exist, or so many pairs cannot be made.
+        """
+        draw = found_later("cfgen.notebooks", "sample")
+        drawn: Sequence[Pair] = draw(
+            self, n, design=design, seed=seed, split=split, templates=templates
+        )
+        return drawn
+
+    def __repr__(self) -> str:
+        parts = f"{len(self.designs)} designs, {len(self.hypotheses)} hypotheses"
+        return f"Task({self.name}, {parts}, {len(self.templates)} templates)"
+
+    def _repr_html_(self) -> str:
+        shown: str = found_later("cfgen.notebooks", "task_html")(self)
+        return shown
 
     def design(self, name: str | None = None) -> Design:
         """The design of that name, or the default one.

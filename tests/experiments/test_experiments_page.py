@@ -56,10 +56,17 @@ def test_files_on_the_page_are_right(tmp_path: Path, block: Any) -> None:
 
 def test_programs_print_what_is_shown(tmp_path: Path) -> None:
     write_files(PAGE, tmp_path)
-    programs = [block for block in blocks_of(PAGE) if block.runs]
+    programs = [block for block in blocks_of(PAGE) if block.runs and not block.is_slow]
     assert len(programs) == 1
     for block in programs:
         run_block(block, tmp_path)
+
+
+@pytest.mark.slow
+def test_what_is_asked_from_python_is_answered(tmp_path: Path) -> None:
+    (block,) = (block for block in blocks_of(PAGE) if block.runs and block.is_slow)
+    run_block(block, tmp_path)
+    assert list((tmp_path / "runs").iterdir())
 
 
 def test_the_mistakes_on_the_page_are_said_so(
