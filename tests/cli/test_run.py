@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -260,3 +261,56 @@ def test_a_dataset_is_run_on_and_shown_again(cli: Cli, tmp_path: Path) -> None:
     assert first.json == second.json == cli("results", tmp_path / "out", "--json").json
     assert "asked before" in second.err
     assert "dataset" in first.json["source"]
+
+
+@pytest.mark.usefixtures("no_lm")
+def test_several_lms_are_shown_in_one_table(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = cli("run", "ioi", "-n", 8, "--model", "a", "--model", "b@v2")
+    one, other = sorted(path.name for path in (tmp_path / "runs").iterdir())
+    shown = " ".join(ended.out.partition("What came out")[2].split())
+    assert f"run 1 runs/{one}: made-up, clean accuracy 1.00, 8 of 8 pairs kept" in shown
+    assert "run 2 output_token 1.00 [0.68, 1.00] last, layer 4" in shown
+    compared = " ".join(cli("compare", f"runs/{one}", f"runs/{other}").out.split())
+    assert "In 0 of 10 cells that both runs have" in compared
+    record = cli("compare", f"runs/{one}", f"runs/{other}", "--json").json
+    assert record["runs"] == [f"runs/{one}", f"runs/{other}"]
+    cli("compare", f"runs/{one}").failed("[nothing-to-compare]")
+    cli("compare", f"runs/{one}", "there").failed("[not-a-run]")
+
+
+@pytest.mark.slow
+def test_a_plan_is_kept_to(cli: Cli, tmp_path: Path) -> None:
+    asked = ("run", "ioi", "-n", 40, "--layers", "20-29", "--out", tmp_path / "out")
+    planned = cli(*asked, "--plan")
+    shown = " ".join(planned.out.split())
+    assert "What it will take" in shown
+    assert "400 in 10 cells" in shown
+    plan = cli(*asked, "--plan", "--json").json
+    assert plan["done"] > 0
+    came = cli(*asked, "--json").json
+    work = came["engine"]
+    passes = work["clean"]["passes"] + work["swaps"]["passes"]
+    assert plan["passes"] == pytest.approx(passes, rel=0.15)
+    assert "asked before" in cli(*asked, "--plan").err
+
+
+@pytest.mark.slow
+def test_heads_tokens_and_measures_on_a_real_lm(cli: Cli, tmp_path: Path) -> None:
+    out = tmp_path / "tokens"
+    asked = ("run", "ioi", "-n", 4, "--layers", "17-24", "--position", "every")
+    shown = cli(*asked, "--measure", "iia", "--measure", "kl", "--out", out).out
+    assert "at each token: residual stream after the block" in shown
+    assert re.search(r"second_subject\[0\] +\S+ +\*", shown)
+    for measure in ("iia", "kl"):
+        file = tmp_path / f"{measure}.png"
+        assert cli("figure", out, "-o", file, "--measure", measure).code == 0
+        assert file.stat().st_size > 10_000
+    cli("figure", out, "-o", tmp_path / "x.png", "--measure", "rank").failed("[unknown-measure]")
+    heads = ("run", "ioi", "-n", 2, "--layers", "20", "--heads", "all", "--component", "head_out")
+    found = cli(*heads, "--out", tmp_path / "heads", "--json").json
+    assert {cell["head"] for cell in found["cells"]} | {
+        cell["head"] for cell in found["vacuous"]
+    } == set(range(9))
