@@ -148,6 +148,7 @@ def generate(
                 tokenizers,
                 templates=template or (),
                 splits=sum(share > 0 for share in fractions.values()),
+                progress=report,
             )
             loaded, dropped = solution.task, solution.dropped
         made = recipe(

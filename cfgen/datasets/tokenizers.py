@@ -18,6 +18,7 @@ from cfgen.datasets.alignment import answer_tokens, span_range
 from cfgen.datasets.recipe import Candidates
 from cfgen.datasets.rows import candidate_pairs
 from cfgen.errors import CfgenError, Problem
+from cfgen.progress import Progress, no_progress
 from cfgen.prompts import Encode, Prompt, Span, render
 from cfgen.tasks import TEMPLATE_INPUT, Task
 
@@ -219,6 +220,7 @@ def solve_words(
     *,
     templates: Sequence[str] = (),
     splits: int = 3,
+    progress: Progress = no_progress,
 ) -> Solution:
     """Leave in every lexicon the most words that fit under all tokenizers at once.
 
@@ -233,6 +235,7 @@ def solve_words(
         tokenizers: Name -> tokenizer.
         templates: Template ids, as for :func:`cfgen.datasets.recipe`.
         splits: How many splits share the words.
+        progress: Called with ``fit words``.
 
     Returns:
         The restricted task, and what was dropped.
@@ -251,7 +254,8 @@ def solve_words(
     kept: dict[str, tuple[str, ...]] = {}
     dropped: list[WordExclusion] = []
     problems = _constants(pairs, answers - {w for ws in lexicons.values() for w in ws}, tokenizers)
-    for pool, words in lexicons.items():
+    for number, (pool, words) in enumerate(lexicons.items()):
+        progress("fit words", number, len(lexicons))
         is_answer = bool(answers & {*words})
         measured = {
             name: measure(task, pool, words, contexts, encode, is_answer)

@@ -190,6 +190,7 @@ def _aligned(made: DatasetRecipe, experiment: Experiment, progress: Progress) ->
         load_tokenizers(experiment.tokenizers, progress),
         templates=experiment.templates,
         splits=sum(share > 0 for share in split_shares(experiment.splits).values()),
+        progress=progress,
     )
     return replace(made, task=solution.task)
 

@@ -203,7 +203,13 @@ def prepare(bench: Workbench, inquiry: Inquiry, source: PairSource) -> Preparati
     """Encode pairs, align them at all sites, and check what can be checked before the long run."""
     experiment, engine, pairs = inquiry.experiment, bench.engine, source.pairs
     check_arguments(pairs, inquiry.sites, engine.layout)
-    encoded = encode_pairs(engine.lm.tokenizer, pairs, source.candidates, chat=experiment.chat)
+    encoded = encode_pairs(
+        engine.lm.tokenizer,
+        pairs,
+        source.candidates,
+        chat=experiment.chat,
+        progress=bench.report,
+    )
     checks = check_texts(engine, encoded) + check_spans(encoded, inquiry.sites.values())
     sweeps = make_sweeps(encoded, inquiry.sites, experiment.sweep, engine.layout)
     little = swaps_cost_little(sweeps, engine.layout.layers, engine.name == "packed")

@@ -14,6 +14,8 @@ from cfgen.experiments.consistency import consistency_problems, path_name
 from cfgen.experiments.definition import EngineOptions, Experiment, SiteOptions, SweepOptions
 from cfgen.experiments.notation import Draft, KeyPath, shown
 
+TOLD = 40
+"""How many problems are told; of more, only how many."""
 _GROUPS: Mapping[str, type[BaseModel]] = {"sweep": SweepOptions, "engine": EngineOptions}
 _CHOICES = {"heads": "all, or a list of heads", "positions": "every, or position expressions"}
 _KINDS = {
@@ -54,7 +56,12 @@ def experiment_from(draft: Draft, *, named: bool = True) -> Experiment:
         hint = "write fields one a line, such as `task: my_task`; docs/experiments.md lists them"
         problems.append(Problem("experiment-syntax", message, draft.place(()), hint))
     if problems or experiment is None:
-        raise CfgenError(sorted(dict.fromkeys(problems), key=_line))
+        told = sorted(dict.fromkeys(problems), key=_line)
+        if len(told) > TOLD:
+            rest, last = len(told) - TOLD, told[TOLD]
+            message = f"and {rest:,} more problems, from here on"
+            told[TOLD:] = [Problem(last.code, message, last.where, "mend those above first")]
+        raise CfgenError(told)
     return experiment
 
 

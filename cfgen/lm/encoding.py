@@ -15,6 +15,7 @@ from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.lm.answers import AnswerTree, TokenPath, build_tree
 from cfgen.lm.chat import chat_side
 from cfgen.lm.tokens import PairTokens, PromptTokens
+from cfgen.progress import Progress, no_progress
 
 SHOWN = 8
 """How many problems of one kind an error lists before it only counts the rest."""
@@ -32,6 +33,7 @@ def encode_pairs(
     candidates: Candidates | None = None,
     *,
     chat: bool = False,
+    progress: Progress = no_progress,
 ) -> list[PairTokens]:
     """Tokenise pairs. Every answer is tokenised behind each prompt, never on its own.
 
@@ -42,6 +44,7 @@ def encode_pairs(
             about a pair; None for those that the pairs have or predict, each its own only text.
         chat: Whether a prompt is the user's message in the LM's chat template, see
             :func:`cfgen.lm.chat.chat_side`.
+        progress: Called with ``encode prompts``.
 
     Returns:
         One record per pair, in order.
@@ -67,7 +70,7 @@ def encode_pairs(
     sides = [side for pair in pairs for side in (pair.original, pair.counterfactual)]
     if chat:
         sides = [chat_side(tokenizer, side) for side in sides]
-    made = encoder.encode(sides)
+    made = encoder.encode(sides, progress)
     if encoder.problems:
         raise CfgenError(list(encoder.problems.values())[:SHOWN])
     return [
@@ -110,11 +113,14 @@ class _Encoder:
     problems: dict[str, Problem] = field(default_factory=dict)
     trees: dict[tuple[TokenPath, ...], AnswerTree] = field(default_factory=dict)
 
-    def encode(self, sides: Sequence[Side]) -> list[tuple[PromptTokens, AnswerTree]]:
+    def encode(
+        self, sides: Sequence[Side], progress: Progress
+    ) -> list[tuple[PromptTokens, AnswerTree]]:
         """The tokens of each side's prompt, fed ones included, and the tree of what may follow."""
         size = max(1, _CHUNK // (1 + len(self.texts)))
         found = []
         for start in range(0, len(sides), size):
+            progress("encode prompts", start, len(sides))
             chunk = sides[start : start + size]
             prompts = [side.prompt.text for side in chunk]
             own = tokenise(self.tokenizer, prompts, special=self.special)
@@ -123,6 +129,7 @@ class _Encoder:
             found += [
                 self._side(side, *encoding, rows) for side, encoding in zip(chunk, own, strict=True)
             ]
+        progress("encode prompts", len(sides), len(sides))
         return found
 
     def _side(

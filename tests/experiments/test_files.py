@@ -524,3 +524,14 @@ def test_any_fields_are_an_experiment_or_a_mistake(
         )
     except CfgenError as error:
         str(error).encode()
+
+
+def test_of_very_many_problems_only_the_first_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "many.yaml"
+    path.write_text("task: ioi\n" + "".join(f"key_{n}: 1\n" for n in range(12_000)))
+    with pytest.raises(CfgenError) as raised:
+        read_experiment(path)
+    problems = raised.value.problems
+    assert len(problems) == 41
+    assert problems[-1].message == "and 11,960 more problems, from here on"
+    assert problems[-1].where.endswith("many.yaml:42")
