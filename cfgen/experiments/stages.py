@@ -412,8 +412,10 @@ def _unaligned(sweep: Sweep, kept: Mapping[int, PairTokens]) -> dict[str, int]:
     dropped = sweep.aligned.dropped
     lost = dict(sorted(Counter(dropped[index] for index in kept if index in dropped).items()))
     pairs = [pair for index, pair in kept.items() if index in sweep.aligned.swaps]
-    if not pairs and sweep.token is not None:
-        return lost  # of a prompt's tokens, some may be those of dropped pairs alone
+    if sweep.token is not None:
+        # some tokens are those of dropped pairs alone, or of pairs without a prediction
+        check_predictions(sweep.hypotheses, list(kept.values()))
+        return lost
     if not pairs:
         raise CfgenError(none_kept_aligned(sweep.site.label, lost))
     check_predictions(sweep.hypotheses, pairs)
