@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cfgen.experiments.answering import read_results as read_results
     from cfgen.experiments.behaviour import NO_ANSWER as NO_ANSWER
     from cfgen.experiments.behaviour import Behaviour as Behaviour
+    from cfgen.experiments.behaviour import check_any_kept as check_any_kept
     from cfgen.experiments.behaviour import grade as grade
     from cfgen.experiments.behaviour import wrong_sides as wrong_sides
     from cfgen.experiments.cells import Cell as Cell
@@ -122,6 +123,7 @@ _HOME = {
     "as_results": "results",
     "asked_in": "answering",
     "compare_runs": "comparing",
+    "check_any_kept": "behaviour",
     "cost_of": "units",
     "descriptions": "json_schema",
     "experiment_of": "files",

@@ -63,21 +63,15 @@ def _answers(pair: PairTokens) -> tuple[str | None, str | None]:
     return pair.pair.original.answer, pair.pair.counterfactual.answer
 
 
-def grade(
-    encoded: Sequence[PairTokens], replies: Sequence[tuple[Reply, Reply]], tokenizer: Any
-) -> Behaviour:
+def grade(encoded: Sequence[PairTokens], replies: Sequence[tuple[Reply, Reply]]) -> Behaviour:
     """Grade what the LM said and filter the pairs.
 
     Args:
         encoded: The pairs, at least one.
         replies: Per pair what the LM answers after the original and after the counterfactual.
-        tokenizer: To show what the LM said if no pair is kept.
 
     Returns:
         The kept pairs, with rates.
-
-    Raises:
-        CfgenError: No pair is kept (``no-pair-kept``).
     """
     right: dict[str, list[bool]] = {side: [] for side in SIDES}
     keep: list[bool] = []
@@ -90,8 +84,6 @@ def grade(
         keep.append(not wrong)
         if wrong:
             dropped[f"{' and '.join(wrong)} answered wrongly"] += 1
-    if not any(keep):
-        raise CfgenError(_nothing_kept(encoded, replies, tokenizer))
     return Behaviour(
         kept=tuple(index for index, kept in enumerate(keep) if kept),
         dropped=dict(sorted(dropped.items())),
@@ -115,9 +107,15 @@ def _by(keys: Sequence[str], keep: Sequence[bool]) -> dict[str, Rate]:
     return {key: rate_of(groups[key]) for key in sorted(groups)}
 
 
-def _nothing_kept(
-    encoded: Sequence[PairTokens], replies: Sequence[tuple[Reply, Reply]], tokenizer: Any
-) -> Problem:
+def check_any_kept(
+    behaviour: Behaviour,
+    encoded: Sequence[PairTokens],
+    replies: Sequence[tuple[Reply, Reply]],
+    tokenizer: Any,
+) -> None:
+    """Raise a CfgenError (``no-pair-kept``) if no pair is kept, with what the LM says instead."""
+    if behaviour.kept:
+        return
     lines = []
     for pair, both in list(zip(encoded, replies, strict=True))[:3]:
         trees = (pair.original_tree, pair.counterfactual_tree)
@@ -125,9 +123,6 @@ def _nothing_kept(
         for side, tree, reply in zip(sides, trees, both, strict=True):
             shown = tokenizer.decode([*tree.fed, *reply.said])
             lines.append(f"{side.prompt.text}\n  expected {side.answer!r}, the LM says {shown!r}")
-    return Problem(
-        "no-pair-kept",
-        f"of {len(encoded)} pairs the LM answers none correctly on both sides",
-        hint="use an LM that can do the task, or a wording that it understands",
-        detail="\n".join(lines),
-    )
+    message = f"of {len(encoded)} pairs the LM answers none correctly on both sides"
+    hint = "use an LM that can do the task, or a wording that it understands"
+    raise CfgenError(Problem("no-pair-kept", message, hint=hint, detail="\n".join(lines)))

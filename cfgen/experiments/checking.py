@@ -39,13 +39,16 @@ from cfgen.lm import (
 )
 
 
-def check_arguments(pairs: Sequence[Pair], hypotheses: Mapping[str, Site], layout: Layout) -> None:
+def check_arguments(
+    pairs: Sequence[Pair], hypotheses: Mapping[str, Site], layout: Layout, *, swaps: bool = True
+) -> None:
     """Check what a run is given, before anything is computed.
 
     Args:
         pairs: The pairs to run.
         hypotheses: Name -> site.
         layout: Where everything is in the LM.
+        swaps: Whether anything is swapped, so that there must be hypotheses.
 
     Raises:
         CfgenError: There are no pairs (``no-pairs``) or hypotheses (``no-hypotheses``), a
@@ -56,7 +59,7 @@ def check_arguments(pairs: Sequence[Pair], hypotheses: Mapping[str, Site], layou
     if not pairs:
         hint = "ask for more pairs, or use a design that yields decisive ones"
         problems.append(Problem("no-pairs", "there is no pair to run", hint=hint))
-    if not hypotheses:
+    if swaps and not hypotheses:
         hint = "name at least one hypothesis and its site"
         problems.append(Problem("no-hypotheses", "there is no hypothesis to test", hint=hint))
     known = {name for pair in pairs for name in pair.predictions}

@@ -13,7 +13,7 @@ from typing import Any
 
 from cfgen.datasets import HUB, split_shares
 from cfgen.errors import CfgenError, Problem, did_you_mean
-from cfgen.experiments.definition import DRAWING, SOURCES
+from cfgen.experiments.definition import DRAWING, SOURCES, SWAPPING
 from cfgen.experiments.layers import parse_layers
 from cfgen.experiments.measures import MEASURES
 from cfgen.experiments.notation import Draft, KeyPath, shown
@@ -34,6 +34,7 @@ def consistency_problems(draft: Draft, *, named: bool) -> Iterator[Problem]:
     yield from _task_problems(draft, named)
     yield from _repeated_or_empty(draft)
     yield from _split_problems(draft)
+    yield from _method_problems(draft)
     yield from _device_problems(draft)
     for index, measure in _texts(draft, "measures"):
         if measure not in MEASURES:
@@ -79,6 +80,14 @@ def _source_problems(draft: Draft) -> Iterator[Problem]:
     for name, why in useless:
         if name in draft.values:
             message = f"{name} has no meaning here: {why}"
+            yield Problem("experiment-no-meaning", message, draft.place((name,)), "leave it out")
+
+
+def _method_problems(draft: Draft) -> Iterator[Problem]:
+    """Where nothing is swapped, nothing is said of swaps."""
+    for name in SWAPPING if draft.at("method") == "behaviour" else ():
+        if name in draft.values:
+            message = f"{name} has no meaning here: with `method: behaviour` nothing is swapped"
             yield Problem("experiment-no-meaning", message, draft.place((name,)), "leave it out")
 
 

@@ -42,6 +42,10 @@ def _as_text(given: Any) -> Any:
 
 
 Texts = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+SWAPPING = ("hypotheses", "sweep", "measures")
+"""Fields that have no meaning where nothing is swapped."""
+
+
 Numbers = tuple[Annotated[int, Field(ge=0)], ...]
 
 
@@ -113,7 +117,8 @@ class Experiment(BaseModel):
     else that fields say together, is checked where an experiment is read or looked up.
 
     Attributes:
-        method: How the question is put.
+        method: How the question is put: ``interchange`` swaps activations, ``behaviour`` only looks
+            at what the LM says to the prompts as they are.
         task: Name of a task; pairs are drawn.
         dataset: Folder that ``cfgen generate`` wrote.
         pairs: File of pairs of one's own, or ``hub:OWNER/NAME``: see docs/pairs.md. Of ``n``, as
@@ -139,7 +144,7 @@ class Experiment(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    method: Literal["interchange"] = "interchange"
+    method: Literal["interchange", "behaviour"] = "interchange"
     task: str | None = None
     dataset: str | None = None
     pairs: str | None = None
@@ -159,3 +164,11 @@ class Experiment(BaseModel):
     sweep: SweepOptions = SweepOptions()
     measures: Texts = ("iia",)
     engine: EngineOptions = EngineOptions()
+
+
+def behavioural(experiment: Experiment) -> Experiment:
+    """The same pairs and LMs, asked for nothing but what the LM says to the prompts as they are."""
+    said = {name: getattr(experiment, name) for name in experiment.model_fields_set - {*SWAPPING}}
+    if "engine" in said:
+        said["engine"] = experiment.engine.model_copy(update={"verify": VERIFIED})
+    return Experiment(**{**said, "method": "behaviour"})

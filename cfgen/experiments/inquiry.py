@@ -100,7 +100,8 @@ def look_up(experiment: Experiment, progress: Progress = no_progress) -> Inquiry
     check_experiment(experiment)
     draw = _drawing(experiment, progress)
     source = draw(experiment.n)
-    return Inquiry(experiment, source, draw, _sites(experiment, source))
+    sites = {} if experiment.method == "behaviour" else _sites(experiment, source)
+    return Inquiry(experiment, source, draw, sites)
 
 
 def make_request(

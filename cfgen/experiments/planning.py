@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import torch
 
 from cfgen.experiments.checking import check_sites
+from cfgen.experiments.filtering import Computation, prepare
 from cfgen.experiments.inquiry import Inquiry
 from cfgen.experiments.interchange import (
     RunBlock,
@@ -24,7 +25,6 @@ from cfgen.experiments.interchange import (
 )
 from cfgen.experiments.portions import EVERYTHING_NOW, Portion
 from cfgen.experiments.replies import Workbench
-from cfgen.experiments.stages import Computation, prepare
 from cfgen.experiments.units import Units
 from cfgen.interventions import Work, choose_engine
 from cfgen.lm import LM

@@ -8,45 +8,32 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from operator import itemgetter
 
 from cfgen.counterfactuals import Pair, Site
-from cfgen.datasets import PairSource
-from cfgen.errors import CfgenError, Problem
-from cfgen.experiments.behaviour import Behaviour, grade, wrong_sides
+from cfgen.errors import CfgenError
+from cfgen.experiments.behaviour import Behaviour, check_any_kept, grade
 from cfgen.experiments.cells import Cell, Output, VacuousCell
 from cfgen.experiments.checking import (
-    check_arguments,
     check_predictions,
-    check_sites,
-    check_spans,
-    check_texts,
     checks_made,
     none_kept_aligned,
 )
+from cfgen.experiments.filtering import filter_pairs
 from cfgen.experiments.inquiry import Inquiry
 from cfgen.experiments.interchange import (
-    FILTERED,
-    RunBlock,
-    filter_blocks,
-    joint_blocks,
     swap_blocks,
-    swaps_cost_little,
-    unit_of,
 )
 from cfgen.experiments.measures import MEASURES
 from cfgen.experiments.portions import EVERYTHING_NOW, Portion, Remainder
-from cfgen.experiments.replies import Unit, Workbench
+from cfgen.experiments.replies import Workbench
 from cfgen.experiments.scoring import kind_of, score
-from cfgen.experiments.sweeps import Sweep, Trial, make_sweeps
+from cfgen.experiments.sweeps import Sweep, Trial
 from cfgen.experiments.units import Units
 from cfgen.interventions import Check, Reply, Work, choose_engine
-from cfgen.lm import LM, PairTokens, encode_pairs
+from cfgen.lm import LM, PairTokens
 from cfgen.progress import Progress, no_progress
-
-DRAWN_AT_MOST = 50
-"""So many times as many pairs as are to be kept are drawn, before it is said that too few are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,40 +170,6 @@ def run_experiment(
 
 
 @dataclass(frozen=True, slots=True)
-class Preparation:
-    """What is to be run, checked as far as that can be done before.
-
-    Attributes:
-        encoded: The pairs.
-        sweeps: Where swaps are made.
-        joint: Whether prompts and swaps of a pair are computed together.
-        checks: The checks that were made.
-    """
-
-    encoded: list[PairTokens]
-    sweeps: list[Sweep]
-    joint: bool
-    checks: list[Check]
-
-
-def prepare(bench: Workbench, inquiry: Inquiry, source: PairSource) -> Preparation:
-    """Encode pairs, align them at all sites, and check what can be checked before the long run."""
-    experiment, engine, pairs = inquiry.experiment, bench.engine, source.pairs
-    check_arguments(pairs, inquiry.sites, engine.layout)
-    encoded = encode_pairs(
-        engine.lm.tokenizer,
-        pairs,
-        source.candidates,
-        chat=experiment.chat,
-        progress=bench.report,
-    )
-    checks = check_texts(engine, encoded) + check_spans(encoded, inquiry.sites.values())
-    sweeps = make_sweeps(encoded, inquiry.sites, experiment.sweep, engine.layout)
-    little = swaps_cost_little(sweeps, engine.layout.layers, engine.name == "packed")
-    return Preparation(encoded, sweeps, little and not experiment.kept, checks)
-
-
-@dataclass(frozen=True, slots=True)
 class Responses:
     """What the LM said.
 
@@ -239,151 +192,19 @@ class Responses:
 
 def _answered(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses | Remainder:
     """Draw pairs, check, and execute everything, as far as that is to be done here and now."""
-    experiment = inquiry.experiment
-    count, checks = experiment.n, None
-    while True:
-        source = inquiry.source if count == experiment.n else inquiry.draw(count)
-        made = prepare(bench, inquiry, source)
-        checks = checks or check_sites(bench, made.sweeps)
-        encoded = made.encoded
-        computed = Computation(bench, inquiry, encoded, made.sweeps, portion)
-        computed.run(
-            joint_blocks(made.sweeps, len(encoded)) if made.joint else filter_blocks(len(encoded))
-        )
-        if computed.missing:
-            return computed.remainder()
-        kept = computed.kept()
-        if not experiment.kept:
-            break
-        if len(kept) >= experiment.n:
-            encoded = encoded[: kept[experiment.n - 1] + 1]
-            kept = kept[: experiment.n]
-            break
-        count = _more(len(kept), len(encoded), experiment.n, source.total)
-    said = [computed.replies[index] for index in range(len(encoded))]
-    behaviour = grade(encoded, said, bench.engine.lm.tokenizer)
-    if not made.joint:
-        computed.run(swap_blocks(made.sweeps, kept))
+    found = filter_pairs(bench, inquiry, portion)
+    if isinstance(found, Remainder):
+        return found
+    encoded, computed, sweeps = found.encoded, found.computed, found.computed.sweeps
+    behaviour = grade(encoded, found.said)
+    check_any_kept(behaviour, encoded, found.said, bench.engine.lm.tokenizer)
+    if not found.joint:
+        computed.run(swap_blocks(sweeps, behaviour.kept))
     if computed.missing:
         return computed.remainder()
-    wanted = set(kept)
+    wanted = set(behaviour.kept)
     responses = {t: reply for t, reply in computed.responses.items() if t.pair in wanted}
-    done = made.checks + checks
-    return Responses(encoded, made.sweeps, behaviour, responses, done, computed.work)
-
-
-def _more(kept: int, drawn: int, n: int, total: int | None) -> int:
-    """How many pairs to draw, all in all, for ``n`` to be kept, where so many of these were.
-
-    Args:
-        kept: Pairs that are kept.
-        drawn: Pairs that were drawn.
-        n: How many are to be kept.
-        total: How many pairs there are; None for as many as one likes.
-
-    Raises:
-        CfgenError: There are no more, or far too few are kept (``too-few-kept``).
-    """
-    most = min(DRAWN_AT_MOST * n, total or DRAWN_AT_MOST * n)
-    if drawn >= most:
-        there = "there are" if most == total else "were drawn"
-        message = (
-            f"{n} pairs are to be kept, but of the {drawn} that {there} the LM answers only "
-            f"{kept} correctly on both sides"
-        )
-        hint = "ask for fewer, or use an LM that can do the task"
-        raise CfgenError(Problem("too-few-kept", message, hint=hint))
-    rate = max(kept, 1) / drawn
-    return min(most, drawn + max(FILTERED, round((n - kept) / rate)))
-
-
-@dataclass(slots=True)
-class Computation:
-    """Computes blocks, or finds what was computed before; some may have to be left to others.
-
-    Attributes:
-        bench: What units are computed with.
-        inquiry: What is asked.
-        encoded: The pairs.
-        sweeps: Where swaps are made.
-        portion: What is to be computed here and now.
-        replies: Index of a pair -> what the LM says after its original and its counterfactual.
-        responses: What it says after swaps.
-        work: What that took.
-        there: How many blocks are there.
-        missing: How many are not.
-        late: Whether that is because time is up.
-    """
-
-    bench: Workbench
-    inquiry: Inquiry
-    encoded: Sequence[PairTokens]
-    sweeps: Sequence[Sweep]
-    portion: Portion
-    replies: dict[int, tuple[Reply, Reply]] = field(default_factory=dict)
-    responses: dict[Trial, Reply] = field(default_factory=dict)
-    work: Work = field(default_factory=Work)
-    there: int = 0
-    missing: int = 0
-    late: bool = False
-
-    def run(self, blocks: Sequence[RunBlock]) -> None:
-        """Compute the blocks that are missing, as far as they are to be computed."""
-        swaps = any(block.trials for block in blocks)
-        sizes = [len(block.trials) or 2 * len(block.prompts) for block in blocks]
-        step, done = "swaps" if swaps else "prompts unchanged", 0
-        for number, (block, size) in enumerate(zip(blocks, sizes, strict=True)):
-            self.bench.report(step, done, sum(sizes))
-            done += size
-            unit = self.unit(block)
-            if self._left_out(number, block, unit):
-                self.missing += 1
-                continue
-            self.there += 1
-            self.take(block)
-        self.bench.report(step, done, sum(sizes))
-
-    def kept(self) -> list[int]:
-        """Indices of the pairs, of those run, that the LM answers correctly on both sides."""
-        said = sorted(self.replies.items())
-        return [index for index, both in said if not wrong_sides(self.encoded[index], both)]
-
-    def remainder(self) -> Remainder:
-        """What there is, and what is missing."""
-        return Remainder(self.there, self.there + self.missing, self.late)
-
-    def unit(self, block: RunBlock) -> Unit:
-        """What is computed of a block, or found."""
-        return unit_of(
-            block,
-            self.sweeps,
-            self.encoded,
-            self.bench.engine.layout.layers,
-            answers=any(MEASURES[one].answers for one in self.inquiry.experiment.measures),
-            verified=self.inquiry.experiment.engine.verify,
-        )
-
-    def _left_out(self, number: int, block: RunBlock, unit: Unit) -> bool:
-        """Whether a block is for another shard, or for another time.
-
-        What only filters is for all shards, since each has to know which pairs are kept.
-        """
-        share, shares = self.portion.shard
-        for_others = bool(block.trials) and number % shares != share - 1
-        if (for_others or self.portion.due) and not self.bench.has(unit):
-            self.late = self.late or not for_others
-            return True
-        return False
-
-    def take(self, block: RunBlock) -> Work:
-        """Take over what came of a block, which is computed unless it is there."""
-        replies, took = self.bench.replies(self.unit(block))
-        own = 2 * len(block.prompts)
-        both = zip(replies[:own:2], replies[1:own:2], strict=True)
-        self.replies |= zip(block.prompts, both, strict=True)
-        self.responses |= zip(block.trials, replies[own:], strict=True)
-        self.work += took
-        return took
+    return Responses(encoded, [*sweeps], behaviour, responses, found.checks, computed.work)
 
 
 def _output(lm: LM, sweep: Sweep, trial: Trial, pair: PairTokens, reply: Reply) -> Output:

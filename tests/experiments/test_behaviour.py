@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from cfgen.errors import CfgenError
-from cfgen.experiments import NO_ANSWER, grade, wrong_sides
+from cfgen.experiments import NO_ANSWER, check_any_kept, grade, wrong_sides
 from cfgen.interventions import Reply
 from cfgen.lm import encode_pairs
 from cfgen.stats import rate
@@ -47,7 +47,7 @@ def test_counts(tiny_lm, make):
     answers = [("tea", "milk"), ("tea", "milk"), ("milk", "tea"), ("tea", "milk"), ("tea", None)]
     said = [("tea", "milk"), ("tea", "juice"), ("juice", "tea"), ("juice", "juice"), ("tea", "box")]
     encoded = graded(tiny_lm, make, answers, ["a", "a", "b", "b", "b"])
-    found = grade(encoded, replies(tiny_lm, encoded, said), tiny_lm.tokenizer)
+    found = grade(encoded, replies(tiny_lm, encoded, said))
     assert found.kept == (0, 4)
     assert found.dropped == {
         "counterfactual answered wrongly": 1,
@@ -64,9 +64,7 @@ def test_counts(tiny_lm, make):
 
 def test_sides_without_answers_are_not_filtered_on(tiny_lm, make):
     encoded = graded(tiny_lm, make, [(None, None), (None, "tea")])
-    found = grade(
-        encoded, replies(tiny_lm, encoded, [("mug", "jar"), ("mug", "jar")]), tiny_lm.tokenizer
-    )
+    found = grade(encoded, replies(tiny_lm, encoded, [("mug", "jar"), ("mug", "jar")]))
     assert found.kept == (0,)
     assert found.clean_original is None
     assert found.clean == found.clean_counterfactual == rate(0, 1)
@@ -75,8 +73,9 @@ def test_sides_without_answers_are_not_filtered_on(tiny_lm, make):
 
 def test_no_pair_kept_says_what_the_lm_says_instead(tiny_lm, make):
     encoded = graded(tiny_lm, make, [("tea", "milk")] * 5)
+    said = replies(tiny_lm, encoded, [("juice", "milk")] * 5)
     with pytest.raises(CfgenError) as caught:
-        grade(encoded, replies(tiny_lm, encoded, [("juice", "milk")] * 5), tiny_lm.tokenizer)
+        check_any_kept(grade(encoded, said), encoded, said, tiny_lm.tokenizer)
     (problem,) = caught.value.problems
     assert problem.code == "no-pair-kept"
     assert "expected 'tea', the LM says ' juice'" in problem.detail

@@ -1,0 +1,252 @@
+"""Filtering: pairs are drawn and prepared, and their prompts asked, until there are enough.
+
+What the LM says to prompts as they are decides which pairs anything else is done with, so this
+comes first in every experiment; it is all that there is of one that swaps nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from cfgen.datasets import PairSource
+from cfgen.errors import CfgenError, Problem
+from cfgen.experiments.behaviour import wrong_sides
+from cfgen.experiments.checking import check_arguments, check_sites, check_spans, check_texts
+from cfgen.experiments.inquiry import Inquiry
+from cfgen.experiments.interchange import (
+    FILTERED,
+    RunBlock,
+    filter_blocks,
+    joint_blocks,
+    swaps_cost_little,
+    unit_of,
+)
+from cfgen.experiments.measures import MEASURES
+from cfgen.experiments.portions import Portion, Remainder
+from cfgen.experiments.replies import Unit, Workbench
+from cfgen.experiments.sweeps import Sweep, Trial, make_sweeps
+from cfgen.interventions import Check, Reply, Work
+from cfgen.lm import PairTokens, encode_pairs
+
+DRAWN_AT_MOST = 50
+"""So many times as many pairs as are to be kept are drawn, before it is said that too few are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What is to be run, checked as far as that can be done before.
+
+    Attributes:
+        encoded: The pairs.
+        sweeps: Where swaps are made.
+        joint: Whether prompts and swaps of a pair are computed together.
+        checks: The checks that were made.
+    """
+
+    encoded: list[PairTokens]
+    sweeps: list[Sweep]
+    joint: bool
+    checks: list[Check]
+
+
+def prepare(bench: Workbench, inquiry: Inquiry, source: PairSource) -> Preparation:
+    """Encode pairs, align them at all sites, and check what can be checked before the long run."""
+    experiment, engine, pairs = inquiry.experiment, bench.engine, source.pairs
+    check_arguments(pairs, inquiry.sites, engine.layout, swaps=experiment.method != "behaviour")
+    encoded = encode_pairs(
+        engine.lm.tokenizer,
+        pairs,
+        source.candidates,
+        chat=experiment.chat,
+        progress=bench.report,
+    )
+    checks = check_texts(engine, encoded) + check_spans(encoded, inquiry.sites.values())
+    sweeps = make_sweeps(encoded, inquiry.sites, experiment.sweep, engine.layout)
+    joint = bool(sweeps) and not experiment.kept
+    if joint:
+        joint = swaps_cost_little(sweeps, engine.layout.layers, engine.name == "packed")
+    return Preparation(encoded, sweeps, joint, checks)
+
+
+@dataclass(slots=True)
+class Computation:
+    """Computes blocks, or finds what was computed before; some may have to be left to others.
+
+    Attributes:
+        bench: What units are computed with.
+        inquiry: What is asked.
+        encoded: The pairs.
+        sweeps: Where swaps are made.
+        portion: What is to be computed here and now.
+        replies: Index of a pair -> what the LM says after its original and its counterfactual.
+        responses: What it says after swaps.
+        work: What that took.
+        there: How many blocks are there.
+        missing: How many are not.
+        late: Whether that is because time is up.
+    """
+
+    bench: Workbench
+    inquiry: Inquiry
+    encoded: Sequence[PairTokens]
+    sweeps: Sequence[Sweep]
+    portion: Portion
+    replies: dict[int, tuple[Reply, Reply]] = field(default_factory=dict)
+    responses: dict[Trial, Reply] = field(default_factory=dict)
+    work: Work = field(default_factory=Work)
+    there: int = 0
+    missing: int = 0
+    late: bool = False
+
+    def run(self, blocks: Sequence[RunBlock]) -> None:
+        """Compute the blocks that are missing, as far as they are to be computed."""
+        swaps = any(block.trials for block in blocks)
+        sizes = [len(block.trials) or 2 * len(block.prompts) for block in blocks]
+        step, done = "swaps" if swaps else "prompts unchanged", 0
+        for number, (block, size) in enumerate(zip(blocks, sizes, strict=True)):
+            self.bench.report(step, done, sum(sizes))
+            done += size
+            unit = self.unit(block)
+            if self._left_out(number, block, unit):
+                self.missing += 1
+                continue
+            self.there += 1
+            self.take(block)
+        self.bench.report(step, done, sum(sizes))
+
+    def kept(self) -> list[int]:
+        """Indices of the pairs, of those run, that the LM answers correctly on both sides."""
+        said = sorted(self.replies.items())
+        return [index for index, both in said if not wrong_sides(self.encoded[index], both)]
+
+    def remainder(self) -> Remainder:
+        """What there is, and what is missing."""
+        return Remainder(self.there, self.there + self.missing, self.late)
+
+    def unit(self, block: RunBlock) -> Unit:
+        """What is computed of a block, or found."""
+        return unit_of(
+            block,
+            self.sweeps,
+            self.encoded,
+            self.bench.engine.layout.layers,
+            answers=any(MEASURES[one].answers for one in self.inquiry.experiment.measures),
+            verified=self.inquiry.experiment.engine.verify,
+        )
+
+    def has(self, block: RunBlock) -> bool:
+        """Whether a block is there already."""
+        return self.bench.has(self.unit(block))
+
+    def _left_out(self, number: int, block: RunBlock, unit: Unit) -> bool:
+        """Whether a block is for another shard, or for another time.
+
+        What only filters is for all shards, since each has to know which pairs are kept.
+        """
+        share, shares = self.portion.shard
+        for_others = bool(block.trials) and number % shares != share - 1
+        if (for_others or self.portion.due) and not self.bench.has(unit):
+            self.late = self.late or not for_others
+            return True
+        return False
+
+    def take(self, block: RunBlock) -> Work:
+        """Take over what came of a block, which is computed unless it is there."""
+        replies, took = self.bench.replies(self.unit(block))
+        own = 2 * len(block.prompts)
+        both = zip(replies[:own:2], replies[1:own:2], strict=True)
+        self.replies |= zip(block.prompts, both, strict=True)
+        self.responses |= zip(block.trials, replies[own:], strict=True)
+        self.work += took
+        return took
+
+
+@dataclass(frozen=True, slots=True)
+class FilterOutcome:
+    """The pairs, and what the LM says to their prompts.
+
+    Attributes:
+        encoded: The pairs.
+        said: Per pair, what the LM says after the original and after the counterfactual.
+        computed: What was computed for it.
+        joint: Whether all swaps were computed with it.
+        checks: The checks that were made first.
+    """
+
+    encoded: list[PairTokens]
+    said: list[tuple[Reply, Reply]]
+    computed: Computation
+    joint: bool
+    checks: list[Check]
+
+
+def filter_pairs(bench: Workbench, inquiry: Inquiry, portion: Portion) -> FilterOutcome | Remainder:
+    """Draw pairs, check, and ask the LM their prompts, until enough are kept where that is wanted.
+
+    Raises:
+        CfgenError: As :func:`run_experiment`.
+    """
+    experiment = inquiry.experiment
+    count, checks = experiment.n, None
+    while True:
+        source = inquiry.source if count == experiment.n else inquiry.draw(count)
+        made = prepare(bench, inquiry, source)
+        if checks is None:
+            checks = check_sites(bench, made.sweeps) if made.sweeps else []
+        encoded = made.encoded
+        computed = Computation(bench, inquiry, encoded, made.sweeps, portion)
+        blocks = _prompt_blocks(computed, made.joint)
+        computed.run(blocks)
+        if computed.missing:
+            return computed.remainder()
+        kept = computed.kept()
+        if not experiment.kept:
+            break
+        if len(kept) >= experiment.n:
+            encoded = encoded[: kept[experiment.n - 1] + 1]
+            break
+        count = _more(len(kept), len(encoded), experiment.n, source.total)
+    said = [computed.replies[index] for index in range(len(encoded))]
+    joint = any(block.trials for block in blocks)
+    return FilterOutcome(encoded, said, computed, joint, made.checks + checks)
+
+
+def _prompt_blocks(computed: Computation, joint: bool) -> list[RunBlock]:
+    """Blocks with all prompts unchanged: with all swaps, too, where these cost little.
+
+    But where the prompts by themselves were asked before and nothing was computed with swaps yet,
+    what there is is gone on with. Not in shards, all of which have to divide the work alike.
+    """
+    count = len(computed.encoded)
+    alone = filter_blocks(count)
+    if not joint:
+        return alone
+    together, has = joint_blocks(computed.sweeps, count), computed.has
+    asked = computed.portion.shard == (1, 1) and all(map(has, alone))
+    return alone if asked and not any(map(has, together)) else together
+
+
+def _more(kept: int, drawn: int, n: int, total: int | None) -> int:
+    """How many pairs to draw, all in all, for ``n`` to be kept, where so many of these were.
+
+    Args:
+        kept: Pairs that are kept.
+        drawn: Pairs that were drawn.
+        n: How many are to be kept.
+        total: How many pairs there are; None for as many as one likes.
+
+    Raises:
+        CfgenError: There are no more, or far too few are kept (``too-few-kept``).
+    """
+    most = min(DRAWN_AT_MOST * n, total or DRAWN_AT_MOST * n)
+    if drawn >= most:
+        there = "there are" if most == total else "were drawn"
+        message = (
+            f"{n} pairs are to be kept, but of the {drawn} that {there} the LM answers only "
+            f"{kept} correctly on both sides"
+        )
+        hint = "ask for fewer, or use an LM that can do the task"
+        raise CfgenError(Problem("too-few-kept", message, hint=hint))
+    rate = max(kept, 1) / drawn
+    return min(most, drawn + max(FILTERED, round((n - kept) / rate)))
