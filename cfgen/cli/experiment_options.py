@@ -6,7 +6,8 @@ which alone says what then holds.
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -120,3 +121,28 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Any field, such as sweep.over=20-29."),
 ]
+AnswerFolder = Annotated[
+    Path | None,
+    typer.Option("--out", help="Folder for the results; one below runs/ if not given."),
+]
+Again = Annotated[
+    bool,
+    typer.Option("--again", help="Ask anew, beside an answer that is there.", show_default=False),
+]
+
+
+def given_fields(ctx: typer.Context) -> dict[str, Any]:
+    """Field of an experiment -> what its option was given; None or an empty list if it was not.
+
+    Options stand among the parameters of a verb, since typer reads them there; which field each
+    sets is said by :data:`cfgen.experiments.FLAGS` alone.
+    """
+    from cfgen.experiments import FLAGS
+
+    fields = {option: field for field, option in FLAGS.items()}
+    return {
+        fields[option]: ctx.params[str(parameter.name)]
+        for parameter in ctx.command.params
+        for option in parameter.opts
+        if option in fields
+    }

@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from cfgen import __version__
+from cfgen.cli.behave import behave
 from cfgen.cli.datasets import export, generate, power
 from cfgen.cli.lint import lint
 from cfgen.cli.models import models
@@ -110,6 +111,7 @@ app.command(
     epilog=example("cfgen predict {task} --file pair.json", "cfgen predict {task} < pair.json")
 )(predict)
 app.command(epilog=example("cfgen generate {task} -n 1000 --out datasets/first"))(generate)
+app.command(epilog=example("cfgen behave {task} -n 64"))(behave)
 app.command(
     epilog=example("cfgen run {task} -n 16", "cfgen run {task} -n 64 --layers 15-29 --out runs/one")
 )(run)

@@ -34,9 +34,16 @@ def runs(
 
 def results(run: RunFolder, json: Json = False) -> None:
     """Show again what came out of a run."""
-    from cfgen.experiments import read_results
+    from cfgen.cli.behave import show_behaviour
+    from cfgen.experiments import is_behaviour, read_behaviour, read_finished, read_results
     from cfgen.report import run_view
 
+    content = read_finished(run)
+    if content is not None and is_behaviour(content):
+        record = show_behaviour(read_behaviour(run), run, json=json)
+        if json:
+            write_json(record)
+        return
     found = read_results(run)
     if json:
         write_json({**found.model_dump(mode="json"), "folder": str(run.absolute())})

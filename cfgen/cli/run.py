@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cfgen.cli.experiment_options import (
+    Again,
+    AnswerFolder,
     Balance,
     BatchSize,
     Chat,
@@ -41,6 +43,7 @@ from cfgen.cli.experiment_options import (
     Tokenizers,
     Verify,
     What,
+    given_fields,
 )
 from cfgen.cli.options import AcceptLicense, Design, Json, Model, Seed, Templates
 from cfgen.cli.output import present, progress_shown, remark, write_json
@@ -56,6 +59,7 @@ if TYPE_CHECKING:
         PartialRun,
         PlannedRun,
         Portion,
+        Request,
     )
 
 
@@ -89,16 +93,8 @@ def run(
     verify: Verify = None,
     settings: Settings = None,
     accept_license: AcceptLicense = False,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", help="Folder for the results; one below runs/ if not given."),
-    ] = None,
-    again: Annotated[
-        bool,
-        typer.Option(
-            "--again", help="Ask anew, beside an answer that is there.", show_default=False
-        ),
-    ] = False,
+    out: AnswerFolder = None,
+    again: Again = False,
     plan: Annotated[
         bool,
         typer.Option("--plan", help="Only measure, and say what it will take.", show_default=False),
@@ -117,17 +113,9 @@ def run(
 
     What was asked before is shown; what was interrupted is gone on with.
     """
-    from cfgen.experiments import FLAGS, Portion, experiment_of
+    from cfgen.experiments import Portion, experiment_of
 
-    # The options stand above, since typer reads them there; which field each sets, in FLAGS.
-    fields = {option: field for field, option in FLAGS.items()}
-    given = {
-        fields[option]: ctx.params[str(parameter.name)]
-        for parameter in ctx.command.params
-        for option in parameter.opts
-        if option in fields
-    }
-    experiment = experiment_of(what, given, settings or ())
+    experiment = experiment_of(what, given_fields(ctx), settings or ())
     portion = Portion(_shard(shard), _limit(time_limit))
     ask(experiment, out, again, portion, plan=plan, accept_license=accept_license, json=json)
 
@@ -148,28 +136,18 @@ def ask(
     from cfgen.experiments import (
         FinishedRun,
         answer,
-        folder_of,
+        check_swaps,
         look_up,
-        make_request,
         plan_answer,
     )
     from cfgen.report import run_introduction, runs_table
 
+    check_swaps(experiment)
     with progress_shown(quiet=json) as report:
         inquiry = look_up(experiment, report)
     if introduction:  # something to read while the LM is fetched for the first time
         present(introduction(inquiry), aside=json)
-    with progress_shown(quiet=json) as report:
-        requests = [
-            make_request(inquiry, model, accept_license=accept_license, progress=report)
-            for model in experiment.models or (None,)
-        ]
-    if out is not None and len(requests) > 1:
-        message = "--out names one folder, but several LMs are asked"
-        hint = "leave --out away: each answer gets a folder below runs/"
-        raise CfgenError(Problem("one-folder-for-several", message, hint=hint))
-    for request in requests:
-        folder_of(request, out, again=again)
+    requests = requests_of(inquiry, out, again, accept_license=accept_license, json=json)
     if not introduction:
         present(run_introduction(inquiry), aside=json)
     records, answers = [], {}
@@ -186,6 +164,31 @@ def ask(
         present(Document(tuple(runs_table(answers))), aside=json)
     if json:
         write_json(records[0] if len(records) == 1 else records)
+
+
+def requests_of(
+    inquiry: Inquiry, out: Path | None, again: bool, *, accept_license: bool, json: bool
+) -> list[Request]:
+    """An inquiry to every LM that it names, each with a folder that can be had.
+
+    Raises:
+        CfgenError: There is no such LM, a folder is taken, or one is named for several LMs
+            (``one-folder-for-several``).
+    """
+    from cfgen.experiments import folder_of, make_request
+
+    with progress_shown(quiet=json) as report:
+        requests = [
+            make_request(inquiry, model, accept_license=accept_license, progress=report)
+            for model in inquiry.experiment.models or (None,)
+        ]
+    if out is not None and len(requests) > 1:
+        message = "--out names one folder, but several LMs are asked"
+        hint = "leave --out away: each answer gets a folder below runs/"
+        raise CfgenError(Problem("one-folder-for-several", message, hint=hint))
+    for request in requests:
+        folder_of(request, out, again=again)
+    return requests
 
 
 def show_plan(planned: PlannedRun | FinishedRun, *, json: bool) -> dict[str, Any]:
@@ -265,10 +268,7 @@ def demo(
     seed: Seed = 0,
     model: Model = None,
     accept_license: AcceptLicense = False,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", help="Folder for the results; one below runs/ if not given."),
-    ] = None,
+    out: AnswerFolder = None,
     json: Json = False,
 ) -> None:
     """Run the main job once: a causal model's hypotheses, tested on a real LM, and explained."""

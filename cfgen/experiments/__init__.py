@@ -17,14 +17,22 @@ if TYPE_CHECKING:
     from cfgen.experiments.answering import PlannedRun as PlannedRun
     from cfgen.experiments.answering import answer as answer
     from cfgen.experiments.answering import asked_in as asked_in
+    from cfgen.experiments.answering import check_swaps as check_swaps
     from cfgen.experiments.answering import folder_of as folder_of
     from cfgen.experiments.answering import merge_shards as merge_shards
     from cfgen.experiments.answering import plan_answer as plan_answer
     from cfgen.experiments.answering import read_results as read_results
     from cfgen.experiments.behaviour import NO_ANSWER as NO_ANSWER
+    from cfgen.experiments.behaviour import NO_SLOT as NO_SLOT
+    from cfgen.experiments.behaviour import NOT_THERE as NOT_THERE
     from cfgen.experiments.behaviour import Behaviour as Behaviour
+    from cfgen.experiments.behaviour import GradedPrompt as GradedPrompt
+    from cfgen.experiments.behaviour import accuracy_by as accuracy_by
     from cfgen.experiments.behaviour import check_any_kept as check_any_kept
     from cfgen.experiments.behaviour import grade as grade
+    from cfgen.experiments.behaviour import graded_prompts as graded_prompts
+    from cfgen.experiments.behaviour import misplaced as misplaced
+    from cfgen.experiments.behaviour import mistakes as mistakes
     from cfgen.experiments.behaviour import wrong_sides as wrong_sides
     from cfgen.experiments.cells import Cell as Cell
     from cfgen.experiments.cells import Output as Output
@@ -37,11 +45,14 @@ if TYPE_CHECKING:
     from cfgen.experiments.definition import Experiment as Experiment
     from cfgen.experiments.definition import SiteOptions as SiteOptions
     from cfgen.experiments.definition import SweepOptions as SweepOptions
+    from cfgen.experiments.definition import behavioural as behavioural
     from cfgen.experiments.files import FLAGS as FLAGS
     from cfgen.experiments.files import experiment_of as experiment_of
     from cfgen.experiments.files import override as override
     from cfgen.experiments.files import read_experiment as read_experiment
     from cfgen.experiments.files import write_experiment as write_experiment
+    from cfgen.experiments.filtering import FilterOutcome as FilterOutcome
+    from cfgen.experiments.filtering import filter_pairs as filter_pairs
     from cfgen.experiments.inquiry import Inquiry as Inquiry
     from cfgen.experiments.inquiry import Request as Request
     from cfgen.experiments.inquiry import as_request as as_request
@@ -56,6 +67,12 @@ if TYPE_CHECKING:
     from cfgen.experiments.measures import Measure as Measure
     from cfgen.experiments.measures import judge as judge
     from cfgen.experiments.measures import question_of as question_of
+    from cfgen.experiments.observing import BehaviourResults as BehaviourResults
+    from cfgen.experiments.observing import ObservedRun as ObservedRun
+    from cfgen.experiments.observing import WrongAnswer as WrongAnswer
+    from cfgen.experiments.observing import is_behaviour as is_behaviour
+    from cfgen.experiments.observing import observe as observe
+    from cfgen.experiments.observing import read_behaviour as read_behaviour
     from cfgen.experiments.planning import Plan as Plan
     from cfgen.experiments.planning import plan_experiment as plan_experiment
     from cfgen.experiments.portions import Portion as Portion
@@ -84,31 +101,37 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Behaviour": "behaviour",
+    "BehaviourResults": "observing",
     "Cell": "cells",
     "CellDifference": "comparing",
     "EngineOptions": "definition",
     "EngineSettings": "stages",
     "Experiment": "definition",
     "FLAGS": "files",
+    "FilterOutcome": "filtering",
     "FinishedRun": "answering",
+    "GradedPrompt": "behaviour",
     "Inquiry": "inquiry",
     "Judgement": "measures",
     "MEASURES": "measures",
     "Measure": "measures",
     "MemoryStore": "units",
+    "NOT_THERE": "behaviour",
     "NO_ANSWER": "behaviour",
+    "NO_SLOT": "behaviour",
     "OUTPUTS": "results",
+    "ObservedRun": "observing",
     "Output": "cells",
     "PartialRun": "answering",
     "Plan": "planning",
     "PlannedRun": "answering",
     "Portion": "portions",
     "RESULTS": "results",
+    "RUNS": "answering",
     "Remainder": "portions",
     "Request": "inquiry",
     "Results": "results",
     "RunComparison": "comparing",
-    "RUNS": "answering",
     "RunRecord": "stages",
     "RunStore": "store",
     "SCHEMA": "results",
@@ -118,26 +141,36 @@ _HOME = {
     "SweepOptions": "definition",
     "Units": "units",
     "VacuousCell": "cells",
+    "WrongAnswer": "observing",
+    "accuracy_by": "behaviour",
     "answer": "answering",
     "as_request": "inquiry",
     "as_results": "results",
     "asked_in": "answering",
-    "compare_runs": "comparing",
+    "behavioural": "definition",
     "check_any_kept": "behaviour",
+    "check_swaps": "answering",
+    "compare_runs": "comparing",
     "cost_of": "units",
     "descriptions": "json_schema",
     "experiment_of": "files",
+    "filter_pairs": "filtering",
     "folder_name": "inquiry",
     "folder_of": "answering",
     "furthest": "comparing",
     "grade": "behaviour",
+    "graded_prompts": "behaviour",
+    "is_behaviour": "observing",
     "judge": "measures",
     "list_stores": "store",
     "look_up": "inquiry",
     "make_request": "inquiry",
     "merge_shards": "answering",
     "merge_units": "store",
+    "misplaced": "behaviour",
+    "mistakes": "behaviour",
     "new_beside": "store",
+    "observe": "observing",
     "open_store": "store",
     "outputs_table": "results",
     "override": "files",
@@ -145,6 +178,7 @@ _HOME = {
     "plan_answer": "answering",
     "plan_experiment": "planning",
     "question_of": "measures",
+    "read_behaviour": "observing",
     "read_experiment": "files",
     "read_finished": "store",
     "read_record": "store",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cfgen.errors import CfgenError, Problem
+from cfgen.experiments.definition import Experiment
 from cfgen.experiments.files import read_experiment, write_experiment
 from cfgen.experiments.inquiry import Request, look_up, make_request
 from cfgen.experiments.portions import EVERYTHING_NOW, NOTHING_NOW, Portion, Remainder
@@ -90,13 +91,14 @@ def answer(
         CfgenError: The folder holds another answer, or something else; the LM can't be loaded; or
             a check failed.
     """
+    check_swaps(request.inquiry.experiment)
     folder = folder_of(request, out, again=again)
     finished = _finished(folder, request)
     if finished:
         return finished
     shard = portion.shard
     name = "" if shard == (1, 1) else f"{shard[0]}-of-{shard[1]}"
-    with _opened(request, folder, name, progress, alone=again) as store:
+    with opened_store(request, folder, name, progress, alone=again) as store:
         # another process may have finished it while this one waited for the folder
         return _finished(folder, request) or _compute(store, request, portion, lm, progress)
 
@@ -151,15 +153,16 @@ def plan_answer(
     Raises:
         CfgenError: As :func:`answer`.
     """
+    check_swaps(request.inquiry.experiment)
     folder = folder_of(request, out)
     finished = _finished(folder, request)
     if finished:
         return finished
-    with _opened(request, folder, "", progress) as store:
+    with opened_store(request, folder, "", progress) as store:
         progress("loading libraries", 0, None)
         from cfgen.experiments.planning import plan_experiment
 
-        lm, inquiry = _load(request, progress), request.inquiry
+        lm, inquiry = load_for(request, progress), request.inquiry
         plan = plan_experiment(lm, inquiry, store, portion=portion, report=progress)
         sizes = [path.stat().st_size for path in (folder / UNITS).glob("*.parquet")]
         return PlannedRun(folder, plan, max(sizes) * plan.units)
@@ -182,9 +185,18 @@ def merge_shards(
     Returns:
         What came out; or what is missing, if not all shards are there: nothing is computed.
     """
-    with _opened(request, out, "", progress) as store:
+    check_swaps(request.inquiry.experiment)
+    with opened_store(request, out, "", progress) as store:
         merge_units(store, {display(folder): folder for folder in shards})
     return answer(request, out, portion=NOTHING_NOW, progress=progress)
+
+
+def check_swaps(experiment: Experiment) -> None:
+    """Raise a CfgenError (``behaviour-only``) if nothing is to be swapped."""
+    if experiment.method == "behaviour":
+        message = "with `method: behaviour` nothing is swapped, so there is nothing to run"
+        hint = "ask it with: cfgen behave"
+        raise CfgenError(Problem("behaviour-only", message, hint=hint))
 
 
 def asked_in(folder: Path, *, progress: Progress = no_progress) -> Request:
@@ -200,9 +212,10 @@ def asked_in(folder: Path, *, progress: Progress = no_progress) -> Request:
     return make_request(look_up(experiment, progress), model, progress=progress)
 
 
-def _opened(
+def opened_store(
     request: Request, folder: Path, shard: str, progress: Progress, *, alone: bool = False
 ) -> AbstractContextManager[RunStore]:
+    """Open the folder of a request, or make it; see :func:`cfgen.experiments.open_store`."""
     files = {EXPERIMENT: write_experiment(request.inquiry.experiment).encode()}
     return open_store(
         folder, request.key, request.facts, files, shard=shard, alone=alone, report=progress
@@ -210,10 +223,14 @@ def _opened(
 
 
 def _finished(folder: Path, request: Request) -> FinishedRun | None:
+    content = finished_content(folder, request)
+    return None if content is None else FinishedRun(folder, _results(content), found=True)
+
+
+def finished_content(folder: Path, request: Request) -> dict[str, Any] | None:
+    """What ``results.json`` says where it is the answer to this request; None if there is none."""
     content = read_finished(folder)
-    if content is None or content["key"] != request.key:
-        return None
-    return FinishedRun(folder, _results(content), found=True)
+    return content if content is not None and content["key"] == request.key else None
 
 
 def _compute(
@@ -222,8 +239,8 @@ def _compute(
     progress("loading libraries", 0, None)
     from cfgen.experiments.stages import run_experiment
 
-    lm, inquiry = lm or _load(request, progress), request.inquiry
-    with kept_if_interrupted(lambda: _kept(store)):
+    lm, inquiry = lm or load_for(request, progress), request.inquiry
+    with kept_if_interrupted(lambda: kept_units(store)):
         record = run_experiment(lm, inquiry, store, portion=portion, report=progress)
     if isinstance(record, Remainder):
         return PartialRun(store.folder, record)
@@ -235,7 +252,8 @@ def _compute(
     return FinishedRun(store.folder, results, found=False)
 
 
-def _load(request: Request, progress: Progress) -> LM:
+def load_for(request: Request, progress: Progress) -> LM:
+    """Load the LM of a request, as it says."""
     from cfgen.lm import load_lm
 
     options = request.inquiry.experiment.engine
@@ -244,7 +262,8 @@ def _load(request: Request, progress: Progress) -> LM:
     )
 
 
-def _kept(store: RunStore) -> str:
+def kept_units(store: RunStore) -> str:
+    """Say what there is of a run that was interrupted."""
     return f"{len(store.read)} units are kept in {display(store.folder)}; the same command goes on."
 
 
@@ -266,6 +285,9 @@ def read_results(folder: Path) -> Results:
 
 def _results(content: Mapping[str, Any]) -> Results:
     """The results in what is written, which names files and units besides."""
+    if content["experiment"]["method"] == "behaviour":
+        message = "this is the answer of `cfgen behave`, in which nothing was swapped"
+        raise CfgenError(Problem("behaviour-only", message, hint="`cfgen results` shows it"))
     return Results.model_validate({name: content[name] for name in Results.model_fields})
 
 

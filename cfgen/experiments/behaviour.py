@@ -1,20 +1,33 @@
-"""The behavioural filter: only a pair whose prompts the LM answers correctly can be tested."""
+"""Behaviour: what the LM says to prompts as they are.
+
+Only a pair whose prompts the LM answers correctly can be tested: that is the behavioural filter.
+Which prompts it gets right, and what it says to the others, is counted here, too.
+"""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cfgen.counterfactuals import Side
 from cfgen.errors import CfgenError, Problem
 from cfgen.interventions import Reply
-from cfgen.lm import PairTokens
+from cfgen.lm import AnswerTree, PairTokens
 from cfgen.stats import Rate, rate_of
+from cfgen.tasks import TEMPLATE_INPUT
 
 SIDES = ("original", "counterfactual")
 NO_ANSWER = "(no answer)"
 """Stands for the answer of a side that has none."""
+BOTH = "both"
+"""Both sides pooled."""
+NO_SLOT = "(another word)"
+"""Stands for the place of a word that the prompt has, but not as the value of a slot."""
+NOT_THERE = "(not in the prompt)"
+"""Stands for the place of a word that the prompt does not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,3 +139,147 @@ def check_any_kept(
     message = f"of {len(encoded)} pairs the LM answers none correctly on both sides"
     hint = "use an LM that can do the task, or a wording that it understands"
     raise CfgenError(Problem("no-pair-kept", message, hint=hint, detail="\n".join(lines)))
+
+
+# Prompt by prompt
+
+
+@dataclass(frozen=True, slots=True)
+class GradedPrompt:
+    """A prompt that has an answer, and what the LM says to it.
+
+    Attributes:
+        pair_id: Whose prompt it is.
+        side: ``original`` or ``counterfactual``.
+        design: How the pair was made.
+        template: Wording; empty where that is not known.
+        expected: The answer.
+        expected_at: The mention of a slot that shows the answer first, such as ``name_1[0]``;
+            :data:`NO_SLOT` or :data:`NOT_THERE` if there is none.
+        said: What the LM says, as far as it was read; the answer that this is, if it is one.
+        said_at: Where the prompt has that, likewise.
+        right: Whether it is the expected answer.
+    """
+
+    pair_id: str
+    side: str
+    design: str
+    template: str
+    expected: str
+    expected_at: str
+    said: str
+    said_at: str
+    right: bool
+
+
+def graded_prompts(
+    encoded: Iterable[PairTokens], replies: Iterable[tuple[Reply, Reply]], tokenizer: Any
+) -> list[GradedPrompt]:
+    """Grade what the LM says to every prompt that has an answer.
+
+    Args:
+        encoded: The pairs.
+        replies: Per pair what the LM says after the original and after the counterfactual.
+        tokenizer: To read what it says.
+    """
+    graded = []
+    for tokens, both in zip(encoded, replies, strict=True):
+        pair, wrong = tokens.pair, wrong_sides(tokens, both)
+        sides = (pair.original, pair.counterfactual)
+        trees = (tokens.original_tree, tokens.counterfactual_tree)
+        for name, side, tree, reply in zip(SIDES, sides, trees, both, strict=True):
+            if side.answer is None:
+                continue
+            right = name not in wrong
+            said, place = _said(side, tree, reply, tokenizer)
+            expected_at = _place(side, side.answer)
+            graded.append(
+                GradedPrompt(
+                    pair_id=pair.id,
+                    side=name,
+                    design=pair.design,
+                    template=str(side.variables.get(TEMPLATE_INPUT, "")),
+                    expected=side.answer,
+                    expected_at=expected_at,
+                    said=side.answer if right else said,
+                    said_at=expected_at if right else place,
+                    right=right,
+                )
+            )
+    return graded
+
+
+def _said(side: Side, tree: AnswerTree, reply: Reply, tokenizer: Any) -> tuple[str, str]:
+    """What the LM says to a prompt, and where the prompt has it.
+
+    What is read ends where it is known not to be an answer, which may be within a word. So a word
+    of a slot counts as said if it is the only one that begins with these tokens.
+    """
+    if reply.right:  # several where one text is right for several answers
+        one = min(reply.right, key=lambda one: (_place(side, one) == NOT_THERE, one))
+        return one, _place(side, one)
+    path = [*tree.fed, *reply.said]
+    said = str(tokenizer.decode(path)).strip()
+    place = _place(side, said)
+    if place in (NO_SLOT, NOT_THERE):
+        words = {word for word in side.slots.values() if _begins(side, word, path, tokenizer)}
+        if len(words) == 1:
+            return said, _place(side, *words)
+    return said, place
+
+
+def _begins(side: Side, word: str, path: Sequence[int], tokenizer: Any) -> bool:
+    """Whether a word begins with these tokens where an answer would stand."""
+    ids = tokenizer(f"{side.answer_prefix}{word}", add_special_tokens=False)["input_ids"]
+    return bool(path) and list(ids[: len(path)]) == list(path)
+
+
+def _place(side: Side, word: str) -> str:
+    """The mention of a slot that shows a word first; what stands for it if there is none."""
+    prompt = side.prompt
+    for span in sorted(prompt.spans, key=lambda span: (span.start, span.end)):
+        if span.name in side.slots and prompt.text[span.start : span.end] == word:
+            return f"{span.name}[{span.mention}]"
+    there = bool(word) and re.search(rf"(?<!\w){re.escape(word)}(?!\w)", prompt.text)
+    return NO_SLOT if there else NOT_THERE
+
+
+ACCURACY_BY: Mapping[str, Callable[[GradedPrompt], str]] = {
+    "template": lambda prompt: prompt.template,
+    "design": lambda prompt: prompt.design,
+    "position": lambda prompt: prompt.expected_at,
+    "answer": lambda prompt: prompt.expected,
+}
+"""What accuracy is broken down by -> which group a prompt is in."""
+
+
+def accuracy_by(
+    prompts: Iterable[GradedPrompt], group: Callable[[GradedPrompt], str]
+) -> dict[str, dict[str, Rate]]:
+    """Group -> ``original``, ``counterfactual`` and ``both`` -> share answered correctly.
+
+    Groups are in alphabetical order; a side that a group has no prompt of is left out.
+    """
+    found: dict[str, dict[str, list[bool]]] = {}
+    for prompt in prompts:
+        sides = found.setdefault(group(prompt), {side: [] for side in (*SIDES, BOTH)})
+        sides[prompt.side].append(prompt.right)
+        sides[BOTH].append(prompt.right)
+    return {
+        name: {side: rate_of(right) for side, right in found[name].items() if right}
+        for name in sorted(found)
+    }
+
+
+def mistakes(prompts: Iterable[GradedPrompt]) -> list[tuple[tuple[str, str], int]]:
+    """What was expected and what was said, of wrong answers; how often, the commonest first."""
+    return _commonest((one.expected, one.said) for one in prompts if not one.right)
+
+
+def misplaced(prompts: Iterable[GradedPrompt]) -> list[tuple[tuple[str, str], int]]:
+    """The same by where the prompt has both words, and not by the words."""
+    return _commonest((one.expected_at, one.said_at) for one in prompts if not one.right)
+
+
+def _commonest(wrong: Iterable[tuple[str, str]]) -> list[tuple[tuple[str, str], int]]:
+    return sorted(Counter(wrong).items(), key=lambda item: (-item[1], item[0]))

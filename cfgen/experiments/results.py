@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cfgen.experiments.inquiry import Inquiry
     from cfgen.experiments.stages import RunRecord
 
-_LIBRARIES = ("cfgen", "torch", "transformers", "tokenizers", "numpy", "scipy", "pyarrow")
+LIBRARIES = ("cfgen", "torch", "transformers", "tokenizers", "numpy", "scipy", "pyarrow")
 
 
 class Share(BaseModel):
@@ -186,9 +186,9 @@ def as_results(record: RunRecord, inquiry: Inquiry) -> Results:
             "original": _maybe_share(seen.clean_original),
             "counterfactual": _maybe_share(seen.clean_counterfactual),
         },
-        keep=_share(seen.keep),
-        keep_by_design={key: _share(found) for key, found in seen.keep_by_design.items()},
-        keep_by_answer={key: _share(found) for key, found in seen.keep_by_answer.items()},
+        keep=share_of(seen.keep),
+        keep_by_design={key: share_of(found) for key, found in seen.keep_by_design.items()},
+        keep_by_answer={key: share_of(found) for key, found in seen.keep_by_answer.items()},
         dropped=seen.dropped,
         unaligned=record.unaligned,
         checks=tuple(CheckRecord(**asdict(check)) for check in record.checks),
@@ -199,7 +199,7 @@ def as_results(record: RunRecord, inquiry: Inquiry) -> Results:
         dtype=record.dtype,
         attention=record.attention,
         versions={"python": platform.python_version()}
-        | {name: _version(name) for name in _LIBRARIES},
+        | {name: library_version(name) for name in LIBRARIES},
         coincides={name: _same(record.pairs, name, record.sites) for name in record.sites},
         experiment=inquiry.experiment,
         source=dict(inquiry.source.facts),
@@ -215,7 +215,8 @@ def _same(pairs: Sequence[Pair], name: str, tested: Iterable[str]) -> tuple[str,
     )
 
 
-def _share(found: Rate) -> Share:
+def share_of(found: Rate) -> Share:
+    """A rate in a form that JSON has."""
     return Share(k=found.k, n=found.n, rate=found.value, low=found.low, high=found.high)
 
 
@@ -237,10 +238,11 @@ def _engine(record: RunRecord) -> EngineRecord:
 
 
 def _maybe_share(found: Rate | None) -> Share | None:
-    return _share(found) if found else None
+    return share_of(found) if found else None
 
 
-def _version(library: str) -> str:
+def library_version(library: str) -> str:
+    """Version of a library, for a record."""
     try:
         return version(library)
     except PackageNotFoundError:

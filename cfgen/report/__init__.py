@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from cfgen.faces import lazy_face
 
 if TYPE_CHECKING:
+    from cfgen.report.behaviour import behaviour_introduction as behaviour_introduction
+    from cfgen.report.behaviour import behaviour_view as behaviour_view
     from cfgen.report.cells import best_cell as best_cell
     from cfgen.report.cells import sweep_tables as sweep_tables
     from cfgen.report.comparison import comparison_record as comparison_record
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
     from cfgen.report.task import task_view as task_view
 
 _HOME = {
+    "behaviour_introduction": "behaviour",
+    "behaviour_view": "behaviour",
     "best_cell": "cells",
     "closing": "demo",
     "comparison_record": "comparison",
