@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+from cfgen.causal import CausalModel
 from cfgen.counterfactuals import Pair
 from cfgen.datasets import recipe, task_source
-from cfgen.documents import Document, Listing, Paragraph, faint, html
+from cfgen.documents import Document, Facts, Listing, Paragraph, faint, html
 from cfgen.errors import CfgenError, Problem
 from cfgen.experiments import (
     OUTPUTS,
@@ -167,15 +168,30 @@ def sample(
     return Pairs(source.pairs, source.tested)
 
 
-def task_html(task: Task) -> str:
-    """Everything about a task, with a picture of its causal model where that can be drawn."""
-    from cfgen.report import graph_figure, task_view
+def pair_html(pair: Pair) -> str:
+    """A pair, with all that is predicted for it."""
+    from cfgen.report import pair_view
+
+    return html(pair_view(pair))
+
+
+def model_html(model: CausalModel) -> str:
+    """A causal model as a picture, or in words where it can't be drawn."""
+    from cfgen.report import graph_figure
 
     try:
-        picture = _svg(graph_figure(task.causal_model))
-    except CfgenError:  # there is no matplotlib; what depends on what stands in the text as well
-        picture = ""
-    return f"<div>{picture}{html(task_view(task))}</div>"
+        return _svg(graph_figure(model))
+    except CfgenError:  # there is no matplotlib
+        parents = model.graph().parents
+        rows = tuple((name, f"<- {', '.join(of)}") for name, of in parents.items() if of)
+        return html(Document((Facts(rows),)))
+
+
+def task_html(task: Task) -> str:
+    """Everything about a task, with a picture of its causal model."""
+    from cfgen.report import task_view
+
+    return f"<div>{model_html(task.causal_model)}{html(task_view(task))}</div>"
 
 
 def _svg(figure: Figure) -> str:

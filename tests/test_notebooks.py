@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -109,10 +110,15 @@ def test_a_number_of_pairs_is_a_number(n: object) -> None:
         cfgen.load_task("ioi").sample(n)  # type: ignore[arg-type]
 
 
-def test_a_task_shows_its_causal_model() -> None:
-    shown = cfgen.load_task("ioi")._repr_html_()
+def test_a_task_shows_its_causal_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = cfgen.load_task("ioi")
+    shown = task._repr_html_()
     assert "<svg" in shown
     assert "Hypotheses" in shown
+    assert task.causal_model._repr_html_().startswith("<svg")
+    assert "Decisive: " in task.sample(1)[0]._repr_html_()
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert "&lt;- output_position" in task.causal_model._repr_html_()
 
 
 @pytest.mark.parametrize("what", [42, None, object()])

@@ -23,6 +23,7 @@ from cfgen.causal.inputs import (
 from cfgen.causal.program import Mechanism, Program, place_of
 from cfgen.causal.setting import Setting, Source, read_sources
 from cfgen.errors import CfgenError, Problem, caller_place, did_you_mean
+from cfgen.faces import found_later
 
 F = typing.TypeVar("F", bound=Callable[..., Any])
 
@@ -49,6 +50,10 @@ class CausalModel:
     def __repr__(self) -> str:
         counts = f"{len(self._inputs)} inputs, {len(self._mechanisms)} variables"
         return f"CausalModel({self.name}, {counts}, output {self.output})"
+
+    def _repr_html_(self) -> str:
+        shown: str = found_later("cfgen.notebooks", "model_html")(self)
+        return shown
 
     def input(
         self, name: str, domain: Domain, *, each: str | None = None, default: Any = REQUIRED

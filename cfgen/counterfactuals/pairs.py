@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cfgen.errors import shortened
+from cfgen.faces import found_later
 from cfgen.prompts import Prompt
 
 
@@ -69,6 +70,10 @@ class Pair:
         answers = f"{self.original.answer!r} / {self.counterfactual.answer!r}"
         state = "decisive" if self.decisive else "not decisive"
         return shortened(f"Pair({self.task}, {self.design}, {self.id}: {answers}, {state})")
+
+    def _repr_html_(self) -> str:
+        shown: str = found_later("cfgen.notebooks", "pair_html")(self)
+        return shown
 
 
 def answers_of(pairs: Iterable[Pair]) -> dict[str, str]:
