@@ -196,8 +196,8 @@ def filter_pairs(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Filter
             checks = check_sites(bench, made.sweeps) if made.sweeps else []
         encoded = made.encoded
         computed = Computation(bench, inquiry, encoded, made.sweeps, portion)
-        blocks = _prompt_blocks(computed, made.joint)
-        computed.run(blocks)
+        count = len(encoded)
+        computed.run(joint_blocks(made.sweeps, count) if made.joint else filter_blocks(count))
         if computed.missing:
             return computed.remainder()
         kept = computed.kept()
@@ -208,23 +208,7 @@ def filter_pairs(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Filter
             break
         count = _more(len(kept), len(encoded), experiment.n, source.total)
     said = [computed.replies[index] for index in range(len(encoded))]
-    joint = any(block.trials for block in blocks)
-    return FilterOutcome(encoded, said, computed, joint, made.checks + checks)
-
-
-def _prompt_blocks(computed: Computation, joint: bool) -> list[RunBlock]:
-    """Blocks with all prompts unchanged: with all swaps, too, where these cost little.
-
-    But where the prompts by themselves were asked before and nothing was computed with swaps yet,
-    what there is is gone on with. Not in shards, all of which have to divide the work alike.
-    """
-    count = len(computed.encoded)
-    alone = filter_blocks(count)
-    if not joint:
-        return alone
-    together, has = joint_blocks(computed.sweeps, count), computed.has
-    asked = computed.portion.shard == (1, 1) and all(map(has, alone))
-    return alone if asked and not any(map(has, together)) else together
+    return FilterOutcome(encoded, said, computed, made.joint, made.checks + checks)
 
 
 def _more(kept: int, drawn: int, n: int, total: int | None) -> int:
