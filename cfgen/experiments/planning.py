@@ -176,7 +176,7 @@ def _forecast(
         )
         for block in blocks
     ]
-    there = [bench.has(computed.unit(block)) for block in blocks]
+    there = [computed.has(block) for block in blocks]
     # of prompts, the first ones are looked at in any case: they tell which pairs are kept
     chosen = [n for n, block in enumerate(blocks) if block.prompts or not there[n]][:MEASURED]
     seconds_each = passes_each = 0.0
