@@ -39,10 +39,10 @@ def test_the_answer_lookback_shows(folder: Path) -> None:
     )
     assert results["clean_accuracy"] == results["keep_rate"] == 1.0
     cells = {(cell["hypothesis"], cell["layer"]): cell for cell in results["cells"]}
-    assert cells["answer_pointer", 21]["iia"] == 1.0
-    assert cells["answer_payload", 21]["iia"] == 0.0
-    assert cells["answer_pointer", 24]["iia"] == 0.0
-    assert cells["answer_payload", 24]["iia"] == 1.0
+    assert cells["answer_pointer", 21]["value"] == 1.0
+    assert cells["answer_payload", 21]["value"] == 0.0
+    assert cells["answer_pointer", 24]["value"] == 0.0
+    assert cells["answer_payload", 24]["value"] == 1.0
     assert {cell["n"] for cell in cells.values()} == {N}
 
 

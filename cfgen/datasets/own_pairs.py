@@ -361,7 +361,7 @@ class RowReader:
             listed = json.loads(given) if isinstance(given, str) else given
             found = [(str(s["name"]), int(s["start"]), int(s["end"])) for s in listed or []]
         except (ValueError, TypeError, KeyError):
-            hint = 'write a list such as [{"name": "subject", "start": 0, "end": 4}]'
+            hint = 'write a list such as [{"name": "who", "start": 0, "end": 4}]'
             self._wrong(number, role, "these are no spans", hint)
             return []
         for name, start, end in found:

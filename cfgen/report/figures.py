@@ -209,27 +209,28 @@ def _maps(results: Results, sites: Sites, measure: Measure) -> Figure:
             if name is None:
                 axes.set_visible(False)
             else:
-                _map(axes, cells, name, colours)
+                mesh = _map(axes, cells, name, colours)
         rows = rows_of(cells)
         labels = [_row_label(row, results.tokens) for row in rows]
         line[0].set_yticks([n + 0.5 for n in range(len(rows))], labels, fontsize=5.5)
         line[0].set_ylim(len(rows), 0)  # the first row on top
-    bar = figure.colorbar(colours, ax=panels, location="top", aspect=40, pad=0.02)
+    bar = figure.colorbar(mesh, ax=panels, location="top", aspect=40, pad=0.02)
     bar.set_label(measure.meaning)
     return figure
 
 
-def _map(axes: Axes, cells: Sequence[Cell], name: str, colours: Any) -> None:
+def _map(axes: Axes, cells: Sequence[Cell], name: str, colours: Mapping[str, Any]) -> Any:
     rows, layers = rows_of(cells), sorted({cell.layer for cell in cells})
     found = {(c.head, c.token, c.layer): c.value for c in cells if c.hypothesis == name}
     values = [[_number(found.get((*row, layer))) for layer in layers] for row in rows]
-    axes.pcolormesh(values, cmap=colours.cmap, norm=colours.norm, rasterized=True)
+    mesh = axes.pcolormesh(values, rasterized=True, **colours)
     axes.set_facecolor("#cccccc")  # where there is nothing to swap
     axes.set_xlabel(f"layer\n{name}")
     # every fifth layer is named, or all where they are few, in the middle of its column
     named = [n for n, layer in enumerate(layers) if layer % 5 == 0 or len(layers) < 6]
     axes.set_xticks([n + 0.5 for n in named], [str(layers[n]) for n in named])
     axes.tick_params(length=2)
+    return mesh
 
 
 def _number(value: float | None) -> float:
@@ -246,21 +247,17 @@ def _row_label(row: tuple[int | None, str | None], texts: Mapping[str, str]) -> 
     return (shown if head is None else f"{head}: {shown}").replace("$", r"\$")
 
 
-def _colours(cells: Sequence[Cell], measure: Measure) -> Any:
+def _colours(cells: Sequence[Cell], measure: Measure) -> dict[str, Any]:
     """Colours and what they stand for; where numbers have a sign, zero is white."""
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-
     values = [_number(cell.value) for cell in cells]
     low, high = min(values), max(values)
     if measure.share or measure.name == "probability":
-        return ScalarMappable(Normalize(0, 1), "cividis")
+        return {"cmap": "cividis", "vmin": 0, "vmax": 1}
     if low < 0:
         most = max(-low, high)
-        return ScalarMappable(Normalize(-most, most), "PuOr")
-    return ScalarMappable(
-        Normalize(0, high or 1), "cividis_r" if measure.low_is_good else "cividis"
-    )
+        return {"cmap": "PuOr", "vmin": -most, "vmax": most}
+    name = "cividis_r" if measure.low_is_good else "cividis"
+    return {"cmap": name, "vmin": 0, "vmax": high or 1}
 
 
 def figure_bytes(figure: Figure, kind: str) -> bytes:

@@ -226,7 +226,7 @@ def test_an_lm_that_cannot_do_the_task(cli: Cli, tiny_folder: Path, tmp_path: Pa
 def test_the_real_lm_finds_the_token_late(cli: Cli, tmp_path: Path) -> None:
     out = tmp_path / "out"
     found = cli("run", "ioi", "-n", 8, "--layers", "20-29", "--out", out, "--json").json
-    cells = {(cell["hypothesis"], cell["layer"]): cell["iia"] for cell in found["cells"]}
+    cells = {(cell["hypothesis"], cell["layer"]): cell["value"] for cell in found["cells"]}
     assert found["clean_accuracy"] >= 0.9
     assert cells["output_token", 29] >= 0.9
     assert cells["output_token", 20] <= 0.2
