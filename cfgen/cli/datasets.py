@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cfgen.cli.behaves_with import BehavesWith, behaves_with
 from cfgen.cli.options import (
     AcceptLicense,
     Design,
@@ -93,6 +94,7 @@ def generate(
     iia: Iia = 0.8,
     against: Against = 0.5,
     cells: Cells = 1,
+    behaves: BehavesWith = None,
     accept_license: AcceptLicense = False,
     jsonl: Annotated[bool, typer.Option("--jsonl", help="Also write JSON lines.")] = False,
     workers: Annotated[
@@ -129,7 +131,7 @@ def generate(
     )
     from cfgen.datasets import push_to_hub as upload
     from cfgen.lm import load_tokenizers
-    from cfgen.tasks import load_task
+    from cfgen.tasks import candidates_of, load_task
 
     if push_to_hub:
         check_repo(push_to_hub)
@@ -160,7 +162,17 @@ def generate(
             fractions=fractions,
             balance=balance,
         )
-        audits = AuditPlan(coverage, tokenizers, dropped, plan)
+        answered = (
+            behaves_with(
+                behaves,
+                lambda pairs: candidates_of(loaded, pairs),
+                accept_license=accept_license,
+                progress=report,
+            )
+            if behaves
+            else None
+        )
+        audits = AuditPlan(coverage, tokenizers, dropped, plan, answered)
         there = find_dataset(made, out, jsonl=jsonl, plan=audits)
         manifest = there or write_dataset(
             made, out, jsonl=jsonl, workers=workers, progress=report, plan=audits
@@ -248,10 +260,12 @@ def export(
             "transformer_lens.",
         ),
     ] = None,
+    behaves: BehavesWith = None,
     accept_license: AcceptLicense = False,
     json: Json = False,
 ) -> None:
     """Write a dataset for another tool: one JSON lines file per split."""
+    from cfgen.datasets import candidates_in
     from cfgen.datasets import export as write
     from cfgen.lm import load_tokenizer
 
@@ -261,13 +275,23 @@ def export(
             if tokenizer
             else None
         )
-        made = write(dataset, to, out, label=label, tokenizer=encode, progress=report)
+        answered = (
+            behaves_with(
+                behaves, candidates_in(dataset), accept_license=accept_license, progress=report
+            )
+            if behaves
+            else None
+        )
+        made = write(
+            dataset, to, out, label=label, tokenizer=encode, answered=answered, progress=report
+        )
     if json:
         write_json({**asdict(made), "folder": str(out.absolute())})
         return
     rows = ", ".join(f"{split} {count:,}" for split, count in made.rows.items())
     present(
         f"{display(out)} has the pairs for {made.tool} ({rows}); "
-        f"labels: what {made.label} predicts",
+        f"labels: what {made.label} predicts"
+        + (f"; only those that {behaves} answers rightly on both sides" if behaves else ""),
         wrap=False,
     )

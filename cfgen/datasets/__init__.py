@@ -1,6 +1,7 @@
 """Datasets: from a task and a design to a Hugging Face dataset."""
 
 from cfgen.datasets.alignment import answer_tokens
+from cfgen.datasets.answered import AnsweredRecord, PairFilter
 from cfgen.datasets.audit import Audit, AuditPlan, SplitSummary
 from cfgen.datasets.card import dataset_card, dataset_summary
 from cfgen.datasets.coverage import Coverage
@@ -28,7 +29,7 @@ from cfgen.datasets.rows import (
     row_tables,
 )
 from cfgen.datasets.shortcuts import Shortcut, audit_shortcuts
-from cfgen.datasets.sources import PairSource, dataset_source, task_source
+from cfgen.datasets.sources import PairSource, candidates_in, dataset_source, task_source
 from cfgen.datasets.tokenizers import WordExclusion, solve_words
 from cfgen.datasets.writing import find_dataset, generate, write_dataset
 
@@ -37,6 +38,7 @@ __all__ = [
     "HUB",
     "NEED_TOKENS",
     "TOOLS",
+    "AnsweredRecord",
     "Audit",
     "AuditPlan",
     "Candidates",
@@ -45,6 +47,7 @@ __all__ = [
     "DatasetRecipe",
     "Leak",
     "Manifest",
+    "PairFilter",
     "PairLabeller",
     "PairSource",
     "PowerPlan",
@@ -56,6 +59,7 @@ __all__ = [
     "answer_tokens",
     "audit_shortcuts",
     "candidate_pairs",
+    "candidates_in",
     "check_repo",
     "dataset_card",
     "dataset_source",

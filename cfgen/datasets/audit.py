@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from cfgen.counterfactuals import KINDS
 from cfgen.datasets.alignment import AlignmentCheck
+from cfgen.datasets.answered import PairFilter
 from cfgen.datasets.coverage import Coverage, CoverageAudit, find_space
 from cfgen.datasets.leakage import Leak, LeakageAudit
 from cfgen.datasets.power import PowerPlan
@@ -44,12 +45,14 @@ class AuditPlan:
         tokenizers: Name -> tokenizer that all pairs must align under.
         dropped: Words that were left out for these tokenizers.
         power: The plan that the number of pairs comes from.
+        answered: The LM that is to answer all pairs rightly, if any.
     """
 
     strength: int = 2
     tokenizers: Mapping[str, Encode] = field(default_factory=dict)
     dropped: tuple[WordExclusion, ...] = ()
     power: PowerPlan | None = None
+    answered: PairFilter | None = None
 
 
 class SplitSummary(BaseModel):

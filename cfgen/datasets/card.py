@@ -116,6 +116,10 @@ def dataset_card(task: Task, design: Design, manifest: Manifest, example: Pair) 
         ("Shortcuts", _shortcuts(manifest.shortcuts)),
         ("Leakage", _leakage(manifest.leakage)),
     ]
+    if manifest.answered:
+        answered = manifest.answered
+        text = f"It has {answered.sentence}. Weights {answered.revision}, in {answered.dtype}."
+        sections.append(("Behaviour", [Paragraph(text)]))
     if manifest.tokenizers:
         sections.append(("Tokenizers", _tokenizers(manifest)))
     if manifest.power:
@@ -250,7 +254,8 @@ def _splits(manifest: Manifest, *, full: bool) -> Table:
         counts += [split.candidates] if full else []
         counts += [split.candidates - split.rows, *(split.words[pool] for pool in pools)]
         rows.append([name, *(f"{count:,}" for count in counts)])
-    titles = ["pairs", "decisive", *(["candidates"] if full else []), "repeats dropped"]
+    dropped = "left out" if manifest.answered else "repeats dropped"
+    titles = ["pairs", "decisive", *(["candidates"] if full else []), dropped]
     words = [f"words of {pool}" if full else pool for pool in pools]
     return _table(["split", *titles, *words], rows, 1)
 
@@ -327,6 +332,8 @@ def _findings(manifest: Manifest) -> list[Inline]:
         words = {(item.lexicon, item.word) for item in manifest.dropped}
         left_out = f"; {len(words):,} words left out" if words else ""
         lines.append(f"all pairs align under {', '.join(manifest.tokenizers)}{left_out}")
+    if manifest.answered:
+        lines.append(manifest.answered.sentence)
     if manifest.power:
         plan = manifest.power
         lines.append(f"{plan.pairs:,} pairs per cell have power {plan.achieved:.3f}")

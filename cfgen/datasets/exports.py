@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import Any
 
 from cfgen.counterfactuals import ALL
 from cfgen.datasets.alignment import answer_tokens, span_range
-from cfgen.datasets.reading import open_dataset
+from cfgen.datasets.answered import PairFilter
+from cfgen.datasets.reading import DatasetFolder, open_dataset, pairs_of_split
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.folders import ASKED, find_result, new_folder, write_record
 from cfgen.paths import display
@@ -48,6 +50,7 @@ def export(
     *,
     label: str | None = None,
     tokenizer: tuple[str, Encode] | None = None,
+    answered: PairFilter | None = None,
     progress: Progress = no_progress,
 ) -> ExportSummary:
     """Write a dataset for another tool, one JSON lines file per split.
@@ -60,6 +63,7 @@ def export(
         label: The hypothesis whose predictions become the labels, ``none`` and ``all`` included;
             the first one of the design's contrast if not given, or ``all`` where it has none.
         tokenizer: Its name and the tokenizer, for the tools that take token positions.
+        answered: An LM; what it does not answer rightly on both sides is left out.
         progress: Called with ``export pairs``.
 
     Returns:
@@ -92,6 +96,7 @@ def export(
         "dataset": manifest.sha256["manifest.json"],
         "label": chosen,
         "tokenizer": tokenizer[0] if tokenizer else None,
+        "answered by": answered and answered.identity,
         "version": version("cfgen"),
     }
     there = find_result(folder, RECORD, asked)
@@ -102,7 +107,7 @@ def export(
         for split in opened.files:
             counts[split] = 0
             with (fresh / f"{split}.jsonl").open("x", encoding="utf-8", newline="\n") as lines:
-                for row in opened.rows(split):
+                for row in _rows(opened, split, answered):
                     progress("export pairs", sum(counts.values()), manifest.rows)
                     made = TOOLS[tool](row, chosen, encode)
                     lines.write(json.dumps(made, ensure_ascii=False) + "\n")
@@ -116,10 +121,19 @@ def export(
             "seed": manifest.seed,
             "label": chosen,
             "tokenizer": tokenizer[0] if tokenizer else None,
+            "answered": answered.record().model_dump() if answered else None,
             "rows": counts,
         }
         files = write_record(fresh, RECORD, content)["files"]
     return ExportSummary(tool, counts, chosen, tuple(files))
+
+
+def _rows(opened: DatasetFolder, split: str, answered: PairFilter | None) -> Iterable[Row]:
+    """The rows of a split, or those that an LM answers rightly."""
+    if answered is None:
+        return opened.rows(split)
+    verdicts = answered.verdicts(pairs_of_split(opened, split), split)
+    return itertools.compress(opened.rows(split), verdicts)
 
 
 def _jsonl(row: Row, label: str, encode: Encode | None) -> dict[str, Any]:

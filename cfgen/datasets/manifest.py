@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from cfgen.datasets.answered import AnsweredRecord
 from cfgen.datasets.audit import Audit, AuditPlan, SplitSummary
 from cfgen.datasets.coverage import Coverage
 from cfgen.datasets.features import row_format
@@ -46,6 +47,7 @@ class Manifest(BaseModel):
         tokenizers: Tokenizers under which all pairs align token by token; checked on every pair.
         dropped: Words that were left out for them.
         power: The plan that the number of pairs comes from, None if there is none.
+        answered: The LM that answers all pairs rightly; None where none was asked.
         rows: Number of pairs over all splits.
         splits: What each split contains.
         coverage: Split -> which combinations of inputs, template and answer it has.
@@ -76,6 +78,7 @@ class Manifest(BaseModel):
     tokenizers: tuple[str, ...]
     dropped: tuple[WordExclusion, ...]
     power: PowerPlan | None
+    answered: AnsweredRecord | None
     rows: int
     splits: dict[str, SplitSummary]
     coverage: dict[str, Coverage]
@@ -111,6 +114,7 @@ def make_manifest(
         tokenizers=tuple(plan.tokenizers),
         dropped=plan.dropped,
         power=plan.power,
+        answered=plan.answered.record() if plan.answered else None,
         rows=recipe.n,
         splits=audit.splits,
         coverage=audit.coverage,
@@ -139,6 +143,7 @@ def request_of(recipe: DatasetRecipe, plan: AuditPlan, *, jsonl: bool) -> dict[s
         "words left out": hashlib.sha256(dropped.encode()).hexdigest() if plan.dropped else "",
         "coverage": plan.strength,
         "power": plan.power and asdict(plan.power),
+        "answered by": plan.answered and plan.answered.identity,
         "jsonl": jsonl,
         "libraries": _versions(),
     }

@@ -12,6 +12,7 @@ from contextlib import contextmanager, nullcontext
 import pyarrow as pa
 
 from cfgen.counterfactuals import Pair
+from cfgen.datasets.answered import PairFilter
 from cfgen.datasets.drawing import column_drawer
 from cfgen.datasets.features import row_format, table_maker
 from cfgen.datasets.labelling import PairColumns, PairLabeller, pairs_of
@@ -36,12 +37,15 @@ a preview are from the same words as those of a dataset."""
 MakeColumns = Callable[[int, int], PairColumns]
 
 
-def row_tables(recipe: DatasetRecipe, workers: int = 1) -> Iterator[tuple[Split, pa.Table]]:
+def row_tables(
+    recipe: DatasetRecipe, workers: int = 1, answered: PairFilter | None = None
+) -> Iterator[tuple[Split, pa.Table]]:
     """Yield all rows of a dataset, split by split, some thousands at a time.
 
     Args:
         recipe: What to make.
         workers: Processes that make them; the rows are the same for any number.
+        answered: An LM that is to answer all pairs rightly, if any.
 
     Yields:
         A split and some of its rows.
@@ -59,7 +63,8 @@ def row_tables(recipe: DatasetRecipe, workers: int = 1) -> Iterator[tuple[Split,
                 chunks = pool.chunks(candidates, distinct)
             else:
                 chunks = _in_order(table_chunks(candidates), distinct)
-            for table, rows in _chosen(chunks, distinct):
+            eligible = answered.eligible(candidates, candidate_pairs) if answered else None
+            for table, rows in _chosen(chunks, distinct, eligible):
                 yield candidates.split, table if len(rows) == len(table) else table.take(rows)
 
 

@@ -169,10 +169,6 @@ def dataset_source(folder: Path, *, split: str = "test", n: int | None = None) -
     dataset = open_dataset(folder)
     manifest, pairs = dataset.manifest, pairs_of_split(dataset, split, n)
     task, remark = _task_of(manifest)
-    if task is None:
-        candidates: dict[str, tuple[str, ...]] = {one: (one,) for one in answers_of(pairs)}
-    else:
-        candidates = candidates_of(task, pairs)
     known = {} if task is None else task.hypotheses
     return PairSource(
         pairs=tuple(pairs),
@@ -181,7 +177,7 @@ def dataset_source(folder: Path, *, split: str = "test", n: int | None = None) -
         hypotheses={name: each.site for name, each in known.items()},
         descriptions={name: each.description for name, each in known.items()},
         tested=_without_all(manifest.contrast),
-        candidates=candidates,
+        candidates=_candidates(task, pairs),
         total=manifest.splits[split].rows,
         rows=lambda: dataset.row_format(split),
         description=f"split {split} of dataset {display(folder)}: task {manifest.task}, "
@@ -196,6 +192,21 @@ def dataset_source(folder: Path, *, split: str = "test", n: int | None = None) -
             "dataset": manifest.sha256["manifest.json"],
         },
     )
+
+
+def candidates_in(folder: Path) -> Callable[[Sequence[Pair]], Candidates]:
+    """What gives the answers that may be given to pairs of a dataset; see :func:`dataset_source`.
+
+    Raises:
+        CfgenError: As :func:`cfgen.datasets.open_dataset`.
+    """
+    task, _ = _task_of(open_dataset(folder).manifest)
+    return lambda pairs: _candidates(task, pairs)
+
+
+def _candidates(task: Task | None, pairs: Sequence[Pair]) -> Candidates:
+    """What may be answered, by the task, or else by the pairs."""
+    return candidates_of(task, pairs) if task else {one: (one,) for one in answers_of(pairs)}
 
 
 def _task_of(manifest: Manifest) -> tuple[Task | None, str]:

@@ -121,7 +121,7 @@ def write_dataset(
         return there
     with new_folder(folder) as fresh:
         (fresh / "data").mkdir()
-        rows = _reported(row_tables(recipe, workers), recipe.n, progress)
+        rows = _reported(row_tables(recipe, workers, plan.answered), recipe.n, progress)
         for split, portions in itertools.groupby(rows, key=lambda portion: portion[0]):
             tables = (table for _, table in portions)
             _write_split(fresh, recipe, split, tables, jsonl)

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from cfgen.experiments.files import read_experiment as read_experiment
     from cfgen.experiments.files import write_experiment as write_experiment
     from cfgen.experiments.filtering import FilterOutcome as FilterOutcome
+    from cfgen.experiments.filtering import answered_rightly as answered_rightly
     from cfgen.experiments.filtering import filter_pairs as filter_pairs
     from cfgen.experiments.inquiry import Inquiry as Inquiry
     from cfgen.experiments.inquiry import Request as Request
@@ -144,6 +145,7 @@ _HOME = {
     "WrongAnswer": "observing",
     "accuracy_by": "behaviour",
     "answer": "answering",
+    "answered_rightly": "filtering",
     "as_request": "inquiry",
     "as_results": "results",
     "asked_in": "answering",

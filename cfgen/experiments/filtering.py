@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from cfgen.counterfactuals import Pair
 from cfgen.datasets import PairSource
 from cfgen.errors import CfgenError, Problem
 from cfgen.experiments.behaviour import wrong_sides
@@ -26,8 +27,10 @@ from cfgen.experiments.measures import MEASURES
 from cfgen.experiments.portions import Portion, Remainder
 from cfgen.experiments.replies import Unit, Workbench
 from cfgen.experiments.sweeps import Sweep, Trial, make_sweeps
-from cfgen.interventions import Check, Reply, Work
-from cfgen.lm import PairTokens, encode_pairs
+from cfgen.experiments.units import MemoryStore
+from cfgen.interventions import Check, Engine, Reply, Work
+from cfgen.lm import Candidates, PairTokens, encode_pairs
+from cfgen.progress import Progress, no_progress
 
 DRAWN_AT_MOST = 50
 """So many times as many pairs as are to be kept are drawn, before it is said that too few are."""
@@ -234,3 +237,33 @@ def _more(kept: int, drawn: int, n: int, total: int | None) -> int:
         raise CfgenError(Problem("too-few-kept", message, hint=hint))
     rate = max(kept, 1) / drawn
     return min(most, drawn + max(FILTERED, round((n - kept) / rate)))
+
+
+def answered_rightly(
+    engine: Engine,
+    pairs: Sequence[Pair],
+    candidates: Candidates,
+    report: Progress = no_progress,
+) -> list[bool]:
+    """For each pair, whether a run would keep it: the LM answers its prompts correctly.
+
+    Args:
+        engine: How prompts are run, with the LM.
+        pairs: The pairs.
+        candidates: What may be answered -> the texts any of which is this answer.
+        report: Called with progress.
+
+    Raises:
+        CfgenError: An answer cannot be read in the LM's tokens.
+    """
+    encoded = encode_pairs(engine.lm.tokenizer, pairs, candidates)
+    check_texts(engine, encoded)
+    right: list[bool] = []
+    for block in filter_blocks(len(encoded)):
+        report("prompts unchanged", 2 * len(right), 2 * len(encoded))
+        unit = unit_of(block, [], encoded, engine.layout.layers, answers=False, verified=0)
+        replies, _ = Workbench(engine, MemoryStore(), report).replies(unit)
+        both = zip(block.prompts, replies[::2], replies[1::2], strict=True)
+        right += [not wrong_sides(encoded[index], (one, other)) for index, one, other in both]
+    report("prompts unchanged", 2 * len(right), 2 * len(encoded))
+    return right

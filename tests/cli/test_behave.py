@@ -84,3 +84,23 @@ def test_the_real_lm(cli: Cli, tmp_path: Path) -> None:
         "high": 1.0,
     }
     assert set(ended.json["accuracy"]["position"]) == {"drink_1[0]", "drink_2[0]"}
+
+
+@pytest.mark.slow
+def test_a_dataset_of_pairs_that_the_real_lm_answers(cli: Cli, tmp_path: Path) -> None:
+    out, lm = tmp_path / "dataset", "smollm2-135m"
+    asked = ("ioi", "-n", 24, "--template", "all", "--splits", "0/50/50", "--out", out)
+    made = cli("generate", *asked, "--behaves-with", lm, "--json")
+    assert made.code == 0, made.err
+    assert made.json["answered"]["model"] == lm
+    seen = cli(
+        "behave", "--dataset", out, "-n", 12, "--model", lm, "--out", tmp_path / "a", "--json"
+    )
+    assert seen.json["keep"]["k"] == seen.json["keep"]["n"] == 12
+    again = cli("generate", *asked, "--behaves-with", lm)
+    assert "made before" in again.err
+    cli("generate", *asked).failed("[folder-in-use]", "answered by")
+    exported = cli(
+        "export", out, "--to", "jsonl", "--out", tmp_path / "b", "--behaves-with", lm, "--json"
+    )
+    assert exported.json["rows"] == {"validation": 12, "test": 12}

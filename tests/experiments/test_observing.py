@@ -12,19 +12,21 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from cfgen.counterfactuals import Site
+from cfgen.counterfactuals import Site, answers_of
 from cfgen.errors import CfgenError
 from cfgen.experiments import (
     NO_SLOT,
     NOT_THERE,
     Experiment,
     answer,
+    answered_rightly,
     behavioural,
     observe,
     read_behaviour,
     read_experiment,
     read_results,
 )
+from cfgen.interventions import choose_engine
 from cfgen.stats import rate
 from tests.inquiries import request_of
 
@@ -256,3 +258,11 @@ def test_a_file_that_swaps_nothing_says_nothing_of_swaps(tmp_path):
         read_experiment(path)
     assert [problem.code for problem in caught.value.problems] == ["experiment-no-meaning"] * 2
     assert caught.value.problems[0].where.endswith("one.yaml:3")
+
+
+def test_the_rule_for_datasets_is_that_of_runs(lm, pairs):
+    candidates = {one: (one,) for one in answers_of(pairs)}
+    right = answered_rightly(choose_engine(lm), pairs, candidates)
+    assert right == [
+        all(said(lm, s) == s.answer for s in (p.original, p.counterfactual)) for p in pairs
+    ]
