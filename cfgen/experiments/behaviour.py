@@ -154,7 +154,7 @@ class GradedPrompt:
         design: How the pair was made.
         template: Wording; empty where that is not known.
         expected: The answer.
-        expected_at: The mention of a slot that shows the answer first, such as ``name_1[0]``;
+        expected_at: The mention of a slot that shows the answer first, such as ``item_1[0]``;
             :data:`NO_SLOT` or :data:`NOT_THERE` if there is none.
         said: What the LM says, as far as it was read; the answer that this is, if it is one.
         said_at: Where the prompt has that, likewise.
