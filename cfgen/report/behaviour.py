@@ -148,13 +148,11 @@ def _elsewhere(misplaced: Sequence[WrongAnswer], total: int) -> Inline:
     from cfgen.experiments import NOT_THERE
 
     inside = sum(one.count for one in misplaced if one.said != NOT_THERE)
-    many = "answers are wrong" if total > 1 else "answer is wrong"
-    return (
-        strong(str(total)),
-        f" {many}; ",
-        strong(str(inside)),
-        f" of {total} by another word of the prompt.",
-    )
+    what = "another word of the prompt."
+    if total == 1:
+        return (strong("1"), f" answer is wrong; it is {'' if inside else 'not '}{what}")
+    how_many = f"{inside or 'none'} of them {'is' if inside < 2 else 'are'}"
+    return (strong(str(total)), f" answers are wrong; {how_many} {what}")
 
 
 def _wrong_table(titles: tuple[str, str], wrong: Sequence[WrongAnswer]) -> Table:

@@ -39,7 +39,8 @@ def test_text_says_what_is_right_and_what_is_wrong(
     shown = " ".join(ended.out.split())
     assert "The prompts of 12 pairs: drawn from task ioi" in shown
     assert "all prompts 0.00 0.00-0.14 n=24 0.00 0.00-0.24 n=12 0.00 0.00-0.24 n=12" in shown
-    assert "24 answers are wrong" in shown
+    assert "24 answers are wrong; " in shown
+    assert " another word of the prompt." in shown
     assert "A run would keep 0 of 12 pairs: 0.00 [0.00, 0.24]" in shown
     assert "dropped 12: original and counterfactual answered wrongly" in shown
     assert max(map(len, ended.out.splitlines())) <= 80
