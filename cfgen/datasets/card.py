@@ -42,6 +42,7 @@ from cfgen.tasks import Task
 
 COMMONEST, ANSWERS = 5, 20
 """How many answers are named: in the summary, and on the card."""
+APART = "No word of a lexicon is used in two splits, and no prompt occurs twice."
 MISSING = WORDS = 10
 """How many missing combinations the card names per split, and words left out per lexicon."""
 THIRD_LOOKS: tuple[Look, ...] = ("strong", "good")
@@ -98,15 +99,7 @@ def dataset_card(task: Task, design: Design, manifest: Manifest, example: Pair) 
     sections: list[tuple[str, list[Block]]] = [
         ("One pair", _example(example)),
         ("Columns", [_columns()]),
-        (
-            "Splits",
-            [
-                Paragraph(
-                    "No word of a lexicon is used in two splits, and no prompt occurs twice."
-                ),
-                _splits(manifest, full=True),
-            ],
-        ),
+        ("Splits", [Paragraph(APART), _splits(manifest, full=True)]),
         (
             "Decisive pairs and kinds of predictions",
             [_decisive(manifest), _kinds(manifest, full=True)],
