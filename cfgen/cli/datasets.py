@@ -286,7 +286,9 @@ def export(
             dataset, to, out, label=label, tokenizer=encode, answered=answered, progress=report
         )
     if json:
-        write_json({**asdict(made), "folder": str(out.absolute())})
+        record = asdict(made)
+        del record["found"]  # the same is printed, whoever made it
+        write_json({**record, "folder": str(out.absolute())})
         return
     rows = ", ".join(f"{split} {count:,}" for split, count in made.rows.items())
     present(
@@ -295,3 +297,5 @@ def export(
         + (f"; only those that {behaves} answers rightly on both sides" if behaves else ""),
         wrap=False,
     )
+    if made.found:
+        remark(f"made before: {display(out)} holds this very export; nothing was written")

@@ -12,6 +12,7 @@ import typer
 from cfgen.cli.options import Json
 from cfgen.cli.output import present, write_json
 from cfgen.errors import CfgenError, Problem
+from cfgen.folders import write_file
 from cfgen.paths import display
 
 STARTER = Path(__file__).parent / "starter"
@@ -85,20 +86,13 @@ def new_task(name: str, folder: Path) -> tuple[Path, ...]:
     try:
         for source, path in targets.items():
             text = (STARTER / source).read_text(encoding="utf-8")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(_renamed(text, name), encoding="utf-8", newline="\n")
-            written.append(path)
-    except OSError as error:
+            if write_file(path, _renamed(text, name).encode()):
+                written.append(path)
+    except BaseException:  # somebody else may have written one of them just now
         for path in written:
             path.unlink(missing_ok=True)
-        raise CfgenError(
-            Problem(
-                "cannot-write",
-                f"cannot write to {display(folder)}: {error.strerror or error}",
-                hint="check the space and the permissions there",
-            )
-        ) from error
-    return tuple(written)
+        raise
+    return tuple(targets.values())
 
 
 def _renamed(text: str, name: str) -> str:

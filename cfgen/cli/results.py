@@ -66,8 +66,9 @@ def figure(
     from cfgen.paths import display
     from cfgen.report import figure_of, save_figure
 
-    save_figure(figure_of(read_results(run), measure), out)
-    present(f"the figure is in {display(out)}", wrap=False)
+    written = save_figure(figure_of(read_results(run), measure), out)
+    already = "" if written else " already; nothing was written"
+    present(f"the figure is in {display(out)}{already}", wrap=False)
 
 
 def compare(

@@ -152,6 +152,7 @@ def prove(
     """
     from cfgen import search
     from cfgen.folders import write_file
+    from cfgen.paths import display
     from cfgen.report import proof_view
     from cfgen.tasks import load_task
 
@@ -174,7 +175,9 @@ def prove(
     else:
         present(proof_view(found), wrap=False)
     if out:  # last: what was found is told, whatever becomes of the file
-        write_file(out, f"{found.model_dump_json(indent=2)}\n".encode())
+        written = write_file(out, f"{found.model_dump_json(indent=2)}\n".encode())
+        if not written:
+            remark(f"made before: {display(out)} holds this very certificate; nothing was written")
     if found.answer == "undecided":
         raise typer.Exit(FINDINGS)
 

@@ -35,12 +35,14 @@ class ExportSummary:
         rows: Split -> number of rows.
         label: The hypothesis that labels are predictions of.
         files: Everything in the folder.
+        found: Whether it was there already.
     """
 
     tool: str
     rows: dict[str, int]
     label: str
     files: tuple[str, ...]
+    found: bool = False
 
 
 def export(
@@ -101,7 +103,7 @@ def export(
     }
     there = find_result(folder, RECORD, asked)
     if there is not None:
-        return ExportSummary(tool, there["rows"], chosen, tuple(there["files"]))
+        return ExportSummary(tool, there["rows"], chosen, tuple(there["files"]), found=True)
     with new_folder(folder) as fresh:
         counts = {}
         for split in opened.files:

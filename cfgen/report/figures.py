@@ -269,11 +269,14 @@ def figure_bytes(figure: Figure, kind: str) -> bytes:
     return drawn.getvalue()
 
 
-def save_figure(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> bool:
     """Write a figure as a file.
 
+    Returns:
+        Whether it was written; not if it is there, just the same.
+
     Raises:
-        CfgenError: The name has no known ending (``figure-format``), a file is there already
+        CfgenError: The name has no known ending (``figure-format``), another file is there
             (``file-exists``), or it can't be written (``cannot-write``).
     """
     kind = path.suffix.removeprefix(".").lower()
@@ -281,7 +284,7 @@ def save_figure(figure: Figure, path: Path) -> None:
         message = f"{display(path)} is not the name of a figure"
         hint = f"end it with .pdf, .png or .svg; {did_you_mean(kind, FORMATS)}"
         raise CfgenError(Problem("figure-format", message, hint=hint))
-    write_file(path, figure_bytes(figure, kind))
+    return write_file(path, figure_bytes(figure, kind))
 
 
 def _caption(results: Results, n: Sequence[int], *, intervals: bool) -> str:

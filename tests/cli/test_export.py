@@ -22,6 +22,9 @@ def test_export(cli: Cli, tmp_path: Path) -> None:
     shown = cli(*args[:-1], tmp_path / "other").out
     assert "train 16, validation 2, test 2" in shown
     assert "labels: what output_position predicts" in shown
+    again = cli(*args[:-1], tmp_path / "other")
+    assert again.out == shown
+    assert "holds this very export; nothing was written" in again.err
 
 
 def test_mistakes_write_nothing(cli: Cli, tmp_path: Path) -> None:

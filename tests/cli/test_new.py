@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import cfgen.cli.new
 from cfgen import CfgenError, generate, load_task
 from cfgen.cli.main import app
 from cfgen.cli.new import FILES, STARTER, new_task
+from cfgen.folders import write_file
 from cfgen.lint import lint_task
 
 
@@ -133,3 +135,21 @@ def test_the_verb_names_files_and_commands(folder: Path) -> None:
     again = CliRunner().invoke(app, ["new", "hats"])
     assert again.exit_code == 2
     assert again.stderr.count("[file-exists]") == len(FILES)
+
+
+def test_what_appears_meanwhile_is_left_alone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = folder / "tests" / "test_hats.py"
+
+    def appearing(path: Path, content: bytes) -> bool:
+        if path == mine:
+            mine.parent.mkdir()
+            mine.write_text("mine")
+        return write_file(path, content)
+
+    monkeypatch.setattr(cfgen.cli.new, "write_file", appearing)
+    with pytest.raises(CfgenError, match="file-exists"):
+        new_task("hats", folder)
+    assert [path for path in folder.rglob("*") if path.is_file()] == [mine]
+    assert mine.read_text() == "mine"

@@ -115,3 +115,15 @@ def test_no_other_name_in_a_certificate_is_a_path(
     out.write_text(json.dumps({**json.loads(out.read_text()), field: given[field]}))
     cli("prove", "--check", out, "ioi").failed("'./evil.py'", code=1)
     assert not marker.exists()
+
+
+def test_a_certificate_is_never_written_over(cli: Cli, tmp_path: Path) -> None:
+    out = tmp_path / "proof.json"
+    cli("prove", "ioi", "output_token", "all", "--out", out)
+    before = out.read_bytes()
+    again = cli("prove", "ioi", "output_token", "all", "--out", out)
+    assert "holds this very certificate; nothing was written" in again.err
+    other = cli("prove", "ioi", "output_position", "all", "--out", out)
+    assert other.code == 2
+    assert "[file-exists]" in other.err
+    assert out.read_bytes() == before

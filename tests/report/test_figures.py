@@ -78,6 +78,8 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
         save_figure(figure, tmp_path / "a.gif")
     with pytest.raises(CfgenError, match="cannot-write"):
         save_figure(figure, tmp_path / "a.png" / "b.png")
+    assert save_figure(figure, tmp_path / "b.png")
+    assert not save_figure(figure, tmp_path / "b.png")
 
 
 def grid(tokens: dict[str, str], **values: float) -> Any:
