@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +15,8 @@ from cfgen.errors import CfgenError
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli
+
+PROGRAM = "from cfgen.cli.main import main; main()"
 
 
 @pytest.mark.parametrize("name", ["belief_tracking", "ioi"])
@@ -178,3 +183,22 @@ def test_what_is_there_is_shown_and_nothing_else_is_written_over(cli: Cli, tmp_p
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
     (out / "README.md").write_text("mine")
     cli(*args).failed("README.md was changed")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["new", "new/data/train-*", "new/data/test-*"])
+def test_after_kill_9_the_same_command_completes_and_nothing_is_left(
+    tmp_path: Path, moment: str
+) -> None:
+    out = tmp_path / "made"
+    command = [sys.executable, "-c", PROGRAM, "generate", "ioi", "--out", str(out)]
+    command += ["-n", "20000", "--workers", "2"]
+    killed = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not list(tmp_path.glob(f".made-*/{moment}")):
+        assert killed.poll() is None
+        time.sleep(0.02)
+    killed.kill()
+    killed.communicate()  # ends when no process has its standard error: the workers end, too
+    assert [path.name[:6] for path in tmp_path.iterdir()] == [".made-"]
+    subprocess.run(command, check=True, capture_output=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
