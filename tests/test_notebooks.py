@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -108,6 +110,40 @@ def test_pairs_are_those_that_a_run_is_about() -> None:
 def test_a_number_of_pairs_is_a_number(n: object) -> None:
     with pytest.raises(CfgenError, match="bad-count"):
         cfgen.load_task("ioi").sample(n)  # type: ignore[arg-type]
+
+
+WRONG: dict[str, tuple[Callable[[], object], str]] = {
+    "no task": (lambda: cfgen.load_task(None), "no-such-task"),  # type: ignore[arg-type]
+    "a number": (lambda: cfgen.load_task(42), "no-such-task"),  # type: ignore[arg-type]
+    "rows": (lambda: cfgen.generate([], 8), "no-such-task"),  # type: ignore[arg-type]
+    "a text": (lambda: cfgen.generate("ioi", "8"), "bad-count"),  # type: ignore[arg-type]
+    "a share": (lambda: cfgen.generate("ioi", 2.5), "bad-count"),  # type: ignore[arg-type]
+    "a design": (lambda: sampled(design=3), "unknown-name"),
+    "designs": (lambda: sampled(design=["swap_names"]), "unknown-name"),
+    "a split": (lambda: sampled(split=3), "bad-splits"),
+    "templates": (lambda: sampled(templates=3), "unknown-name"),
+    "an LM": (lambda: cfgen.load_lm(42), "lm-unknown"),  # type: ignore[arg-type]
+}
+
+
+def sampled(**options: Any) -> object:
+    return cfgen.load_task("ioi").sample(2, **options)
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_of_a_wrong_type_is_said_with_what_is_expected(name: str) -> None:
+    ask, code = WRONG[name]
+    with pytest.raises(CfgenError) as caught:
+        ask()
+    (problem,) = caught.value.problems
+    assert problem.code == code
+    assert problem.hint
+
+
+def test_one_template_may_stand_for_itself() -> None:
+    task = cfgen.load_task("ioi")
+    alone, listed = (task.sample(3, templates=given) for given in ("had_lunch", ["had_lunch"]))
+    assert list(alone) == list(listed)
 
 
 def test_a_task_shows_its_causal_model(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,10 @@ Words of splits are disjoint: no entity of one split occurs in another.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Integral
+from typing import Any
 
 from cfgen.causal import Domain, Pools
 from cfgen.counterfactuals import Design, restrict_domains
@@ -131,10 +133,13 @@ def recipe(
     Raises:
         CfgenError: If the task, the design or a template does not exist.
     """
-    loaded = load_task(task) if isinstance(task, str) else task
-    loaded.template_domain(templates)
+    loaded = task if isinstance(task, Task) else load_task(task)
+    # a name alone is meant as one, and what is no sequence of names is no name either
+    several = isinstance(templates, Iterable) and not isinstance(templates, str)
+    names: tuple[Any, ...] = tuple(templates) if several else (templates,)
+    loaded.template_domain(names)
     chosen, shares = loaded.design(design), tuple(fractions.items())
-    return DatasetRecipe(loaded, chosen, n, seed, tuple(templates), shares, balance)
+    return DatasetRecipe(loaded, chosen, n, seed, names, shares, balance)
 
 
 def split_shares(text: str) -> dict[str, float]:
@@ -185,10 +190,9 @@ def make_splits(task: Task, n: int, fractions: Mapping[str, float] = FRACTIONS) 
 
 def _check(n: int, fractions: Mapping[str, float]) -> None:
     problems = []
-    if n < 1:
-        problems.append(
-            Problem("bad-count", f"{n} pairs were asked for", hint="ask for at least one")
-        )
+    if not isinstance(n, Integral) or n < 1:
+        message = f"{n!r} pairs were asked for"
+        problems.append(Problem("bad-count", message, hint="ask for a whole number of 1 or more"))
     unknown = [name for name in fractions if name not in FRACTIONS]
     if unknown or any(share < 0 for share in fractions.values()) or not sum(fractions.values()):
         problems.append(

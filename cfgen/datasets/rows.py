@@ -86,9 +86,8 @@ def draw_pairs(
     """
     names = [name for name, share in recipe.fractions if share > 0]
     if split not in names:
-        raise CfgenError(
-            Problem("bad-splits", f"there is no split {split!r}", hint=did_you_mean(split, names))
-        )
+        hint = did_you_mean(str(split), names)
+        raise CfgenError(Problem("bad-splits", f"there is no split {split!r}", hint=hint))
     by_split = {each.split.name: each for each in recipe.candidates(max(recipe.n, ENOUGH))}
     if split not in by_split:
         message = f"the share of split {split!r} is so small that it has no rows"

@@ -95,6 +95,10 @@ def load_lm(
             been accepted, it can't be fetched, or what is there is not a complete LM with a fast
             tokenizer.
     """
+    if not isinstance(name, str | Checkpoint):
+        message = f"an LM is asked for by its name, not by {type(name).__name__}"
+        hint = "give a name (`cfgen models` lists those known), a folder as text, or a Hub id"
+        raise CfgenError(Problem("lm-unknown", message, hint=hint))
     place, kind = _device(device), _dtype(dtype)
     found = name
     if isinstance(found, str):
@@ -368,5 +372,5 @@ def _has_mps() -> bool:
 def _dtype(name: str) -> torch.dtype:
     if name not in DTYPES:
         message = f"{name!r} is not a dtype to run an LM in"
-        raise CfgenError(Problem("lm-dtype", message, hint=did_you_mean(name, DTYPES)))
+        raise CfgenError(Problem("lm-dtype", message, hint=did_you_mean(str(name), DTYPES)))
     return DTYPES[name]

@@ -79,6 +79,10 @@ def find_task(task: str | os.PathLike[str], *roots: Path) -> Path:
     Raises:
         CfgenError: There is no such task.
     """
+    if not isinstance(task, str | os.PathLike):
+        message = f"a task is asked for by its name or its file, not by {type(task).__name__}"
+        hint = "give a name (`cfgen tasks` lists them), or the path of a file that ends in .py"
+        raise CfgenError(Problem("no-such-task", message, hint=hint))
     name, tasks = os.fspath(task), list_tasks(*roots)
     if name.endswith(".py"):
         path = Path(name).resolve()

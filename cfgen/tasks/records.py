@@ -199,7 +199,7 @@ def unknown_names(
             "unknown-name",
             f"there is no {what} {name!r}",
             where=place,
-            hint=did_you_mean(name, options),
+            hint=did_you_mean(str(name), options),
         )
         for name, place in named
         if name not in options
@@ -212,12 +212,12 @@ def get_named(what: str, options: Mapping[str, Record], name: str, task: str) ->
     Raises:
         CfgenError: If there is none.
     """
-    if name not in options:
+    if not isinstance(name, str) or name not in options:
         raise CfgenError(
             Problem(
                 "unknown-name",
                 f"task {task!r} has no {what} {name!r}",
-                hint=did_you_mean(name, options),
+                hint=did_you_mean(str(name), options),
             )
         )
     return options[name]
