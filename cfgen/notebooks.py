@@ -230,6 +230,9 @@ def run(
         CfgenError: Something that was asked for is wrong, or a check failed; or several LMs are
             named (``several-models``), each of which has an answer of its own.
     """
+    if out is not None and not isinstance(out, str | Path):
+        message = f"out= takes the name of a folder, not {type(out).__name__}"
+        raise CfgenError(Problem("cannot-run", message, hint="leave it out for one below runs/"))
     lm = None if model is None or isinstance(model, str) else _checked(model)
     if lm is not None:
         own = {"device": str(lm.device), "dtype": str(lm.dtype).removeprefix("torch.")}

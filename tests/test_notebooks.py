@@ -122,6 +122,7 @@ WRONG: dict[str, tuple[Callable[[], object], str]] = {
     "designs": (lambda: sampled(design=["swap_names"]), "unknown-name"),
     "a split": (lambda: sampled(split=3), "bad-splits"),
     "templates": (lambda: sampled(templates=3), "unknown-name"),
+    "a folder": (lambda: cfgen.run("ioi", n=2, model="smollm2-135m", out=3), "cannot-run"),  # type: ignore[arg-type]
     "an LM": (lambda: cfgen.load_lm(42), "lm-unknown"),  # type: ignore[arg-type]
 }
 
