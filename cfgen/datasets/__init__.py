@@ -10,7 +10,8 @@ from cfgen.datasets.features import RowFormat, pairs_table, schema_of
 from cfgen.datasets.labelling import PairLabeller
 from cfgen.datasets.leakage import Leak
 from cfgen.datasets.manifest import Manifest
-from cfgen.datasets.own_pairs import HUB, own_pairs_source
+from cfgen.datasets.own_pairs import own_pairs_source
+from cfgen.datasets.own_rows import has_splits
 from cfgen.datasets.power import PowerPlan, plan_power, power_text
 from cfgen.datasets.reading import DatasetFolder, open_dataset, read_dataset
 from cfgen.datasets.recipe import (
@@ -35,7 +36,6 @@ from cfgen.datasets.writing import find_dataset, generate, write_dataset
 
 __all__ = [
     "FRACTIONS",
-    "HUB",
     "NEED_TOKENS",
     "TOOLS",
     "AnsweredRecord",
@@ -69,6 +69,7 @@ __all__ = [
     "find_dataset",
     "first_pairs",
     "generate",
+    "has_splits",
     "make_splits",
     "open_dataset",
     "own_pairs_source",

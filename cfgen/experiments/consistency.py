@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from cfgen.datasets import HUB, split_shares
+from cfgen.datasets import has_splits, split_shares
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.experiments.definition import DRAWING, SOURCES, SWAPPING
 from cfgen.experiments.layers import parse_layers
@@ -73,7 +73,7 @@ def _source_problems(draft: Draft) -> Iterator[Problem]:
     if len(sources) == 1 and sources != ["task"]:
         why = f"it says how a task's pairs are drawn, and `{sources[0]}` has its pairs already"
         useless += [(name, why) for name in DRAWING]
-    if sources == ["pairs"] and not str(draft.at("pairs")).startswith(HUB):
+    if sources == ["pairs"] and not has_splits(str(draft.at("pairs"))):
         useless.append(("split", "a file of pairs has no splits"))
     if sources and "pairs" not in sources:
         useless.append(("columns", "these are columns of a file of `pairs`, and none is named"))
@@ -127,7 +127,7 @@ def _split_problems(draft: Draft) -> Iterator[Problem]:
         yield from _attempt(lambda: split_shares(splits), draft, ("splits",))
     if not isinstance(split, str):
         return
-    if str(draft.at("pairs")).startswith(HUB):
+    if draft.at("pairs") is not None and has_splits(str(draft.at("pairs"))):
         return  # its splits are called as somebody else likes
     shares = _shares_of(splits)
     if split not in shares:

@@ -121,14 +121,13 @@ class Experiment(BaseModel):
             at what the LM says to the prompts as they are.
         task: Name of a task; pairs are drawn.
         dataset: Folder that ``cfgen generate`` wrote.
-        pairs: File of pairs of one's own, or ``hub:OWNER/NAME``: see docs/pairs.md. Of ``n``, as
-            many as there are.
+        pairs: File of pairs of one's own, or a folder, or ``hub:OWNER/NAME``: see docs/pairs.md.
         columns: What a column is for -> its name in the file of pairs, where that is another.
         design: How a task's pairs are made; the task's default if not given.
-        n: Number of pairs.
+        n: Number of pairs; a file of pairs may have fewer than the default.
         kept: Whether so many pairs are meant after the behavioural filter.
         seed: Of the drawing.
-        split: Whose words a task's pairs use, or which split of a dataset is run on.
+        split: Whose words a task's pairs use, or which split of a dataset or a folder is run on.
         splits: Shares of train, validation and test, which words are dealt out by.
         templates: Wording; the task's default if none.
         balance: Whether every value is used equally often.

@@ -167,7 +167,8 @@ def _drawing(experiment: Experiment, progress: Progress) -> Callable[[int], Pair
         return lambda n: dataset_source(folder, split=experiment.split, n=n)
     if experiment.pairs is not None:
         pairs, columns = experiment.pairs, experiment.columns
-        return lambda n: own_pairs_source(pairs, columns, n=n, split=experiment.split)
+        fewer = experiment.n == Experiment.model_fields["n"].default  # who says no number
+        return lambda n: own_pairs_source(pairs, columns, n=n, fewer=fewer, split=experiment.split)
     assert experiment.task is not None  # there is one source
     made = recipe(
         experiment.task,

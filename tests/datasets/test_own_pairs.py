@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ def write(path: Path, rows: list[dict[str, Any]]) -> str:
     elif path.suffix == ".json":
         path.write_text(json.dumps(rows))
     else:
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        path.write_text("".join(lines), encoding="utf-8")
     return str(path)
 
 
@@ -98,7 +100,7 @@ def test_columns_of_other_names_and_hypotheses(tmp_path: Path) -> None:
     assert source.tested == ("third",)
     assert (first.kinds["third"], first.decisive) == ("third", True)
     assert (second.kinds["third"], second.decisive) == ("original", False)
-    assert "1 predict the same whatever is true" in source.description
+    assert source.description.startswith("2 pairs of ")
 
 
 def test_several_texts_are_one_answer(tmp_path: Path) -> None:
@@ -114,6 +116,25 @@ def test_several_texts_are_one_answer(tmp_path: Path) -> None:
     assert source.pairs[1].predictions == {"none": "2/both", "all": "2"}
 
 
+def test_a_text_may_be_right_for_several_answers(tmp_path: Path) -> None:
+    given: list[tuple[Any, Any]] = [(["2", "two"], "3"), (["two", "2"], "2"), ("2/3", ["2", "3"])]
+    rows = [{**ROW, "original_answer": one, "counterfactual_answer": other} for one, other in given]
+    source = own_pairs_source(write(tmp_path / "m.jsonl", rows), {})
+    # the same texts in another order are the same answer; names are never used twice
+    assert [{*texts} for texts in source.candidates.values()] == [
+        {"2", "two"}, {"3"}, {"2"}, {"2/3"}, {"2", "3"},
+    ]  # fmt: skip
+    first, second, third = source.pairs
+    assert first.predictions["none"] == second.predictions["none"] == "2"
+    assert second.kinds["all"] == third.kinds["all"] == "counterfactual"
+    for pair in source.pairs:
+        for name, label in pair.predictions.items():
+            number, column = pair.index, 0 if name == "none" else 1
+            wanted = given[number][column]
+            texts = {*wanted} if isinstance(wanted, list) else {wanted}
+            assert {*source.candidates[label]} == texts
+
+
 @pytest.mark.parametrize(
     ("row", "text", "prefix", "answer"),
     [
@@ -124,6 +145,12 @@ def test_several_texts_are_one_answer(tmp_path: Path) -> None:
         ({"answer_prefix": ""}, ROW["original"], "", "tea"),
         ({"answer_prefix": "\n"}, ROW["original"], "\n", "tea"),
         ({"original_answer": 5}, ROW["original"], " ", "5"),
+        # nothing is lost of what a row has, whoever has it
+        ({"answer_prefix": "", "original_answer": " tea"}, ROW["original"], " ", "tea"),
+        ({"answer_prefix": "-", "original": "Ann:\n"}, "Ann:", "\n-", "tea"),
+        ({"answer_prefix": None}, ROW["original"], " ", "tea"),
+        ({"answer_prefix": float("nan")}, ROW["original"], " ", "tea"),
+        ({"original": "Ann\u2028has\x0b\x85x"}, "Ann\u2028has\x0b\x85x", " ", "tea"),
     ],
 )
 def test_what_stands_between_prompt_and_answer(
@@ -134,10 +161,36 @@ def test_what_stands_between_prompt_and_answer(
     assert (side.prompt.text, side.answer_prefix, side.answer) == (text, prefix, answer)
 
 
-def test_the_first_n_or_all(tmp_path: Path) -> None:
+def test_the_first_n(tmp_path: Path) -> None:
     path = write(tmp_path / "m.jsonl", [ROW] * 5)
-    assert len(own_pairs_source(path, {}, n=3).pairs) == 3
-    assert len({pair.id for pair in own_pairs_source(path, {}, n=64).pairs}) == 5
+    source = own_pairs_source(path, {}, n=3)
+    assert (len(source.pairs), source.total) == (3, 5)
+    assert source.description.startswith("the first 3 of 5 pairs of ")
+    assert len({pair.id for pair in own_pairs_source(path, {}, n=64, fewer=True).pairs}) == 5
+    with pytest.raises(CfgenError, match=r"has 5 pairs, but 6 were asked for .too-few-pairs"):
+        own_pairs_source(path, {}, n=6)
+
+
+def test_pairs_that_tell_nothing_are_counted(tmp_path: Path) -> None:
+    rows = [
+        ROW,
+        {**ROW, "counterfactual": ROW["original"]},
+        {**ROW, "counterfactual_answer": "tea"},
+    ]
+    source = own_pairs_source(write(tmp_path / "m.jsonl", rows), {})
+    assert "2 tell nothing: both prompts or all answers are the same" in source.description
+    assert [pair.decisive for pair in source.pairs] == [True, True, False]
+
+
+def test_a_wording_is_a_group(tmp_path: Path) -> None:
+    source = own_pairs_source(
+        write(tmp_path / "m.csv", [{**ROW, "template": "a"}, {**ROW, "template": "b"}]), {}
+    )
+    assert [pair.original.variables for pair in source.pairs] == [
+        {"template": "a"}, {"template": "b"},
+    ]  # fmt: skip
+    sides = source.table(source.pairs)["counterfactual"].to_pylist()
+    assert [side["variables"] for side in sides] == [{"template": "a"}, {"template": "b"}]
 
 
 @pytest.mark.parametrize(
@@ -151,7 +204,7 @@ def test_the_first_n_or_all(tmp_path: Path) -> None:
         ([{**ROW, "original_answer": None}], {}, ["column 'original_answer': there is no text"]),
         ([{**ROW, "original_answer": []}], {}, ["there is no text"]),
         ([{**ROW, "original_answer": ["a", ""]}], {}, ["is no text"]),
-        ([{**ROW, "original.who": "Cid"}], {}, ["'Cid' does not occur in the original"]),
+        ([{**ROW, "original.who": "Cid"}], {}, ["'Cid' is no word of the original"]),
         ([{**ROW, "original_spans": "[{"}], {}, ["these are no spans"]),
         (
             [{**ROW, "original_spans": [{"name": "x", "start": 3, "end": 99}]}],
@@ -160,6 +213,33 @@ def test_the_first_n_or_all(tmp_path: Path) -> None:
         ),
         ([{**ROW, "id": "a"}, {**ROW, "id": "a"}], {}, ["row 2", "'a' is that of row 1"]),
         ([{**ROW, "id": ""}] * 30, {}, ["22 more problems"]),
+        ([{**ROW, "original_answer": 5.0}], {}, ["this is a float", 'such as "5.0"']),
+        ([{**ROW, "original_answer": True}], {}, ["this is a bool"]),
+        ([{**ROW, "original": {"prompt": "x"}}], {}, ["this is a dict, not a text"]),
+        ([{**ROW, "original": float("nan")}], {}, ["there is no text"]),
+        ([{**ROW, "original": "\ud800"}], {}, ["half a character"]),
+        ([{**ROW, "answer_prefix": 5}], {}, ["'answer_prefix': this is a int"]),
+        ([{**ROW, "original_answer": ["\ntea", " chai"]}], {}, ["different space"]),
+        ([{**ROW, "predicts.none": "x"}], {}, ["can't be called 'none'"]),
+        ([{**ROW, "predicts.all": "x"}], {}, ["can't be called 'all'"]),
+        ([{**ROW, "predicts.my-own": "x"}], {}, ["'predicts.my-own' names no hypothesis"]),
+        ([{**ROW, "original.last": "Ann"}], {}, ["can't be called 'last'"]),
+        (
+            [{**ROW, "original_spans": [{"name": "every", "start": 0, "end": 3}]}],
+            {},
+            ["'every' can't name a position"],
+        ),
+        (
+            [{**ROW, "original_spans": [{"name": "x", "start": 0.5, "end": 3}]}],
+            {},
+            ["these are no spans"],
+        ),
+        ([{**ROW, "original.who": "An"}], {}, ["'An' is no word of the original"]),
+        (
+            [{**ROW, "original": "", "original_answer": "", "predicts.h": ""}],
+            {},
+            ["'original'", "'original_answer'", "'predicts.h'"],
+        ),
     ],
 )
 def test_what_is_wrong_is_said_with_row_and_column(
@@ -184,10 +264,15 @@ def test_a_mark_that_is_not_closed(tmp_path: Path) -> None:
     [
         ("there.csv", None, "is not there"),
         ("mine.xlsx", b"", "of no known kind"),
-        ("mine.csv", b"", "No columns"),
+        ("mine.csv", b"", "has no rows"),
         ("mine.csv", b"a,b\n", "has no rows"),
         ("mine.csv", b"a,b\n1,2\n\xff,4\n", "is not UTF-8"),
-        ("mine.csv", b"a\n1,2,3\n4,5,6,7\n", "Expected 3 fields"),
+        ("mine.csv", b"a,b\n1,2,3\n4,5,6\n", "row 1 has 3 cells, but the header 2, and so on in 1"),
+        ("mine.tsv", b"a\tb\n1\n", "row 1 has 1 cells, but the header 2"),
+        ("mine.csv", b"a,b,a\n1,2,3\n", "the header has the column 'a' twice"),
+        ("mine.csv", b'a,b\n"1,2\n', "unexpected end of data"),
+        ("mine.json", b'[{"a": 1, "a": 2}]', "an object has the field 'a' twice"),
+        ("mine.json", b"[" * 100_000, "recursion"),
         ("mine.json", b"{}", "not a list"),
         ("mine.json", b"[1]", "row 1 is not an object"),
         ("mine.jsonl", b"{}\n{", "line 2 is not JSON"),
@@ -202,6 +287,35 @@ def test_files_that_cannot_be_read(
     with pytest.raises(CfgenError, match=r"pairs-file") as raised:
         own_pairs_source(str(tmp_path / name), {})
     assert part in str(raised.value)
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "mine.csv")
+    with pytest.raises(CfgenError, match="is not a file"):
+        own_pairs_source(str(tmp_path / "mine.csv"), {})
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".json"])
+def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path, suffix: str) -> None:
+    path = Path(write(tmp_path / f"mine{suffix}", [ROW]))
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert len(own_pairs_source(str(path), {}).pairs) == 1
+
+
+def test_a_folder_that_datasets_opens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "json"
+    folder.mkdir()
+    write(folder / "dev.parquet", [ROW, ROW])
+    monkeypatch.chdir(tmp_path)
+    source = own_pairs_source("json", {}, split="validation")
+    assert (source.task, len(source.pairs)) == ("json", 2)
+    with pytest.raises(CfgenError, match="'nosuch', can't be loaded"):
+        own_pairs_source("json", {}, split="nosuch")
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "manifest.json").write_text("{}")
+    with pytest.raises(CfgenError, match="--dataset made"):
+        own_pairs_source("made", {})
 
 
 def test_a_dataset_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
-from cfgen.experiments import look_up, read_experiment
+from cfgen.counterfactuals import Side
+from cfgen.experiments import (
+    MemoryStore,
+    RunRecord,
+    look_up,
+    override,
+    read_experiment,
+    run_experiment,
+)
+from cfgen.lm import LM
 from tests.pages import blocks_of, exec_here, run_here, write_files
 
 PAGE = Path(__file__).parents[2] / "docs" / "pairs.md"
@@ -45,14 +59,68 @@ def test_what_the_recipes_say(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     gym = first["causalgym.yaml"]
     assert (gym.original.prompt.text, gym.original.answer) == ("The pilot near the boats", "is")
     assert [gym.original.prompt.text[s.start : s.end] for s in gym.original.prompt.spans] == [
-        "The", "pilot", "near", "the", "boats",
+        "The", "pilot", "near the", "boats",
     ]  # fmt: skip
+    assert gym.counterfactual.prompt.text == "The pilots near the boats"
     ravel = look_up(read_experiment(Path("ravel.yaml"))).source.pairs
-    assert [pair.kinds["holds_country"] for pair in ravel[:2]] == ["counterfactual", "original"]
-    bias = first["winobias.yaml"]
-    assert bias.original.prompt.text == "The carpenter thanked the nurse because"
-    assert bias.counterfactual.prompt.text == "The man thanked the nurse because"
-    assert (bias.original.answer, bias.counterfactual.answer) == ("she", "he")
+    assert len(ravel) == 12
+    assert {
+        (pair.original.variables["template"], pair.kinds["holds_country"]) for pair in ravel
+    } == {("Country", "counterfactual"), ("Continent", "original")}
+    quoted = ravel[1].original
+    assert quoted.prompt.text.endswith('"country": "')
+    assert (quoted.answer_prefix, ravel[0].original.answer_prefix) == ("", " ")
+    bias = look_up(read_experiment(Path("winobias.yaml"))).source.pairs
+    assert [
+        (pair.original.prompt.text, pair.original.slots["who"], pair.counterfactual.slots["who"],
+         pair.original.answer, pair.counterfactual.answer)
+        for pair in bias
+    ] == [
+        ("The carpenter thanked the nurse because", "carpenter", "librarian", "he", "she"),
+        ("The carpenter thanked the nurse because", "nurse", "plumber", "she", "he"),
+        ("The plumber waved at the librarian since", "plumber", "nurse", "he", "she"),
+        ("The plumber waved at the librarian since", "librarian", "carpenter", "she", "he"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["mib", "causalgym", "ravel", "winobias"])
+def test_every_recipe_is_run_on_an_lm_that_answers(
+    folder: Path, name: str, build_tiny_lm: Callable[..., LM], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows of each recipe, but with what a tiny LM says for answers."""
+    monkeypatch.chdir(folder)
+    experiment = read_experiment(Path(f"{name}.yaml"))
+    pairs = look_up(experiment).source.pairs
+    sides = [(pair.original, pair.counterfactual) for pair in pairs]
+    texts = " ".join(side.prompt.text for both in sides for side in both)
+    words = {"yes", "no", *re.findall(r"\w+|[^\w\s]", texts)}
+    rows: list[dict[str, Any]] = []
+    for seed in range(50):  # not every one says words
+        lm = build_tiny_lm(sorted(words), seed=seed)
+        rows = [json.loads(line) for line in Path(f"{name}.jsonl").read_text().splitlines()]
+        for row, (original, counterfactual) in zip(rows, sides, strict=True):
+            row |= {"answer_prefix": "", "original_answer": said_by(lm, original)}
+            row["counterfactual_answer"] = said_by(lm, counterfactual)
+            row |= {k: row["counterfactual_answer"] for k in row if k.startswith("predicts.")}
+        rows = [row for row in rows if row["original_answer"] and row["counterfactual_answer"]]
+        if len(rows) >= len(pairs) / 2:
+            break
+    assert len(rows) >= len(pairs) / 2
+    Path("said.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    inquiry = look_up(override(experiment, ["pairs=said.jsonl"]))
+    found = run_experiment(lm, inquiry, MemoryStore())
+    assert isinstance(found, RunRecord)
+    assert len(found.behaviour.kept) == len(rows)
+    assert {cell.hypothesis for cell in found.cells} == {"none", *inquiry.sites}
+
+
+def said_by(lm: LM, side: Side) -> str:
+    """The token that an LM says next, as text; empty if that is no word with a space before it."""
+    ids = lm.tokenizer(side.prompt.text)["input_ids"]
+    token = int(lm.model(torch.tensor([ids])).logits[0, -1].argmax())
+    text = str(lm.tokenizer.decode([token]))
+    back = lm.tokenizer(side.prompt.text + text)["input_ids"]
+    return text if back == [*ids, token] and text.startswith(" ") and text.strip() else ""
 
 
 @pytest.mark.slow
