@@ -11,6 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from cfgen.counterfactuals import Pair, Site
 from cfgen.datasets import own_pairs_source
@@ -159,6 +161,40 @@ def test_what_stands_between_prompt_and_answer(
     (pair,) = read(tmp_path, row)
     side = pair.original
     assert (side.prompt.text, side.answer_prefix, side.answer) == (text, prefix, answer)
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12).filter(str.strip)
+PLAIN = st.text("ab [|].", max_size=5).filter(lambda text: "[[" not in text and "]]" not in text)
+
+
+@given(prompt=TEXT, answer=TEXT, prefix=st.none() | st.sampled_from(["", " ", "-", "\n"]))
+def test_prompt_and_answer_stay_the_text_that_they_are(
+    tmp_path_factory: pytest.TempPathFactory, prompt: str, answer: str, prefix: str | None
+) -> None:
+    row = {**ROW, "original": prompt, "original_answer": answer, "answer_prefix": prefix}
+    path = write(tmp_path_factory.mktemp("own") / "m.jsonl", [row])
+    (pair,) = own_pairs_source(path, {}).pairs
+    side = pair.original
+    spaced = prompt[-1:].isspace() or answer[:1].isspace()
+    between = prefix if prefix is not None else "" if spaced else " "
+    assert side.answer is not None
+    whole = side.prompt.text + side.answer_prefix + side.answer
+    assert whole == (prompt + between + answer).rstrip()
+
+
+@given(st.lists(st.tuples(PLAIN, st.text("ab ", min_size=1, max_size=4)), min_size=1, max_size=4))
+def test_marks_are_taken_out_and_remembered(
+    tmp_path_factory: pytest.TempPathFactory, parts: list[tuple[str, str]]
+) -> None:
+    marked = "".join(f"{before}[[x|{text}]]" for before, text in parts) + "."
+    plain = "".join(before + text for before, text in parts) + "."
+    assume("[[[" not in marked and "]]]" not in marked and "[[" not in plain and "]]" not in plain)
+    row = {key: value for key, value in ROW.items() if key != "original"}
+    path = write(tmp_path_factory.mktemp("own") / "m.jsonl", [{**row, "original_marked": marked}])
+    (pair,) = own_pairs_source(path, {}).pairs
+    prompt = pair.original.prompt
+    assert prompt.text == plain
+    assert [prompt.text[s.start : s.end] for s in prompt.spans] == [text for _, text in parts]
 
 
 def test_the_first_n(tmp_path: Path) -> None:

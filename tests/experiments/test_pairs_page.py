@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ import pytest
 import torch
 
 from cfgen.counterfactuals import Side
+from cfgen.errors import CfgenError
 from cfgen.experiments import (
     MemoryStore,
     RunRecord,
+    experiment_of,
     look_up,
     override,
     read_experiment,
@@ -121,6 +124,21 @@ def said_by(lm: LM, side: Side) -> str:
     text = str(lm.tokenizer.decode([token]))
     back = lm.tokenizer(side.prompt.text + text)["input_ids"]
     return text if back == [*ids, token] and text.startswith(" ") and text.strip() else ""
+
+
+def test_how_many_rows_and_of_which_split(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    assert len(look_up(experiment_of(None, {"pairs": "capitals.csv"})).source.pairs) == 3
+    assert len(look_up(experiment_of(None, {"pairs": "capitals.csv", "n": 2})).source.pairs) == 2
+    with pytest.raises(CfgenError, match="too-few-pairs"):
+        look_up(experiment_of(None, {"pairs": "capitals.csv", "n": 5}))
+    with pytest.raises(CfgenError, match="a file of pairs has no splits"):
+        experiment_of(None, {"pairs": "capitals.csv", "split": "dev"})
+    Path("many").mkdir()
+    shutil.copy("capitals.csv", "many/dev.csv")
+    asked = experiment_of(None, {"pairs": "many", "split": "validation"})
+    assert len(look_up(asked).source.pairs) == 3
+    assert experiment_of(None, {"pairs": "hub:a/b", "split": "dev"}).split == "dev"
 
 
 @pytest.mark.slow
