@@ -5,60 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
-from cfgen.cli.experiment_options import (
-    Again,
-    AnswerFolder,
-    Balance,
-    BatchSize,
-    Chat,
-    Dataset,
-    Device,
-    DrawingSeed,
-    Dtype,
-    EngineName,
-    KeptPairs,
-    Models,
-    Number,
-    PairsFile,
-    Settings,
-    SplitName,
-    Splits,
-    Tokenizers,
-    What,
-    given_fields,
-)
-from cfgen.cli.options import AcceptLicense, Design, Json, Templates
+from cfgen.cli.experiment_options import OF_SWAPS, Again, AnswerFolder, asks
+from cfgen.cli.options import AcceptLicense, Json
 from cfgen.cli.output import present, progress_shown, remark, write_json
 from cfgen.cli.run import requests_of
 from cfgen.paths import display
 
 if TYPE_CHECKING:
-    from cfgen.experiments import BehaviourResults
+    from cfgen.experiments import BehaviourResults, Experiment
 
 
+@asks(without=OF_SWAPS)
 def behave(
-    ctx: typer.Context,
-    what: What = None,
-    dataset: Dataset = None,
-    pairs: PairsFile = None,
-    n: Number = None,
-    kept: KeptPairs = None,
-    design: Design = None,
-    seed: DrawingSeed = None,
-    split: SplitName = None,
-    splits: Splits = None,
-    template: Templates = None,
-    balance: Balance = None,
-    tokenizer: Tokenizers = None,
-    model: Models = None,
-    chat: Chat = None,
-    device: Device = None,
-    dtype: Dtype = None,
-    batch_size: BatchSize = None,
-    engine: EngineName = None,
-    settings: Settings = None,
+    experiment: Experiment,
     accept_license: AcceptLicense = False,
     out: AnswerFolder = None,
     again: Again = False,
@@ -68,12 +27,11 @@ def behave(
 
     This is what a run does first, and keeps pairs by; the run need not do it again.
     """
-    from cfgen.experiments import behavioural, experiment_of, look_up, observe
+    from cfgen.experiments import behavioural, look_up, observe
     from cfgen.report import behaviour_introduction
 
-    experiment = behavioural(experiment_of(what, given_fields(ctx), settings or ()))
     with progress_shown(quiet=json) as report:
-        inquiry = look_up(experiment, report)
+        inquiry = look_up(behavioural(experiment), report)
     requests = requests_of(inquiry, out, again, accept_license=accept_license, json=json)
     present(behaviour_introduction(inquiry), aside=json)
     records = []

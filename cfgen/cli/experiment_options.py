@@ -1,15 +1,23 @@
 """Options that make an experiment, or change one that a file says.
 
 None has a default: what is not given is left to the file, or else to the record of an experiment,
-which alone says what then holds.
+which alone says what then holds. A verb that takes them is marked with :func:`asks`, and is given
+the experiment.
 """
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Collection
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from types import SimpleNamespace
+from typing import Annotated, Any, get_type_hints
 
 import typer
+
+from cfgen.cli.options import Design, Templates
+from cfgen.experiments import FLAGS
 
 What = Annotated[
     str | None,
@@ -17,104 +25,6 @@ What = Annotated[
         metavar="[TASK|FILE.yaml]",
         help="Name of a task (cfgen tasks lists them) or the path of its file; or an experiment's "
         "file (docs/experiments.md). Neither with --dataset or --pairs.",
-    ),
-]
-Dataset = Annotated[
-    str | None, typer.Option("--dataset", help="Folder that cfgen generate wrote, to run on.")
-]
-PairsFile = Annotated[
-    str | None, typer.Option("--pairs", metavar="FILE", help="Pairs of your own, to run on.")
-]
-Number = Annotated[int | None, typer.Option("-n", help="Number of pairs; 64 if not given.", min=1)]
-KeptPairs = Annotated[
-    bool | None,
-    typer.Option("--kept", help="Go on until so many pairs are answered correctly."),
-]
-DrawingSeed = Annotated[
-    int | None, typer.Option("--seed", help="Of the drawing of pairs; 0 if not given.", min=0)
-]
-SplitName = Annotated[
-    str | None,
-    typer.Option("--split", help="Whose words the pairs use, or which split of a dataset."),
-]
-Splits = Annotated[
-    str | None,
-    typer.Option("--splits", help="Shares of train, validation and test; 80/10/10 if not given."),
-]
-Balance = Annotated[
-    bool | None, typer.Option("--balance", help="Use every value of every input equally often.")
-]
-Tokenizers = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--tokenizer",
-        metavar="MODEL",
-        help="Make all pairs align token by token under this LM's tokenizer; repeat it for "
-        "several.",
-    ),
-]
-Models = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--model",
-        help="LM: a known name (cfgen models), ./folder, gguf:FILE, or owner/name or "
-        "owner/name@revision on the Hub; the task's default one if not given. Repeat it to ask "
-        "several.",
-    ),
-]
-Chat = Annotated[
-    bool | None,
-    typer.Option("--chat", help="Make each prompt the user's message in the LM's chat template."),
-]
-HypothesisNames = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--hypothesis", help="Repeat it for several; those that the design tells apart if none."
-    ),
-]
-SweepLayers = Annotated[
-    str | None,
-    typer.Option("--sweep", help="How layers are swept: each, up_to, or window(k)."),
-]
-Layers = Annotated[
-    str | None, typer.Option("--layers", help="Such as 20-29 or 0,5,10-12; all if not given.")
-]
-Heads = Annotated[
-    str | None, typer.Option("--heads", help="One by one: all, or those named, such as 0,3-5.")
-]
-Positions = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--position", help="Each by itself; repeat it for several, 'every' for every token."
-    ),
-]
-ComponentName = Annotated[
-    str | None, typer.Option("--component", help="What is swapped, such as resid_post.")
-]
-MeasureNames = Annotated[
-    list[str] | None,
-    typer.Option("--measure", help="iia if none is given; repeat it for several."),
-]
-EngineName = Annotated[
-    str | None,
-    typer.Option(
-        "--engine", help="packed, reference (slow and plain), or auto: packed if possible."
-    ),
-]
-Device = Annotated[
-    str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps or spread.")
-]
-Dtype = Annotated[str | None, typer.Option("--dtype", help="float32, bfloat16 or float16.")]
-BatchSize = Annotated[
-    int | None,
-    typer.Option("--batch-size", help="Prompts that go through the LM at once.", min=1),
-]
-Verify = Annotated[
-    int | None,
-    typer.Option(
-        "--verify",
-        help="Swaps of each unit to run again on the reference engine; an error if any differs.",
-        min=0,
     ),
 ]
 Settings = Annotated[
@@ -131,18 +41,120 @@ Again = Annotated[
 ]
 
 
-def given_fields(ctx: typer.Context) -> dict[str, Any]:
-    """Field of an experiment -> what its option was given; None or an empty list if it was not.
+def _option(kind: Any, field: str, text: str, **more: Any) -> Any:
+    return Annotated[kind | None, typer.Option(FLAGS[field], help=text, **more)]
 
-    Options stand among the parameters of a verb, since typer reads them there; which field each
-    sets is said by :data:`cfgen.experiments.FLAGS` alone.
+
+OPTIONS = {
+    "dataset": _option(str, "dataset", "Folder that cfgen generate wrote, to run on."),
+    "pairs": _option(str, "pairs", "Pairs of your own, to run on.", metavar="FILE"),
+    "n": _option(int, "n", "Number of pairs; 64 if not given.", min=1),
+    "kept": _option(bool, "kept", "Go on until so many pairs are answered correctly."),
+    "design": Design,
+    "seed": _option(int, "seed", "Of the drawing of pairs; 0 if not given.", min=0),
+    "split": _option(str, "split", "Whose words the pairs use, or which split of a dataset."),
+    "splits": _option(
+        str, "splits", "Shares of train, validation and test; 80/10/10 if not given."
+    ),
+    "templates": Templates,
+    "balance": _option(bool, "balance", "Use every value of every input equally often."),
+    "tokenizers": _option(
+        list[str],
+        "tokenizers",
+        "Make all pairs align token by token under this LM's tokenizer; repeat it for several.",
+        metavar="MODEL",
+    ),
+    "models": _option(
+        list[str],
+        "models",
+        "LM: a known name (cfgen models), ./folder, gguf:FILE, or owner/name or "
+        "owner/name@revision on the Hub; the task's default one if not given. Repeat it to ask "
+        "several.",
+    ),
+    "chat": _option(bool, "chat", "Make each prompt the user's message in the LM's chat template."),
+    "hypotheses": _option(
+        list[str],
+        "hypotheses",
+        "Repeat it for several; those that the design tells apart if none.",
+    ),
+    "sweep.over": _option(str, "sweep.over", "Such as 20-29 or 0,5,10-12; all if not given."),
+    "sweep.layers": _option(
+        str, "sweep.layers", "How layers are swept: each, up_to, or window(k)."
+    ),
+    "sweep.component": _option(str, "sweep.component", "What is swapped, such as resid_post."),
+    "sweep.heads": _option(str, "sweep.heads", "One by one: all, or those named, such as 0,3-5."),
+    "sweep.positions": _option(
+        list[str],
+        "sweep.positions",
+        "Each by itself; repeat it for several, 'every' for every token.",
+    ),
+    "measures": _option(list[str], "measures", "iia if none is given; repeat it for several."),
+    "engine.device": _option(str, "engine.device", "auto, cpu, cuda, cuda:1, mps or spread."),
+    "engine.dtype": _option(str, "engine.dtype", "float32, bfloat16 or float16."),
+    "engine.batch_size": _option(
+        int, "engine.batch_size", "Prompts that go through the LM at once.", min=1
+    ),
+    "engine.name": _option(
+        str, "engine.name", "packed, reference (slow and plain), or auto: packed if possible."
+    ),
+    "engine.verify": _option(
+        int,
+        "engine.verify",
+        "Swaps of each unit to run again on the reference engine; an error if any differs.",
+        min=0,
+    ),
+}
+"""Field of an experiment -> its option, in the order of the help."""
+OF_SWAPS = frozenset(
+    field
+    for field in OPTIONS
+    if field.startswith("sweep.") or field in ("hypotheses", "measures", "engine.verify")
+)
+"""Those that say something of swaps."""
+
+
+def asks(*, without: Collection[str] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Mark a verb that asks an experiment: it has these options, and then its own.
+
+    Typer reads options off a signature, so that is put together here.
+
+    Args:
+        without: Fields that the verb has no options for.
+
+    Returns:
+        What makes of a verb, whose first parameter is an experiment, the one that typer is given.
     """
-    from cfgen.experiments import FLAGS
+    names = {field: _name(field) for field in OPTIONS if field not in without}
 
-    fields = {option: field for field, option in FLAGS.items()}
-    return {
-        fields[option]: ctx.params[str(parameter.name)]
-        for parameter in ctx.command.params
-        for option in parameter.opts
-        if option in fields
-    }
+    def mark(verb: Callable[..., None]) -> Callable[..., None]:
+        first, *own = inspect.signature(verb).parameters.values()
+        written = {name: kind for name, kind in verb.__annotations__.items() if name != first.name}
+        hints = get_type_hints(
+            SimpleNamespace(__annotations__=written), verb.__globals__, include_extras=True
+        )
+        asked = {"what": What, **{names[field]: OPTIONS[field] for field in names}}
+        asked["settings"] = Settings
+
+        @wraps(verb)
+        def marked(what: str | None, settings: list[str] | None, **given: Any) -> None:
+            from cfgen.experiments import experiment_of
+
+            fields = {field: given.pop(name) for field, name in names.items()}
+            verb(experiment_of(what, fields, settings or ()), **given)
+
+        added = [_parameter(name, kind) for name, kind in asked.items()]
+        kept = [each.replace(annotation=hints[each.name]) for each in own]
+        marked.__signature__ = inspect.Signature([*added, *kept])  # type: ignore[attr-defined]
+        marked.__annotations__ = {**asked, **hints}
+        return marked
+
+    return mark
+
+
+def _name(field: str) -> str:
+    return FLAGS[field].strip("-").replace("-", "_")
+
+
+def _parameter(name: str, kind: Any) -> inspect.Parameter:
+    place = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    return inspect.Parameter(name, place, default=None, annotation=kind)

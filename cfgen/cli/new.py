@@ -12,7 +12,6 @@ import typer
 from cfgen.cli.options import Json
 from cfgen.cli.output import present, write_json
 from cfgen.errors import CfgenError, Problem
-from cfgen.folders import write_file
 from cfgen.paths import display
 
 STARTER = Path(__file__).parent / "starter"
@@ -64,6 +63,7 @@ def new_task(name: str, folder: Path) -> tuple[Path, ...]:
         CfgenError: The name cannot be used (``task-name-unusable``), a file is already there
             (``file-exists``), or it cannot be written (``cannot-write``). Nothing is written then.
     """
+    from cfgen.folders import write_file
     from cfgen.tasks import list_tasks
 
     targets = {source: folder / target.replace("my_task", name) for source, target in FILES.items()}

@@ -15,37 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cfgen.cli.experiment_options import (
-    Again,
-    AnswerFolder,
-    Balance,
-    BatchSize,
-    Chat,
-    ComponentName,
-    Dataset,
-    Device,
-    DrawingSeed,
-    Dtype,
-    EngineName,
-    Heads,
-    HypothesisNames,
-    KeptPairs,
-    Layers,
-    MeasureNames,
-    Models,
-    Number,
-    PairsFile,
-    Positions,
-    Settings,
-    SplitName,
-    Splits,
-    SweepLayers,
-    Tokenizers,
-    Verify,
-    What,
-    given_fields,
-)
-from cfgen.cli.options import AcceptLicense, Design, Json, Model, Seed, Templates
+from cfgen.cli.experiment_options import Again, AnswerFolder, asks
+from cfgen.cli.options import AcceptLicense, Json, Model, Seed
 from cfgen.cli.output import present, progress_shown, remark, write_json
 from cfgen.errors import CfgenError, Problem
 from cfgen.paths import display
@@ -63,35 +34,9 @@ if TYPE_CHECKING:
     )
 
 
+@asks()
 def run(
-    ctx: typer.Context,
-    what: What = None,
-    dataset: Dataset = None,
-    pairs: PairsFile = None,
-    n: Number = None,
-    kept: KeptPairs = None,
-    design: Design = None,
-    seed: DrawingSeed = None,
-    split: SplitName = None,
-    splits: Splits = None,
-    template: Templates = None,
-    balance: Balance = None,
-    tokenizer: Tokenizers = None,
-    model: Models = None,
-    chat: Chat = None,
-    hypothesis: HypothesisNames = None,
-    layers: Layers = None,
-    sweep: SweepLayers = None,
-    component: ComponentName = None,
-    heads: Heads = None,
-    position: Positions = None,
-    measure: MeasureNames = None,
-    device: Device = None,
-    dtype: Dtype = None,
-    batch_size: BatchSize = None,
-    engine: EngineName = None,
-    verify: Verify = None,
-    settings: Settings = None,
+    experiment: Experiment,
     accept_license: AcceptLicense = False,
     out: AnswerFolder = None,
     again: Again = False,
@@ -113,9 +58,8 @@ def run(
 
     What was asked before is shown; what was interrupted is gone on with.
     """
-    from cfgen.experiments import Portion, experiment_of
+    from cfgen.experiments import Portion
 
-    experiment = experiment_of(what, given_fields(ctx), settings or ())
     portion = Portion(_shard(shard), _limit(time_limit))
     ask(experiment, out, again, portion, plan=plan, accept_license=accept_license, json=json)
 

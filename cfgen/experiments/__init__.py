@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from cfgen.experiments.definition import SiteOptions as SiteOptions
     from cfgen.experiments.definition import SweepOptions as SweepOptions
     from cfgen.experiments.definition import behavioural as behavioural
-    from cfgen.experiments.files import FLAGS as FLAGS
     from cfgen.experiments.files import experiment_of as experiment_of
     from cfgen.experiments.files import override as override
     from cfgen.experiments.files import read_experiment as read_experiment
@@ -54,6 +53,7 @@ if TYPE_CHECKING:
     from cfgen.experiments.filtering import FilterOutcome as FilterOutcome
     from cfgen.experiments.filtering import answered_rightly as answered_rightly
     from cfgen.experiments.filtering import filter_pairs as filter_pairs
+    from cfgen.experiments.flags import FLAGS as FLAGS
     from cfgen.experiments.inquiry import Inquiry as Inquiry
     from cfgen.experiments.inquiry import Request as Request
     from cfgen.experiments.inquiry import as_request as as_request
@@ -108,7 +108,7 @@ _HOME = {
     "EngineOptions": "definition",
     "EngineSettings": "stages",
     "Experiment": "definition",
-    "FLAGS": "files",
+    "FLAGS": "flags",
     "FilterOutcome": "filtering",
     "FinishedRun": "answering",
     "GradedPrompt": "behaviour",

@@ -14,41 +14,13 @@ import yaml
 
 from cfgen.errors import CfgenError, Problem
 from cfgen.experiments.definition import SOURCES, Experiment
+from cfgen.experiments.flags import FLAGS
 from cfgen.experiments.layers import parse_layers
 from cfgen.experiments.notation import Draft, KeyPath, parse_yaml, read_yaml, shown
 from cfgen.experiments.validation import experiment_from
 
 SUFFIXES = (".yaml", ".yml")
 """How the name of an experiment's file ends, where a task could be named as well."""
-FLAGS: Mapping[str, str] = {
-    "dataset": "--dataset",
-    "pairs": "--pairs",
-    "design": "--design",
-    "n": "-n",
-    "kept": "--kept",
-    "seed": "--seed",
-    "split": "--split",
-    "splits": "--splits",
-    "templates": "--template",
-    "balance": "--balance",
-    "tokenizers": "--tokenizer",
-    "models": "--model",
-    "chat": "--chat",
-    "hypotheses": "--hypothesis",
-    "sweep.layers": "--sweep",
-    "sweep.over": "--layers",
-    "sweep.heads": "--heads",
-    "sweep.positions": "--position",
-    "sweep.component": "--component",
-    "measures": "--measure",
-    "engine.name": "--engine",
-    "engine.device": "--device",
-    "engine.dtype": "--dtype",
-    "engine.batch_size": "--batch-size",
-    "engine.verify": "--verify",
-}
-"""Field -> option of the command line that sets it."""
-
 _Change = tuple[KeyPath, Draft]
 
 

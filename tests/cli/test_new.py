@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-import cfgen.cli.new
+import cfgen.folders
 from cfgen import CfgenError, generate, load_task
 from cfgen.cli.main import app
 from cfgen.cli.new import FILES, STARTER, new_task
@@ -148,7 +148,7 @@ def test_what_appears_meanwhile_is_left_alone(
             mine.write_text("mine")
         return write_file(path, content)
 
-    monkeypatch.setattr(cfgen.cli.new, "write_file", appearing)
+    monkeypatch.setattr(cfgen.folders, "write_file", appearing)
     with pytest.raises(CfgenError, match="file-exists"):
         new_task("hats", folder)
     assert [path for path in folder.rglob("*") if path.is_file()] == [mine]
