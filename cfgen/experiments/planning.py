@@ -9,7 +9,7 @@ import resource
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 
@@ -72,25 +72,25 @@ class Plan:
     memory: int
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Forecast:
-    """What blocks of one kind will take, from the first of them.
+    """What blocks of one kind will take, from some of them.
 
     Attributes:
-        share: Which part of each block is expected to be run at all.
-        seconds: What the missing ones will take.
+        blocks: How many there are.
+        done: How many of them were computed by now.
+        seconds: What the others will take.
         passes: What all take, in tokens times layers.
-        done: How many are there.
-        work: What the measured ones took.
-        swaps: How many swaps the measured ones have.
+        work: What those took that were looked at.
+        swaps: How many swaps these have.
     """
 
-    share: float = 1.0
-    seconds: float = 0.0
-    passes: float = 0.0
-    done: int = 0
-    work: Work = field(default_factory=Work)
-    swaps: int = 0
+    blocks: int
+    done: int
+    seconds: float
+    passes: float
+    work: Work
+    swaps: int
 
 
 def plan_experiment(
@@ -120,15 +120,12 @@ def plan_experiment(
     check_sites(bench, made.sweeps)
     computed = Computation(bench, inquiry, made.encoded, made.sweeps, EVERYTHING_NOW)
     count = len(made.encoded)
-    if made.joint:
-        first, swaps = joint_blocks(made.sweeps, count), []
-    else:
-        first, swaps = filter_blocks(count), swap_blocks(made.sweeps, range(count))
+    first = joint_blocks(made.sweeps, count) if made.joint else filter_blocks(count)
     forecasts = [_forecast(computed, _own(first, portion), 1.0, "prompts unchanged")]
-    kept = computed.kept()
-    rate = len(kept) / len(computed.replies)
+    kept, run = computed.kept(), len(computed.replies)
+    rate = len(kept) / run if run else 1.0  # none is run where all are for other shares
     pairs = round(inquiry.experiment.n / max(rate, 1 / count)) if inquiry.experiment.kept else count
-    if swaps:
+    if not made.joint:
         # which pairs are kept is known of the first ones; of the others, as many will be
         others = [index for index in range(count) if index not in computed.replies]
         swaps = _own(swap_blocks(made.sweeps, [*kept, *others]), portion)
@@ -147,7 +144,7 @@ def plan_experiment(
         whole=dict(sorted(work.whole.items())),
         measured=sum(one.swaps for one in forecasts),
         passes=round(more * sum(one.passes for one in forecasts)),
-        units=round(more * (len(_own(first, portion)) + len(swaps))),
+        units=round(more * sum(one.blocks for one in forecasts)),
         done=sum(one.done for one in forecasts),
         seconds=more * sum(one.seconds for one in forecasts),
         memory=_memory(lm),
@@ -167,37 +164,46 @@ def _own(blocks: Sequence[RunBlock], portion: Portion) -> list[RunBlock]:
 def _forecast(
     computed: Computation, blocks: Sequence[RunBlock], share: float, step: str
 ) -> Forecast:
-    """Measure the first blocks that are missing, and say what the others will take."""
-    bench, found = computed.bench, Forecast(share)
-    engine = bench.engine
+    """Measure the first blocks that are missing, and say what the others will take.
+
+    Args:
+        computed: What computes them.
+        blocks: The blocks.
+        share: Which part of each is expected to be run at all.
+        step: What that is called.
+    """
+    engine, report = computed.bench.engine, computed.bench.report
+    packed = engine.name == "packed"
     ahead = [
-        work_ahead(
-            block, computed.sweeps, computed.encoded, engine.layout.layers, engine.name == "packed"
-        )
+        work_ahead(block, computed.sweeps, computed.encoded, engine.layout.layers, packed)
         for block in blocks
     ]
-    there = [computed.has(block) for block in blocks]
-    # of prompts, the first ones are looked at in any case: they tell which pairs are kept
-    chosen = [n for n, block in enumerate(blocks) if block.prompts or not there[n]][:MEASURED]
-    seconds_each = passes_each = 0.0
-    for tried, number in enumerate(chosen):
-        bench.report(f"measure: {step}", tried, len(chosen))
+    missing = [number for number, block in enumerate(blocks) if not computed.has(block)]
+    # what is there is looked at, too: prompts tell which pairs are kept, and all tell their cost
+    looked_at = [number for number in range(len(blocks)) if number not in missing][:MEASURED]
+    each = 0.0
+    took = [computed.take(blocks[number]) for number in looked_at]
+    for tried, number in enumerate(missing[:MEASURED]):
+        report(f"measure: {step}", tried, len(missing[:MEASURED]))
         started = time.perf_counter()
-        took = computed.take(blocks[number])
-        if not there[number]:
-            seconds_each = (time.perf_counter() - started) / ahead[number]
-        passes_each = (took.clean.passes + took.edited.passes) / ahead[number]
-        found.work += took
-        found.swaps += len(blocks[number].trials)
-        there[number] = True
-        if time.perf_counter() - started > LONG:
+        took.append(computed.take(blocks[number]))
+        seconds = time.perf_counter() - started
+        each = seconds / ahead[number]
+        looked_at.append(number)
+        if seconds > LONG:
             break
-    bench.report(f"measure: {step}", len(chosen), len(chosen))
-    missing = sum(work for work, is_there in zip(ahead, there, strict=True) if not is_there)
-    found.seconds = share * missing * seconds_each
-    found.passes = share * sum(ahead) * passes_each
-    found.done = sum(there)
-    return found
+    report(f"measure: {step}", 1, 1)
+    work = sum(took, Work())
+    passes = (work.clean.passes + work.edited.passes) / max(1, sum(ahead[n] for n in looked_at))
+    left = [number for number in missing if number not in looked_at]
+    return Forecast(
+        blocks=len(blocks),
+        done=len(blocks) - len(left),
+        seconds=share * each * sum(ahead[number] for number in left),
+        passes=share * passes * sum(ahead),
+        work=work,
+        swaps=sum(len(blocks[number].trials) for number in looked_at),
+    )
 
 
 def _memory(lm: LM) -> int:

@@ -84,7 +84,19 @@ def test_a_share_is_planned_as_a_share(pairs, tmp_path):
 
 
 def test_a_plan_of_what_was_begun_is_of_the_rest(pairs, tmp_path):
-    first = plan_answer(request_of(pairs, SLOTS), tmp_path / "run").plan
-    second = plan_answer(request_of(pairs, SLOTS), tmp_path / "run").plan
-    assert second.units == first.units
-    assert second.done > first.done
+    """What the first units took is known of those that are there, and measured on others."""
+    for name, sites in (("last", LAST), ("slots", SLOTS)):
+        plans = [plan_answer(request_of(pairs, sites), tmp_path / name).plan for _ in range(2)]
+        first, second = plans
+        assert second.units == first.units
+        assert second.done > first.done
+        assert second.seconds > 0
+        assert second.passes == pytest.approx(first.passes, rel=0.1)
+        found = answer(request_of(pairs, sites), tmp_path / name).results
+        assert second.passes == pytest.approx(passes(found), rel=0.1)
+
+
+def test_a_share_of_nothing_takes_nothing(pairs, tmp_path):
+    """There are more shares than units."""
+    plan = plan_answer(request_of(pairs, LAST), tmp_path / "run", portion=Portion((9, 9))).plan
+    assert (plan.units, plan.seconds, plan.passes) == (0, 0, 0)
