@@ -20,7 +20,7 @@ import shutil
 import socket
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,11 @@ NAMED = 5
 """How many files of others, or differences, an error names."""
 ASKED = "asked"
 """Key of a record under which stands what was asked for."""
+PART_NAME = 80
+"""Characters of a file's name that its part keeps: there has to be room for what comes behind."""
 _LOCK = "lock"
 _OWNER = "owner"
+_PART = re.compile(r"\..+\.(?P<host>[^.]+)\.(?P<pid>\d{1,10})\.part")
 
 
 @contextmanager
@@ -79,7 +82,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
 
 def _owner() -> str:
-    return f"cfgen on {socket.gethostname()}"
+    return f"cfgen on {_host()}"
 
 
 def _remove_leftovers(parent: Path, prefix: str) -> None:
@@ -186,28 +189,76 @@ def write_file(path: Path, content: bytes) -> bool:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name[:48]}-") as aside:
-            aside.write(content)
-            aside.flush()
-            os.fchmod(aside.fileno(), 0o666 & ~_umask())
-            try:
-                os.link(aside.name, path)
-                return True
-            except FileExistsError:
-                same = path.is_file() and path.read_bytes() == content
+        remove_parts(path.parent, path.name)
+        try:
+            return write_once(path, lambda part: part.write_bytes(content))
+        except FileExistsError as error:
+            message = f"{display(path)} is there already, and nothing is written over"
+            hint = "give another name, or move it away"
+            raise CfgenError(Problem("file-exists", message, hint=hint)) from error
     except (OSError, ValueError) as error:
         raise _cannot_write(path, error) from error
-    if same:
+
+
+def write_once(path: Path, write: Callable[[Path], object]) -> bool:
+    """Have a file written aside, and give it its name when the disk has it.
+
+    Args:
+        path: The file.
+        write: Writes it, as whatever file it is given.
+
+    Returns:
+        Whether it was written; not if it is there and just the same.
+
+    Raises:
+        FileExistsError: Something else is there.
+    """
+    part = path.with_name(f".{path.name[:PART_NAME]}.{_host()}.{os.getpid()}.part")
+    try:
+        write(part)
+        with part.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        os.link(part, path)
+    except FileExistsError:
+        if path.is_file() and path.read_bytes() == part.read_bytes():
+            return False
+        raise
+    finally:
+        part.unlink(missing_ok=True)
+    return True
+
+
+def is_part(name: str) -> bool:
+    """Whether a file is called like one that is being written."""
+    return bool(_PART.fullmatch(name))
+
+
+def remove_parts(folder: Path, name: str = "") -> None:
+    """Remove what processes of this machine were writing in a folder when they were killed.
+
+    Args:
+        folder: The folder.
+        name: Name of the file that they were writing; any if not given.
+    """
+    pattern = f".{_literal(name[:PART_NAME])}.*.part" if name else ".*.part"
+    for path in folder.glob(pattern):
+        found = _PART.fullmatch(path.name)
+        if found and found["host"] == _host() and not _alive(int(found["pid"])):
+            path.unlink(missing_ok=True)
+
+
+def _host() -> str:
+    return socket.gethostname().replace(".", "-")
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
         return False
-    message = f"{display(path)} is there already, and nothing is written over"
-    raise CfgenError(Problem("file-exists", message, hint="give another name, or move it away"))
-
-
-def _umask() -> int:
-    """The mask of new files, which can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    except PermissionError:  # it is somebody else's
+        return True
+    return True
 
 
 def write_record(folder: Path, record: str, content: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -229,3 +230,19 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_makes_stays
     living.communicate()
     assert (tmp_path / ".out-notes/mine").read_text() == "mine"
     assert (tmp_path / ".out-abcdefgh/mine").read_text() == "mine"
+
+
+def test_what_a_killed_process_left_of_a_file_is_removed(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    path = tmp_path / "a.json"
+    write_file(path, b"one")
+    host = socket.gethostname().replace(".", "-")
+    for name, pid in [("a.json", ended.pid), ("a.json", os.getpid()), ("b.json", ended.pid)]:
+        (tmp_path / f".{name}.{host}.{pid}.part").write_text("half")
+    (tmp_path / f".a.json.another-machine.{ended.pid}.part").write_text("half")
+    path.unlink()
+    assert write_file(path, b"one")
+    left = {each.name for each in tmp_path.iterdir()}
+    assert f".a.json.{host}.{ended.pid}.part" not in left
+    assert len(left) == 3  # the file; that of another machine; and of another name

@@ -21,7 +21,7 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -34,6 +34,7 @@ import pyarrow.parquet as pq
 
 from cfgen.errors import CfgenError, Problem
 from cfgen.experiments.units import marked_table, read_unit
+from cfgen.folders import is_part, remove_parts, write_once
 from cfgen.paths import display
 from cfgen.progress import Progress, no_progress
 
@@ -44,7 +45,6 @@ RESULTS = "results.json"
 UNITS = "units"
 LOG = "log.jsonl"
 _LOCK = re.compile(r"\.lock(-\d+-of-\d+)?")
-_LEFTOVER = re.compile(r"\.(?P<name>.+)\.(?P<host>[^.]+)\.(?P<pid>\d+)\.part")
 SHOWN = 6
 """How many differences an error names."""
 
@@ -147,17 +147,13 @@ class RunStore:
                 return table
         return None
 
-    def _write(self, path: Path, write: Callable[[Path], None]) -> None:
-        """Write a file aside, and give it its name; what has that name already must be the same."""
-        aside = _aside(path)
+    def _write(self, path: Path, write: Callable[[Path], object]) -> None:
+        """Write a file that appears whole; what has its name already must be the same."""
         with _writing(self.folder):
-            write(aside)
-            with suppress(FileExistsError):
-                os.link(aside, path)
-            same = path.read_bytes() == aside.read_bytes()
-            aside.unlink()
-        if not same:
-            raise _changed(path)
+            try:
+                write_once(path, write)
+            except FileExistsError as error:
+                raise _changed(path) from error
 
 
 @contextmanager
@@ -191,7 +187,8 @@ def open_store(
         (folder / UNITS).mkdir(parents=True, exist_ok=True)
     with _locked(folder / f".lock{'-' + shard if shard else ''}", report):
         check_ours(folder, key, request)
-        _remove_leftovers(folder)
+        for each in (folder, folder / UNITS):
+            remove_parts(each)
         store = RunStore(folder, key, alone)
         record = {"format": FORMAT, "key": key, "request": request}
         text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
@@ -341,7 +338,7 @@ def check_ours(folder: Path, key: str, request: Mapping[str, Any]) -> None:
 def _begun(path: Path) -> bool:
     """Whether a file is what a command leaves that is killed before ``store.json`` is there."""
     known = path.name in (UNITS, LOG, "experiment.yaml")
-    return known or bool(_LOCK.fullmatch(path.name) or _LEFTOVER.fullmatch(path.name))
+    return known or bool(_LOCK.fullmatch(path.name)) or is_part(path.name)
 
 
 def _others(folder: Path) -> list[str]:
@@ -365,49 +362,17 @@ def _locked(path: Path, report: Progress) -> Iterator[None]:
         lock.release()
 
 
-def _aside(path: Path) -> Path:
-    host = socket.gethostname().replace(".", "-")
-    return path.with_name(f".{path.name}.{host}.{os.getpid()}.part")
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Remove what processes of this machine were writing when they were killed."""
-    host = socket.gethostname().replace(".", "-")
-    for path in (*folder.glob(".*.part"), *(folder / UNITS).glob(".*.part")):
-        found = _LEFTOVER.fullmatch(path.name)
-        if found and found["host"] == host and not _alive(int(found["pid"])):
-            path.unlink(missing_ok=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it is somebody else's
-        return True
-    return True
-
-
 def _write_table(table: pa.Table, path: Path) -> None:
     pq.write_table(table, path, compression="zstd")
-    _flush(path)
-
-
-def _write_bytes(content: bytes, path: Path) -> None:
-    path.write_bytes(content)
-    _flush(path)
 
 
 def _copy(source: Path, path: Path) -> None:
     """The same bytes: what reads alike may be written in several ways."""
-    _write_bytes(source.read_bytes(), path)
+    path.write_bytes(source.read_bytes())
 
 
-def _flush(path: Path) -> None:
-    """Have the disk hold a file before it gets its name."""
-    with path.open("rb+") as stream:
-        os.fsync(stream.fileno())
+def _write_bytes(content: bytes, path: Path) -> None:
+    path.write_bytes(content)
 
 
 def _sha256(path: Path) -> str:
