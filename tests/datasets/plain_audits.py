@@ -453,9 +453,9 @@ def plain_leakage(
 
 def plain_text(prompt: str) -> str:
     """A prompt without case, spaces and punctuation, and with one form of every character."""
-    if not prompt.isascii():
-        prompt = unicodedata.normalize("NFKC", prompt).casefold()
-    return "".join(mark for mark in prompt if mark.isalnum()).lower()
+    # folding is not always to small letters: Cherokee is folded to its capitals
+    folded = unicodedata.normalize("NFKC", prompt).casefold()
+    return "".join(mark for mark in folded if mark.isalnum())
 
 
 def _leak(

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cfgen.datasets import recipe
@@ -116,6 +116,7 @@ def test_normalised() -> None:
 
 
 @given(st.lists(st.text(max_size=6) | st.sampled_from(["a B", "ab", "ÄB", "äb", "ab."])))
+@example(["Ꭰ", "ꭰ", "ſS"])
 def test_near_duplicates_are_those_of_the_plain_way(texts: list[str]) -> None:
     assert [normalised(text).decode() for text in texts] == list(map(plain_text, texts))
     audit = LeakageAudit()
