@@ -235,7 +235,7 @@ def run(
         raise CfgenError(Problem("cannot-run", message, hint="leave it out for one below runs/"))
     lm = None if model is None or isinstance(model, str) else _checked(model)
     if lm is not None:
-        own = {"device": str(lm.device), "dtype": str(lm.dtype).removeprefix("torch.")}
+        own = {"device": str(lm.device), "dtype": lm.dtype_name}
         fields["engine"] = {**fields.get("engine", {}), **own}
     asked = lm.name if lm else model
     experiment = _experiment(what, {**fields, **({"models": (asked,)} if asked else {})})

@@ -1,7 +1,7 @@
 """Datasets: from a task and a design to a Hugging Face dataset."""
 
 from cfgen.datasets.alignment import answer_tokens
-from cfgen.datasets.answered import AnsweredRecord, PairFilter
+from cfgen.datasets.answered import ASKED_AT_MOST, AnsweredRecord, PairFilter
 from cfgen.datasets.audit import Audit, AuditPlan, SplitSummary
 from cfgen.datasets.card import dataset_card, dataset_summary
 from cfgen.datasets.coverage import Coverage
@@ -35,6 +35,7 @@ from cfgen.datasets.tokenizers import WordExclusion, solve_words
 from cfgen.datasets.writing import find_dataset, generate, write_dataset
 
 __all__ = [
+    "ASKED_AT_MOST",
     "FRACTIONS",
     "NEED_TOKENS",
     "TOOLS",

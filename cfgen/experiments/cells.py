@@ -69,6 +69,11 @@ class Cell:
     high: float | None
     left_out: int = 0
 
+    @property
+    def spot(self) -> tuple[str, str, int | None, str | None]:
+        """Where it is, but for the layer: component, label of the site, head, token."""
+        return self.component, self.position, self.head, self.token
+
 
 @dataclass(frozen=True, slots=True)
 class VacuousCell:

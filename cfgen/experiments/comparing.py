@@ -95,18 +95,16 @@ def _fields(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def _differences(one: Results, other: Results) -> tuple[CellDifference, ...]:
-    there = {_place(cell): cell for cell in other.cells}
-    both = ((cell, there[_place(cell)]) for cell in one.cells if _place(cell) in there)
+    def key(cell: Cell) -> Place:
+        return (cell.measure, cell.hypothesis, *cell.spot, cell.layer)
+
+    there = {key(cell): cell for cell in other.cells}
+    both = ((cell, there[key(cell)]) for cell in one.cells if key(cell) in there)
     return tuple(
         CellDifference(mine, its, difference(first, second))
         for mine, its in both
         if mine.hypothesis != NONE and (first := _estimate(mine)) and (second := _estimate(its))
     )
-
-
-def _place(cell: Cell) -> Place:
-    site = (cell.component, cell.position, cell.head, cell.token, cell.layer)
-    return (cell.measure, cell.hypothesis, *site)
 
 
 def _estimate(cell: Cell) -> Interval | None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cfgen.counterfactuals import Pair
-from cfgen.datasets import PairSource
+from cfgen.datasets import ASKED_AT_MOST, PairSource
 from cfgen.errors import CfgenError, Problem
 from cfgen.experiments.behaviour import wrong_sides
 from cfgen.experiments.checking import check_arguments, check_sites, check_spans, check_texts
@@ -31,9 +31,6 @@ from cfgen.experiments.units import MemoryStore
 from cfgen.interventions import Check, Engine, Reply, Work
 from cfgen.lm import Candidates, PairTokens, encode_pairs
 from cfgen.progress import Progress, no_progress
-
-DRAWN_AT_MOST = 50
-"""So many times as many pairs as are to be kept are drawn, before it is said that too few are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +223,7 @@ def _more(kept: int, drawn: int, n: int, total: int | None) -> int:
     Raises:
         CfgenError: There are no more, or far too few are kept (``too-few-kept``).
     """
-    most = min(DRAWN_AT_MOST * n, total or DRAWN_AT_MOST * n)
+    most = min(ASKED_AT_MOST * n, total or ASKED_AT_MOST * n)
     if drawn >= most:
         there = "there are" if most == total else "were drawn"
         message = (

@@ -74,15 +74,21 @@ def swaps_cost_little(sweeps: Sequence[Sweep], layers: int, packed: bool) -> boo
     are made in pairs that turn out not to be kept. Counted on the first pairs, so that it is the
     same however many there are: a swap changes its tokens and all behind them, from its layer on.
     """
-    cost = prompts = 0
-    for number, sweep in enumerate(sweeps):
-        for index in list(sweep.aligned.swaps)[:PAIRS]:
-            swap = sweep.aligned.swaps[index]
-            trials = (Trial(number, layer, index) for layer in sweep.layers)
-            cost += sum(_swap_work(sweep, trial, layers, packed) for trial in trials)
-            prompts += (len(swap.original) + len(swap.source)) * layers
-    # prompts were counted once for every sweep, and are run once for all of them
-    return cost <= prompts / len(sweeps)
+    first = {
+        index: swap
+        for sweep in sweeps
+        for index, swap in sweep.aligned.swaps.items()
+        if index < PAIRS
+    }
+    prompts = sum(len(swap.original) + len(swap.source) for swap in first.values()) * layers
+    cost = sum(
+        _swap_work(sweep, Trial(number, layer, index), layers, packed)
+        for number, sweep in enumerate(sweeps)
+        for index in sweep.aligned.swaps
+        if index < PAIRS
+        for layer in sweep.layers
+    )
+    return cost <= prompts
 
 
 def work_ahead(

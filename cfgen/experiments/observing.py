@@ -6,7 +6,6 @@ those beside it: who observes first runs less later, and the other way round.
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from cfgen.experiments.answering import (
 from cfgen.experiments.definition import Experiment
 from cfgen.experiments.inquiry import Request
 from cfgen.experiments.portions import EVERYTHING_NOW, Remainder
-from cfgen.experiments.results import LIBRARIES, Share, library_version, share_of
+from cfgen.experiments.results import Share, share_of, versions_used
 from cfgen.experiments.store import read_finished
 from cfgen.paths import display
 from cfgen.progress import Progress, kept_if_interrupted, no_progress
@@ -211,10 +210,9 @@ def _counted(lm: LM, request: Request, found: FilterOutcome) -> tuple[BehaviourR
         confidence=CONFIDENCE,
         revision=lm.revision,
         device=str(lm.device),
-        dtype=str(lm.dtype).removeprefix("torch."),
+        dtype=lm.dtype_name,
         attention=lm.attention,
-        versions={"python": platform.python_version()}
-        | {name: library_version(name) for name in LIBRARIES},
+        versions=versions_used(),
         experiment=inquiry.experiment,
         source=dict(inquiry.source.facts),
     )

@@ -198,8 +198,7 @@ def as_results(record: RunRecord, inquiry: Inquiry) -> Results:
         device=record.device,
         dtype=record.dtype,
         attention=record.attention,
-        versions={"python": platform.python_version()}
-        | {name: library_version(name) for name in LIBRARIES},
+        versions=versions_used(),
         coincides={name: _same(record.pairs, name, record.sites) for name in record.sites},
         experiment=inquiry.experiment,
         source=dict(inquiry.source.facts),
@@ -241,8 +240,12 @@ def _maybe_share(found: Rate | None) -> Share | None:
     return share_of(found) if found else None
 
 
-def library_version(library: str) -> str:
-    """Version of a library, for a record."""
+def versions_used() -> dict[str, str]:
+    """Versions of Python and the libraries that numbers may depend on."""
+    return {"python": platform.python_version(), **{name: _version(name) for name in LIBRARIES}}
+
+
+def _version(library: str) -> str:
     try:
         return version(library)
     except PackageNotFoundError:

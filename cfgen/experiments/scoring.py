@@ -22,7 +22,7 @@ OTHER = "other"
 """Kind of an output that no side answers and no hypothesis predicts."""
 
 
-def kind_of(pair: PairTokens, reply: Reply) -> str:
+def output_kind(pair: PairTokens, reply: Reply) -> str:
     """Say which kind of answer a reply is.
 
     Args:

@@ -22,13 +22,11 @@ from cfgen.experiments.checking import (
 )
 from cfgen.experiments.filtering import filter_pairs
 from cfgen.experiments.inquiry import Inquiry
-from cfgen.experiments.interchange import (
-    swap_blocks,
-)
+from cfgen.experiments.interchange import swap_blocks
 from cfgen.experiments.measures import MEASURES
 from cfgen.experiments.portions import EVERYTHING_NOW, Portion, Remainder
 from cfgen.experiments.replies import Workbench
-from cfgen.experiments.scoring import kind_of, score
+from cfgen.experiments.scoring import output_kind, score
 from cfgen.experiments.sweeps import Sweep, Trial
 from cfgen.experiments.units import Units
 from cfgen.interventions import Check, Reply, Work, choose_engine
@@ -148,7 +146,7 @@ def run_experiment(
         model=lm.name,
         revision=lm.revision,
         device=str(lm.device),
-        dtype=str(lm.dtype).removeprefix("torch."),
+        dtype=lm.dtype_name,
         attention=lm.attention,
         pairs=tuple(one.pair for one in found.encoded),
         sites=dict(inquiry.sites),
@@ -209,7 +207,7 @@ def _answered(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses
 
 def _output(lm: LM, sweep: Sweep, trial: Trial, pair: PairTokens, reply: Reply) -> Output:
     said = str(lm.tokenizer.decode([*pair.original_tree.fed, *reply.said]))
-    return Output(pair.pair.id, *sweep.place, trial.layer, said, kind_of(pair, reply))
+    return Output(pair.pair.id, *sweep.place, trial.layer, said, output_kind(pair, reply))
 
 
 def _tokens(lm: LM, sweeps: Sequence[Sweep]) -> dict[str, str]:

@@ -56,8 +56,13 @@ class LM:
     revision: str
 
     def __repr__(self) -> str:
-        kind, dtype = type(self.model).__name__, str(self.dtype).removeprefix("torch.")
-        return f"LM({self.name}, {kind}, {dtype} on {self.device})"
+        kind = type(self.model).__name__
+        return f"LM({self.name}, {kind}, {self.dtype_name} on {self.device})"
+
+    @property
+    def dtype_name(self) -> str:
+        """What it is computed in, as :func:`load_lm` calls it."""
+        return str(self.dtype).removeprefix("torch.")
 
     @property
     def attention(self) -> str:

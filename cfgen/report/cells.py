@@ -99,6 +99,17 @@ def merit(cell: Cell) -> float:
     return -value if MEASURES[cell.measure].low_is_good else value
 
 
+def best_layers(best: Cell, cells: Iterable[Cell]) -> list[int]:
+    """The layers in which a hypothesis is as good, at the same place, as in its best cell."""
+    key = best.hypothesis, best.spot, best.value
+    return [cell.layer for cell in cells if (cell.hypothesis, cell.spot, cell.value) == key]
+
+
+def spot_name(cell: Cell) -> str:
+    """What a place is called where several are told apart: its head or token, or the site."""
+    return row_name((cell.head, cell.token), {}) or cell.position
+
+
 def row_name(row: Row, texts: Mapping[str, str]) -> str:
     """What the row of a map is called: its head, and its token by name and text."""
     head, token = row

@@ -18,8 +18,8 @@ from cfgen.documents import (
     faint,
     strong,
 )
-from cfgen.experiments import MEASURES, furthest
-from cfgen.report.cells import best_cell, layers_text, row_name, value_text
+from cfgen.experiments import furthest
+from cfgen.report.cells import best_cell, best_layers, layers_text, spot_name, value_text
 from cfgen.stats import with_interval
 
 if TYPE_CHECKING:
@@ -87,14 +87,7 @@ def _numbered(runs: Mapping[str, Results]) -> list[str]:
 
 
 def _where(best: Cell, cells: Iterable[Cell]) -> str:
-    same = [
-        cell.layer
-        for cell in cells
-        if (cell.hypothesis, cell.value, cell.component, cell.position, cell.head, cell.token)
-        == (best.hypothesis, best.value, best.component, best.position, best.head, best.token)
-    ]
-    place = row_name((best.head, best.token), {}) or best.position
-    return f"{place}, {layers_text(same)}"
+    return f"{spot_name(best)}, {layers_text(best_layers(best, cells))}"
 
 
 def _shortened(value: object) -> str:
@@ -107,8 +100,8 @@ def _differing(cells: Iterable[CellDifference]) -> list[Block]:
     rows = tuple(
         (
             each.one.hypothesis,
-            MEASURES[each.one.measure].name,
-            _place(each.one),
+            each.one.measure,
+            f"{spot_name(each.one)}, layer {each.one.layer}",
             f"{each.one.value:.2f}",
             f"{each.other.value:.2f}",
             with_interval(each.by.value, each.by.low, each.by.high),
@@ -129,7 +122,3 @@ def _differing(cells: Iterable[CellDifference]) -> list[Block]:
         Gap(),
         Paragraph(faint(how)),
     ]
-
-
-def _place(cell: Cell) -> str:
-    return f"{row_name((cell.head, cell.token), {}) or cell.position}, layer {cell.layer}"

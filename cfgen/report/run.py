@@ -23,7 +23,14 @@ from cfgen.documents import (
 )
 from cfgen.experiments import MEASURES
 from cfgen.paths import display
-from cfgen.report.cells import best_cell, layers_text, row_name, rows_of, sweep_tables, value_text
+from cfgen.report.cells import (
+    best_cell,
+    best_layers,
+    layers_text,
+    spot_name,
+    sweep_tables,
+    value_text,
+)
 from cfgen.report.pairs import pair_view
 from cfgen.stats import with_interval
 
@@ -161,16 +168,15 @@ def _verdict(cells: Sequence[Cell], name: str) -> str:
     measure = MEASURES[best.measure]
     label = "IIA" if best.measure == "iia" else measure.meaning
     mine = [cell for cell in cells if cell.hypothesis == name]
-    spots = {_spot(cell) for cell in mine}
+    spots = {cell.spot for cell in mine}
     if measure.share and best.value == 0:
         tried = len({cell.layer for cell in mine})
         where = f"any of the {tried} layers" if tried > 1 else f"layer {best.layer}"
         where += f" at any of {len(spots)} places" if len(spots) > 1 else ""
         return f"{name}: the LM never says what it predicts, in {where}; n {best.n}."
-    where = _where(best, mine, len(spots))
-    said = f"{name}: best at {where}, {label} {value_text(best)}, n {best.n}"
-    equal = {cell.layer for cell in mine if cell.value == best.value}
-    there = [cell for cell in cells if _spot(cell) == _spot(best) and cell.layer in equal]
+    said = f"{name}: best at {_where(best, mine)}, {label} {value_text(best)}, n {best.n}"
+    equal = best_layers(best, mine)
+    there = [cell for cell in cells if cell.spot == best.spot and cell.layer in equal]
     others = dict.fromkeys(cell.hypothesis for cell in there if cell.hypothesis != name)
     rivals = [cell for other in others if (cell := best_cell(there, other))]
     overlapping = [cell for cell in rivals if _overlap(cell, best)]
@@ -181,21 +187,12 @@ def _verdict(cells: Sequence[Cell], name: str) -> str:
     return f"{said}; there the others reach {named}." if named else f"{said}."
 
 
-def _spot(cell: Cell) -> tuple[str, str, int | None, str | None]:
-    return cell.component, cell.position, cell.head, cell.token
-
-
-def _where(best: Cell, mine: Sequence[Cell], spots: int) -> str:
+def _where(best: Cell, mine: Sequence[Cell]) -> str:
     """Where a hypothesis is at its best, and how much was tried."""
-    here = [cell for cell in mine if _spot(cell) == _spot(best)]
-    equal = [cell.layer for cell in here if cell.value == best.value]
-    tried = len({cell.layer for cell in here})
-    where = layers_text(equal) + (f" of {tried} tried" if tried > 1 else "")
-    if spots == 1:
-        return where
-    rows = rows_of(mine)
-    place = row_name(_spot(best)[2:], {}) if len(rows) > 1 else best.position
-    return f"{place}, {where} at each of {spots} places"
+    tried = len({cell.layer for cell in mine if cell.spot == best.spot})
+    where = layers_text(best_layers(best, mine)) + (f" of {tried} tried" if tried > 1 else "")
+    spots = len({cell.spot for cell in mine})
+    return where if spots == 1 else f"{spot_name(best)}, {where} at each of {spots} places"
 
 
 def _overlap(cell: Cell, best: Cell) -> bool:
