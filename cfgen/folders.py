@@ -18,7 +18,6 @@ import os
 import re
 import shutil
 import socket
-import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,12 +26,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from cfgen.bounded import check_file, read_json
 from cfgen.errors import CfgenError, Problem
 from cfgen.paths import display
 from cfgen.progress import kept_if_interrupted
 
-RECORD_BYTES = 1 << 26
-"""Largest record that is read."""
 NAMED = 5
 """How many files of others, or differences, an error names."""
 ASKED = "asked"
@@ -289,21 +287,13 @@ def read_record(file: Path) -> dict[str, Any]:
         OSError: It cannot be read.
         ValueError: It is no record, is too large for one, or was changed since it was written.
     """
-    if not stat.S_ISREG(file.stat().st_mode):  # a pipe or a device may never end
-        raise ValueError("is not a file")
-    if file.stat().st_size > RECORD_BYTES:
-        raise ValueError(f"is larger than the record of any folder ({RECORD_BYTES:,} bytes)")
+    content = read_json(file)
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
         files, hashes = content["files"], content["sha256"]
         if not all(isinstance(name, str) for name in files) or set(files) != set(hashes):
             raise ValueError("does not have a hash of every file")
         own, written = _sha256_of_record(content, file.name), hashes[file.name]
-    except UnicodeDecodeError as error:
-        raise ValueError("is not UTF-8") from error
-    except json.JSONDecodeError as error:
-        raise ValueError("is not JSON") from error
-    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise ValueError("is not the record of a folder") from error
     if own != written:
         raise ValueError("was changed since it was written")
@@ -318,13 +308,14 @@ def wrong_with(file: Path, sha256: str) -> str:
         sha256: Its hash in the record.
     """
     try:
-        if not stat.S_ISREG(file.stat().st_mode):
-            return "is not a file"
+        check_file(file)
         same = _sha256(file, record="") == sha256
     except FileNotFoundError:
         return "is missing"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
+    except ValueError as error:
+        return str(error)
     return "" if same else "was changed since it was written"
 
 
@@ -403,7 +394,7 @@ def _entries(folder: Path, prefix: str = "") -> list[str]:
 def _sha256(file: Path, record: str) -> str:
     """Hash of a file; of the record, which cannot hold its own, that of all else that it says."""
     if file.name == record:
-        return _sha256_of_record(json.loads(file.read_text(encoding="utf-8")), record)
+        return _sha256_of_record(read_json(file), record)
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

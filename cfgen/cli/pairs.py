@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cfgen.bounded import parse_json, read_file, read_stream, repeated
 from cfgen.cli.options import Design, Json, Seed, TaskName, Templates
 from cfgen.cli.output import present, progress_shown, write_json
 from cfgen.errors import CfgenError, Problem, did_you_mean
@@ -94,7 +95,7 @@ def _read(file: Path | None) -> tuple[str, str]:
         typer.echo("Reading JSON from the keyboard; Ctrl-D ends it.", err=True)
     source = str(file) if file else "standard input"
     try:
-        content = file.read_bytes() if file else sys.stdin.buffer.read()
+        content = read_file(file) if file else read_stream(sys.stdin.buffer.read)
         return content.decode("utf-8-sig"), source
     except UnicodeDecodeError as error:
         message = f"{source} is not UTF-8 text"
@@ -102,6 +103,9 @@ def _read(file: Path | None) -> tuple[str, str]:
     except OSError as error:
         message = f"can't read {source}: {error.strerror or error}"
         raise CfgenError(Problem("unreadable-file", message, hint="check the path")) from error
+    except ValueError as error:
+        message, hint = f"{source} {error}", "name a file of one pair, or pipe it into the command"
+        raise CfgenError(Problem("unreadable-file", message, hint=hint)) from error
 
 
 def parse_pair(text: str, source: str) -> dict[str, Mapping[str, Any]]:
@@ -115,26 +119,25 @@ def parse_pair(text: str, source: str) -> dict[str, Mapping[str, Any]]:
         CfgenError: If it is not JSON (``not-json``), or not of the form of :data:`FORM`
             (``not-a-pair``).
     """
-    repeated: list[str] = []
+    twice: list[str] = []
 
     def once(entries: list[tuple[str, Any]]) -> dict[str, Any]:
-        names = [name for name, _ in entries]
-        repeated.extend(name for name in dict.fromkeys(names) if names.count(name) > 1)
+        twice.extend(repeated(name for name, _ in entries))
         return dict(entries)
 
     if not text.strip():
         message = f"nothing was given on {source}" if source == "standard input" else "no content"
         raise CfgenError(Problem("not-json", message, hint=FORM))
     try:
-        given = jsonlib.loads(text, object_pairs_hook=once)
-    except (ValueError, RecursionError) as error:
+        given = parse_json(text, once)
+    except ValueError as error:
         line = f":{error.lineno}" if isinstance(error, jsonlib.JSONDecodeError) else ""
         reason = error.msg if isinstance(error, jsonlib.JSONDecodeError) else str(error)
         message = f"this is not JSON: {reason}"
         raise CfgenError(Problem("not-json", message, f"{source}{line}", FORM)) from error
     problems = [
         Problem("not-a-pair", f"{name!r} is given twice", source, "give it once")
-        for name in dict.fromkeys(repeated)
+        for name in dict.fromkeys(twice)
     ]
     problems += _form_problems(given, source)
     if problems:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from cfgen.bounded import read_file
 from cfgen.cli.options import Json, TaskName
 from cfgen.cli.output import present, write_json
 
@@ -30,9 +31,11 @@ def describe(path: Path) -> str:
     import ast
 
     try:
-        docstring = ast.get_docstring(ast.parse(path.read_bytes()))
-    except (SyntaxError, ValueError):
+        docstring = ast.get_docstring(ast.parse(read_file(path)))
+    except (SyntaxError, RecursionError, MemoryError):  # the last of a text that is nested
         return "(the file is not valid Python)"
+    except (OSError, ValueError):
+        return "(the file cannot be read)"
     return (docstring or "").strip().partition("\n")[0]
 
 

@@ -31,6 +31,7 @@ from cfgen.datasets.rows import (
 )
 from cfgen.datasets.shortcuts import Shortcut, audit_shortcuts
 from cfgen.datasets.sources import PairSource, candidates_in, dataset_source, task_source
+from cfgen.datasets.tables import opened_table, table_batches
 from cfgen.datasets.tokenizers import WordExclusion, solve_words
 from cfgen.datasets.writing import find_dataset, generate, write_dataset
 
@@ -73,6 +74,7 @@ __all__ = [
     "has_splits",
     "make_splits",
     "open_dataset",
+    "opened_table",
     "own_pairs_source",
     "pairs_table",
     "plan_power",
@@ -84,6 +86,7 @@ __all__ = [
     "schema_of",
     "solve_words",
     "split_shares",
+    "table_batches",
     "task_source",
     "write_dataset",
 ]

@@ -6,23 +6,30 @@ Libraries read the files; what they say of one that cannot be read is told with 
 from __future__ import annotations
 
 import csv
-import json
-from collections.abc import Callable, Mapping, Sequence
+import io
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from cfgen.bounded import parse_json, read_file, repeated
+from cfgen.datasets.tables import opened_table, table_batches
 from cfgen.errors import CfgenError, Problem
 from cfgen.paths import display
 
 HUB = "hub:"
 """What the name of a dataset of the Hub begins with."""
-LARGEST = 1 << 30
-"""Bytes of a file of pairs, at most."""
+LARGEST = 1 << 27
+"""Bytes of a file of pairs at most."""
+UNPACKED = 1 << 31
+"""Bytes that its rows may take once they are unpacked."""
+MOST_ROWS = 1_000_000
+"""Rows of a file of pairs at most: each takes a kilobyte."""
 
 Row = Mapping[str, Any]
+AnyRow = TypeVar("AnyRow")
 
 
 def has_splits(pairs: str) -> bool:
@@ -55,15 +62,12 @@ def read_rows(pairs: str, split: str) -> list[Row]:
         hint = f"pairs are read from {', '.join(READERS)}, from a folder, or from hub:OWNER/NAME"
         raise CfgenError(Problem("pairs-file", message, hint=hint))
     try:
-        if not path.is_file():
-            raise ValueError("is not a file" if path.exists() else "is not there")
-        if path.stat().st_size > LARGEST:
-            raise ValueError(f"is larger than {LARGEST >> 30} GiB")
         rows = read(path)
         if not rows:
             raise ValueError("has no rows")
-    except (ValueError, OSError, csv.Error, pa.ArrowException, RecursionError) as error:
+    except (ValueError, OSError, csv.Error, pa.ArrowException) as error:
         why = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else _first_line(error)
+        why = "is not there" if isinstance(error, FileNotFoundError) else why
         hint = "docs/pairs.md says what a file of pairs looks like"
         raise CfgenError(Problem("pairs-file", f"{shown}: {why}", hint=hint)) from error
     return rows
@@ -97,10 +101,10 @@ def _table(separator: str) -> Callable[[Path], list[Row]]:
     """A reader of tables whose cells are texts as they are written: 05 stays 05."""
 
     def read(path: Path) -> list[Row]:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file, delimiter=separator, strict=True)
-            header = next(lines, [])
-            cells = [line for line in lines if line]
+        text = io.StringIO(_text(path), newline="")
+        lines = csv.reader(text, delimiter=separator, strict=True)
+        header = next(lines, [])
+        cells = _not_too_many(line for line in lines if line)
         _check_once(header, "the header has the column")
         odd = [number for number, line in enumerate(cells, 1) if len(line) != len(header)]
         if odd:
@@ -115,8 +119,8 @@ def _table(separator: str) -> Callable[[Path], list[Row]]:
 def _json_lines(path: Path) -> list[Row]:
     found = []
     # a line ends with \n: what else ends one for Python may stand within a text
-    lines = path.read_bytes().decode("utf-8-sig").split("\n")
-    for number, line in enumerate(lines, start=1):
+    lines = _text(path).split("\n")
+    for number, line in enumerate(_not_too_many(lines), start=1):
         if line.strip():
             try:
                 found.append(_parsed(line))
@@ -126,7 +130,7 @@ def _json_lines(path: Path) -> list[Row]:
 
 
 def _json(path: Path) -> list[Row]:
-    found = _parsed(path.read_bytes().decode("utf-8-sig"))
+    found = _parsed(_text(path))
     if not isinstance(found, list):
         raise ValueError("is not a list of objects")
     return _objects(found)
@@ -137,7 +141,18 @@ def _parsed(text: str) -> Any:
         _check_once([name for name, _ in fields], "an object has the field")
         return dict(fields)
 
-    return json.loads(text, object_pairs_hook=once)
+    return parse_json(text, once)
+
+
+def _text(path: Path) -> str:
+    return read_file(path, LARGEST).decode("utf-8-sig")
+
+
+def _not_too_many(rows: Iterable[AnyRow]) -> list[AnyRow]:
+    found = list(itertools.islice(rows, MOST_ROWS + 1))
+    if len(found) > MOST_ROWS:
+        raise ValueError(f"has more than {MOST_ROWS:,} rows")
+    return found
 
 
 def _objects(found: Sequence[Any]) -> list[Row]:
@@ -149,9 +164,11 @@ def _objects(found: Sequence[Any]) -> list[Row]:
 
 def _parquet(path: Path) -> list[Row]:
     # the file by itself: the names of the folders that it lies in are no columns
-    with pq.ParquetFile(path) as file:
-        rows: list[Row] = file.read().to_pylist()
-    return rows
+    with opened_table(path, LARGEST) as table:
+        if table.metadata.num_rows > MOST_ROWS:
+            raise ValueError(f"has more than {MOST_ROWS:,} rows")
+        batches = table_batches(table, UNPACKED)
+        return [row for batch in batches for row in batch.to_pylist()]
 
 
 READERS: Mapping[str, Callable[[Path], list[Row]]] = {
@@ -165,9 +182,8 @@ READERS: Mapping[str, Callable[[Path], list[Row]]] = {
 
 
 def _check_once(names: Sequence[str], has: str) -> None:
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise ValueError(f"{has} {twice!r} twice")
+    for name in repeated(names):
+        raise ValueError(f"{has} {name!r} twice")
 
 
 def _first_line(error: BaseException) -> str:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from cfgen.counterfactuals import ALL, KINDS, NONE, Pair, Side
@@ -23,6 +22,7 @@ from cfgen.datasets.audit import parquet_file
 from cfgen.datasets.features import SPANS, RowFormat
 from cfgen.datasets.labelling import words_shown
 from cfgen.datasets.manifest import FORMAT, Manifest
+from cfgen.datasets.tables import opened_table, table_batches
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.folders import read_record, wrong_with
 from cfgen.paths import display, plain_name
@@ -31,8 +31,8 @@ from cfgen.tasks import TEMPLATE_INPUT
 
 MANIFEST = "manifest.json"
 CARD = "README.md"
-BATCH = 2000
-"""Rows read together."""
+UNPACKED = 1 << 36
+"""Bytes that the rows of a split may take once they are unpacked, one batch after the other."""
 _SIDES = ("original", "counterfactual")
 _PLAIN = {
     "id": pa.string(),
@@ -68,16 +68,16 @@ class DatasetFolder:
         """
         file = self.files[split]
         try:
-            with pq.ParquetFile(file) as parquet:
-                for batch in parquet.iter_batches(batch_size=BATCH):
+            with opened_table(file) as table:
+                for batch in table_batches(table, UNPACKED):
                     yield from batch.to_pylist()
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError) as error:
             raise _changed(file, f"cannot be read: {_first_line(error)}") from error
 
     def row_format(self, split: str) -> RowFormat:
         """How the pairs of a split are kept as rows."""
-        with pq.ParquetFile(self.files[split]) as parquet:
-            schema = parquet.schema_arrow
+        with opened_table(self.files[split]) as table:
+            schema = table.schema_arrow
         manifest = self.manifest
         as_json = frozenset(manifest.as_json)
         return RowFormat(schema, as_json, manifest.inputs, manifest.answer_prefixes)
@@ -206,9 +206,9 @@ def _inside(name: str, place: str) -> Path:
 def _wrong_form(file: Path, manifest: Manifest, split: str) -> str:
     """What is wrong with the rows of a file, as far as its metadata tell; empty if nothing is."""
     try:
-        with pq.ParquetFile(file) as parquet:
-            rows, schema = parquet.metadata.num_rows, parquet.schema_arrow
-    except (OSError, pa.ArrowException) as error:
+        with opened_table(file) as table:
+            rows, schema = table.metadata.num_rows, table.schema_arrow
+    except (OSError, ValueError) as error:
         return f"cannot be read: {_first_line(error)}"
     wanted = manifest.splits[split].rows
     if rows != wanted:

@@ -15,16 +15,13 @@ from typing import Any, TypeAlias
 
 import yaml
 
+from cfgen.bounded import compose_yaml
 from cfgen.errors import CfgenError, Problem
 from cfgen.paths import display
 from cfgen.prompts import read_text
 
 LARGEST = 1 << 18
 """Bytes of a file at most."""
-VALUES = 20_000
-"""Values at most, where an alias counts as all that it stands for."""
-DEPTH = 10
-"""How deep values may be nested."""
 
 _TAG = "tag:yaml.org,2002:"
 _TAGS = {
@@ -127,9 +124,9 @@ def parse_yaml(text: str, place: Callable[[int], str]) -> Draft:
     """
     draft = Draft()
     try:
-        node = yaml.compose(text, Loader=_TextLoader)
+        node = compose_yaml(text, _TextLoader)
         values = None if node is None else _Conversion(draft, place).value(node, ())
-    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
         return Draft(problems=[*draft.problems, _syntax_problem(error, text, place)])
     draft.places.setdefault((), place(1))
     return Draft(values, draft.places, draft.problems)
@@ -139,9 +136,7 @@ def _syntax_problem(error: Exception, text: str, place: Callable[[int], str]) ->
     """What the parser found, with its line."""
     line, hint = 1, ""
     what = str(error)
-    if isinstance(error, RecursionError):
-        what = "it is nested too deep"
-    elif isinstance(error, yaml.MarkedYAMLError):
+    if isinstance(error, yaml.MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         what = error.problem or error.context or what
@@ -157,24 +152,14 @@ def _syntax_problem(error: Exception, text: str, place: Callable[[int], str]) ->
     return Problem("experiment-syntax", f"this is not YAML: {what}", place(line), hint)
 
 
-class _Excess(yaml.MarkedYAMLError):
-    """More than anybody writes."""
-
-
 class _Conversion:
-    """Nodes to values: notes where each stands, and counts them."""
+    """Nodes to values: notes where each stands."""
 
     def __init__(self, draft: Draft, place: Callable[[int], str]) -> None:
-        self.draft, self.place, self.count = draft, place, 0
+        self.draft, self.place = draft, place
 
     def value(self, node: yaml.Node, path: KeyPath) -> Any:
-        """What a node stands for. Raises YAMLError where that is too much."""
-        self.count += 1
-        if len(path) > DEPTH:
-            raise _Excess(None, None, "it is nested too deep", node.start_mark)
-        if self.count > VALUES:
-            problem = f"it has more than {VALUES:,} values, aliases counted for what they stand for"
-            raise _Excess(None, None, problem, node.start_mark)
+        """What a node stands for."""
         self.draft.places.setdefault(path, self.place(node.start_mark.line + 1))
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)

@@ -32,6 +32,7 @@ import filelock
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cfgen.bounded import read_json
 from cfgen.errors import CfgenError, Problem
 from cfgen.experiments.units import marked_table, read_unit
 from cfgen.folders import is_part, remove_parts, write_once
@@ -202,7 +203,7 @@ def open_store(
 def read_record(folder: Path) -> dict[str, Any] | None:
     """What ``store.json`` says; None where there is none of ours."""
     try:
-        content: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        content: dict[str, Any] = read_json(folder / RECORD)
         return content if content.get("format") == FORMAT and "key" in content else None
     except (OSError, ValueError, AttributeError):
         return None
@@ -215,7 +216,7 @@ def read_finished(folder: Path) -> dict[str, Any] | None:
         CfgenError: A file was changed since it was written, or is missing (``run-changed``).
     """
     try:
-        content: dict[str, Any] = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
+        content: dict[str, Any] = read_json(folder / RESULTS)
         if content["format"] != FORMAT:
             return None
         hashes = dict(content["sha256"])
@@ -252,7 +253,7 @@ def merge_units(store: RunStore, others: Mapping[str, Path]) -> None:
     for called, folder in others.items():
         record = read_record(folder)
         if record is None or record["key"] != store.key:
-            request = json.loads((store.folder / RECORD).read_text(encoding="utf-8"))["request"]
+            request = read_json(store.folder / RECORD)["request"]
             raise _of_another(folder, record, request, called)
         for path in sorted((folder / UNITS).glob("*.parquet")):
             table, own = read_unit(path), store._own(path.stem)

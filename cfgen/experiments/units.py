@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from cfgen.datasets import opened_table, table_batches
+
+UNIT_BYTES = 1 << 32
+"""Size of a unit at most, also once it is unpacked."""
 _COST, _HASH = b"cfgen.cost", b"cfgen.sha256"
 
 
@@ -64,7 +67,8 @@ class MemoryStore:
 def read_unit(path: Path) -> pa.Table | None:
     """A unit, or None if it is damaged."""
     try:
-        table = pq.read_table(path)
+        with opened_table(path, UNIT_BYTES) as file:
+            table = pa.Table.from_batches(table_batches(file, UNIT_BYTES), file.schema_arrow)
         metadata = table.schema.metadata
         expected = _content_hash(table.replace_schema_metadata(None), metadata[_COST].decode())
         return table if metadata[_HASH] == expected else None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cfgen.errors import CfgenError, did_you_mean
 from cfgen.paths import display
+from cfgen.prompts import read_text
 
 WORDING_CODES = frozenset(
     {
@@ -115,7 +116,7 @@ class Report:
 
 def key_line(path: Path, key: str) -> str:
     """``file:line`` of a key of a template's front matter."""
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         if line.startswith(f"{key}:"):
             return f"{display(path)}:{number}"
     return display(path)

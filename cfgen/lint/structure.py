@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from cfgen.bounded import read_file
 from cfgen.errors import CfgenError
 from cfgen.lint.findings import Finding, from_error, key_line
 from cfgen.lm.components import COMPONENTS, Place, place_problems
@@ -133,8 +134,8 @@ def _words_named(folder: Path) -> set[str]:
     found: set[str] = set()
     for path in folder.glob("*.py"):
         try:
-            tree = ast.parse(path.read_bytes())
-        except (SyntaxError, ValueError):
+            tree = ast.parse(read_file(path))
+        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
             continue
         nodes = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
         found.update(value for value in nodes if isinstance(value, str))

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, StrictBool, StrictInt, StrictStr, ValidationError
 
+from cfgen.bounded import compose_yaml, read_file
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.paths import display
 
@@ -90,12 +91,14 @@ def read_text(path: Path) -> str:
         CfgenError: It cannot be read, or is not UTF-8.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_file(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         message, where = f"the file is not UTF-8 ({error.reason})", f"{display(path)}:{line}"
     except OSError as error:
         message, where = f"the file cannot be read: {error.strerror}", display(path)
+    except ValueError as error:
+        message, where = f"the file {error}", display(path)
     else:
         return text.replace("\r\n", "\n").replace("\r", "\n")
     raise CfgenError(Problem("text-file", message, where, "save it as UTF-8 text"))
@@ -132,17 +135,17 @@ def read_source(path: Path) -> TemplateSource:
 
 def _front_matter(text: str, path: Path) -> tuple[FrontMatter, dict[str, int]]:
     """Parse and validate front matter, whose first line is the second of the file."""
-    loader = _PlainLoader(text)
     try:
-        node = loader.get_single_node()
-        data = {} if node is None else loader.construct_document(node)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 2 if error.problem_mark else 2
+        node = compose_yaml(text, _PlainLoader)
+        data = {} if node is None else _PlainLoader("").construct_document(node)
+    except (yaml.YAMLError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
         raise CfgenError(
             Problem(
                 "front-matter",
-                f"the front matter is not valid YAML: {error.problem}",
-                f"{display(path)}:{line}",
+                f"the front matter is not valid YAML: {getattr(error, 'problem', None) or error}",
+                f"{display(path)}:{mark.line + 2 if mark else 2}",
+                "one key a line, words in quotes",
             )
         ) from None
     if not isinstance(data, dict):

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
+from cfgen.bounded import RECORD_BYTES, read_file
 from cfgen.counterfactuals import (
     ALL,
     NONE,
@@ -127,7 +128,7 @@ def read_certificate(path: Path) -> Certificate:
         CfgenError: If the file cannot be read or is not a certificate.
     """
     try:
-        return Certificate.model_validate_json(path.read_bytes())
+        return Certificate.model_validate_json(read_file(path, RECORD_BYTES))
     except OSError as error:
         problem = Problem(
             "no-certificate", f"{path} cannot be read: {error.strerror}", hint="check the path"
@@ -144,6 +145,9 @@ def read_certificate(path: Path) -> Certificate:
                 "give a file that cfgen prove --out has written",
             )
         ) from error
+    except ValueError as error:
+        message, hint = f"{path} {error}", "give a file that cfgen prove --out has written"
+        raise CfgenError(Problem("not-a-certificate", message, hint=hint)) from error
 
 
 def digest_of(cases: Iterable[Case]) -> str:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
+from cfgen.bounded import read_file
 from cfgen.causal import CausalModel
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.paths import display, find_all, project_of, project_roots, searching
@@ -137,11 +138,17 @@ def _assemble(definition: TaskDefinition, module: ModuleType, path: Path) -> Tas
 
 def _import_file(path: Path) -> ModuleType:
     """Run a task file as a module of its own, as it is now: no stored bytecode is used."""
+    try:
+        source = read_file(path)
+    except (OSError, ValueError) as error:
+        why = f"cannot be read: {error.strerror}" if isinstance(error, OSError) else error
+        message, hint = f"the task file {why}", "name a Python file that ends with a task"
+        raise CfgenError(Problem("task-file-failed", message, display(path), hint)) from error
     module = ModuleType(f"cfgen_task_{path.stem}")
     module.__file__ = str(path)
     sys.modules[module.__name__] = module
     try:
-        exec(compile(path.read_bytes(), str(path), "exec", dont_inherit=True), module.__dict__)
+        exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
     except CfgenError as error:
         place = _place_in(path, error)
         problems = [replace(p, where=p.where or place) for p in error.problems]
@@ -172,7 +179,7 @@ def _place_in(path: Path, error: BaseException) -> str:
 
 def _content_hash(model: CausalModel, path: Path, templates: Mapping[str, Template]) -> str:
     """SHA-256 of what a pair depends on: the task file, the wording, and the words."""
-    source = hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
+    source = hashlib.sha256(read_file(path).replace(b"\r\n", b"\n")).hexdigest()
     wording = {name: template.digest for name, template in templates.items()}
     words = {name: list(domain.pools.values()) for name, domain in model.domains.items()}
     content = json.dumps([source, wording, words], sort_keys=True, ensure_ascii=False)

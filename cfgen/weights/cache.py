@@ -6,6 +6,7 @@ so the hash of a large file is remembered for as long as the file stays as it is
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ from typing import Any
 
 import platformdirs
 
+from cfgen.bounded import check_file, read_json
 from cfgen.progress import Progress, no_progress
 
 PROVENANCE = "cfgen.json"
@@ -50,13 +52,17 @@ def sha256_of(file: Path, progress: Progress = no_progress) -> str:
         OSError: It can't be read.
     """
     real = file.resolve()
+    try:
+        check_file(real)
+    except ValueError as error:
+        raise OSError(errno.EINVAL, str(error), str(file)) from error
     now = real.stat()
     identity = [str(real), now.st_size, now.st_mtime_ns, now.st_ino]
     note = cache_root() / "hashes" / f"{hashlib.sha256(str(real).encode()).hexdigest()[:24]}.json"
     lasting = now.st_size >= LARGE and time.time() - now.st_mtime > SETTLED_SECONDS
     if lasting:
         with suppress(OSError, ValueError):  # no note, or none that can be read: hash it
-            noted = json.loads(note.read_text(encoding="utf-8"))
+            noted = read_json(note)
             if isinstance(noted, dict) and noted.get("file") == identity:
                 return str(noted["sha256"])
     digest = hashlib.sha256()
@@ -101,7 +107,7 @@ def write_provenance(folder: Path, source: dict[str, Any]) -> None:
 def is_complete(folder: Path) -> bool:
     """Whether a folder of the cache still holds every file it was made with, and unchanged."""
     try:
-        noted = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
+        noted = read_json(folder / PROVENANCE)
         sizes, hashes = noted["files"], noted["sha256"]
         return all((folder / name).stat().st_size == size for name, size in sizes.items()) and all(
             sha256_of(folder / name) == hashes[name] for name in sizes

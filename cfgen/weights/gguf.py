@@ -17,12 +17,17 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import TypeAlias
 
+from cfgen.bounded import check_file
 from cfgen.errors import CfgenError, Problem
 from cfgen.paths import display
 
 Value: TypeAlias = str | int | float | bool
 
 ALIGNMENT = 32
+HEADER_BYTES = 1 << 27
+"""What stands in front of the weights is no longer: some megabytes of words, usually."""
+NAMES = 100_000
+"""Fields at most, and tensors at most."""
 _TEXT, _LIST = 8, 9
 _FORMATS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q"}
 _FORMATS[12] = "d"
@@ -52,20 +57,32 @@ class _Cursor:
     def __init__(self, content: mmap) -> None:
         self.content = content
         self.at = 0
+        self.end = min(len(content), HEADER_BYTES)
 
     def number(self, kind: str) -> int | float | bool:
-        (value,) = struct.unpack_from(f"<{kind}", self.content, self.at)
-        self.at += struct.calcsize(f"<{kind}")
+        at = self.at
+        self.skip(struct.calcsize(f"<{kind}"))
+        (value,) = struct.unpack_from(f"<{kind}", self.content, at)
         return value  # type: ignore[no-any-return]
 
     def count(self, kind: str = "Q") -> int:
         return int(self.number(kind))
 
+    def skip(self, length: int) -> None:
+        self.at += length
+        if self.at > self.end:
+            raise EOFError
+
+    def number_of(self, what: str, most: int, kind: str = "Q") -> int:
+        """How many of something follow."""
+        stated = self.count(kind)
+        if stated > most:
+            raise ValueError(f"it says that it has {stated:,} {what}; at most {most:,} are read")
+        return stated
+
     def text(self) -> str:
         length = self.count()
-        if self.at + length > len(self.content):
-            raise ValueError("it ends in the middle of a text")
-        self.at += length
+        self.skip(length)
         return self.content[self.at - length : self.at].decode()
 
     def value(self) -> Value:
@@ -77,10 +94,9 @@ class _Cursor:
         inner, length = self.count("I"), self.count()
         if inner == _TEXT:
             for _ in range(length):
-                size = self.count()
-                self.at += size
+                self.skip(self.count())
         else:
-            self.at += length * struct.calcsize(f"<{_FORMATS[inner]}")
+            self.skip(length * struct.calcsize(f"<{_FORMATS[inner]}"))
         return length
 
 
@@ -95,7 +111,7 @@ def read_header(file: Path) -> GgufHeader:
         ValueError: It is not GGUF (the message says why, as the end of a sentence), or it is cut
             short.
     """
-    if file.stat().st_size < 24 or not _begins_as_gguf(file):
+    if check_file(file) < 24 or not _begins_as_gguf(file):
         raise ValueError("it does not begin as a GGUF file does")
     with file.open("rb") as stream, mmap(stream.fileno(), 0, access=ACCESS_READ) as content:
         cursor = _Cursor(content)
@@ -104,10 +120,11 @@ def read_header(file: Path) -> GgufHeader:
         if version not in (2, 3):
             raise ValueError(f"it is of version {version} (or big-endian), not 2 or 3")
         try:
-            tensors, fields = cursor.count(), cursor.count()
+            tensors = cursor.number_of("tensors", NAMES)
+            fields = cursor.number_of("fields", NAMES)
             header = {cursor.text(): cursor.value() for _ in range(fields)}
             sizes = _sizes(cursor, tensors, int(header.get("general.alignment", ALIGNMENT)))
-        except (struct.error, ArithmeticError, KeyError, UnicodeDecodeError) as error:
+        except (struct.error, EOFError, ArithmeticError, KeyError, UnicodeDecodeError) as error:
             raise ValueError(
                 "what stands in front of its weights is cut short or damaged"
             ) from error
@@ -127,7 +144,7 @@ def _sizes(cursor: _Cursor, count: int, alignment: int) -> dict[str, int]:
     ends = [0]
     for _ in range(count):
         name = cursor.text()
-        shape = [cursor.count() for _ in range(cursor.count("I"))]
+        shape = [cursor.count() for _ in range(cursor.number_of("dimensions", 8, "I"))]
         kind, offset = cursor.count("I"), cursor.count()
         block, width = GGML_QUANT_SIZES[GGMLQuantizationType(kind)]
         elements[name] = prod(shape)

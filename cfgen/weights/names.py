@@ -6,7 +6,6 @@ hash over all of them. What is loaded is these files and no others, whatever lie
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from cfgen.bounded import read_json
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.paths import display, plain_name
 from cfgen.progress import Progress, no_progress
@@ -172,11 +172,11 @@ def read_settings(file: Path) -> dict[str, Any]:
             (``lm-folder``).
     """
     try:
-        if file.stat().st_size > SETTINGS_BYTES:
-            raise ValueError("it is too large")
-        read = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        message, hint = f"{display(file)} can't be read: {error}", "it must be JSON"
+        read = read_json(file, SETTINGS_BYTES)
+    except OSError as error:
+        raise _unreadable(file, error) from error
+    except ValueError as error:
+        message, hint = f"{display(file)} {error}", "get it again from where it came from"
         raise CfgenError(Problem("lm-folder", message, hint=hint)) from error
     return read if isinstance(read, dict) else {}
 

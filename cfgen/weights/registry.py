@@ -47,10 +47,12 @@ from typing import Annotated, Any, TypeAlias
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraints, ValidationError
 
+from cfgen.bounded import compose_yaml, read_file
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.paths import display, find_all
 from cfgen.weights.cache import cache_root, converted_folder, is_complete
 
+FORM = "docs/errors/weights.md shows what such a file looks like"
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 
 Text: TypeAlias = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -270,18 +272,21 @@ def _listing(entry: Entry, entries: dict[str, Entry]) -> ModelListing:
 def _read(name: str, file: Path) -> tuple[Entry | None, dict[str, int], list[Problem]]:
     """Read one file; returns the entry, the line of every key (``source.gguf``), and problems."""
     try:
-        text = file.read_text(encoding="utf-8")
-        raw = yaml.safe_load(text)
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        text = read_file(file).decode("utf-8-sig")
+        node = compose_yaml(text, yaml.SafeLoader)
+        raw = None if node is None else yaml.SafeLoader("").construct_document(node)
+    except (OSError, ValueError) as error:
+        why = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else error
+        why = f"cannot be read: {error.strerror}" if isinstance(error, OSError) else why
+        return None, {}, [Problem("lm-entry", f"the file {why}", display(file), FORM)]
+    except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{display(file)}:{mark.line + 1 if mark else 1}"
         reason = getattr(error, "problem", None) or error
-        hint = "docs/errors/weights.md shows what such a file looks like"
-        return None, {}, [Problem("lm-entry", f"this is not YAML: {reason}", where, hint)]
+        return None, {}, [Problem("lm-entry", f"this is not YAML: {reason}", where, FORM)]
     if not isinstance(raw, dict):
         message = "a known LM is a mapping of description, licence, and so on"
-        return None, {}, [Problem("lm-entry", message, f"{display(file)}:1")]
+        return None, {}, [Problem("lm-entry", message, f"{display(file)}:1", FORM)]
     lines = dict(_key_lines(node))
     record = AdapterEntry if {"base", "adapter"} & raw.keys() else BaseEntry
     try:

@@ -308,7 +308,7 @@ def test_a_mark_that_is_not_closed(tmp_path: Path) -> None:
         ("mine.csv", b"a,b,a\n1,2,3\n", "the header has the column 'a' twice"),
         ("mine.csv", b'a,b\n"1,2\n', "unexpected end of data"),
         ("mine.json", b'[{"a": 1, "a": 2}]', "an object has the field 'a' twice"),
-        ("mine.json", b"[" * 100_000, "recursion"),
+        ("mine.json", b"[" * 100_000, "nested too deep"),
         ("mine.json", b"{}", "not a list"),
         ("mine.json", b"[1]", "row 1 is not an object"),
         ("mine.jsonl", b"{}\n{", "line 2 is not JSON"),
