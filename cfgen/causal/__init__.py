@@ -1,5 +1,6 @@
 """Causal models: variables, mechanisms, domains, run, intervene, interchange."""
 
+from cfgen.causal.attributes import WordRow, WordTable
 from cfgen.causal.domains import (
     Choice,
     Distinct,
@@ -12,6 +13,7 @@ from cfgen.causal.domains import (
     choice,
     distinct,
     integers,
+    table_of,
 )
 from cfgen.causal.graph import Graph, causal_order
 from cfgen.causal.model import CausalModel
@@ -29,6 +31,8 @@ __all__ = [
     "Program",
     "Setting",
     "TooFewValues",
+    "WordRow",
+    "WordTable",
     "Words",
     "as_tuples",
     "boolean",
@@ -36,4 +40,5 @@ __all__ = [
     "choice",
     "distinct",
     "integers",
+    "table_of",
 ]

@@ -9,10 +9,11 @@ import itertools
 import math
 import random
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import GenericAlias
 from typing import Any, Protocol, runtime_checkable
 
+from cfgen.causal.attributes import WordRow, WordTable
 from cfgen.errors import CfgenError, Problem, caller_place
 
 Pools = Mapping[str, tuple[str, ...]]
@@ -109,11 +110,26 @@ class Words:
     """One word of a lexicon.
 
     Samples come from ``values``; any other word may be given by hand, since a causal model does
-    not depend on which words a lexicon happens to list.
+    not depend on which words a lexicon happens to list. Where the lexicon says more of its words
+    than what they are, it has to list them: ``countries[word].capital`` is an attribute of one.
+
+    Attributes:
+        pool: Name of the lexicon.
+        values: The words to draw from.
+        table: What the lexicon says of its words, also of those that are not drawn.
     """
 
     pool: str
     values: tuple[str, ...]
+    table: WordTable = field(default=WordTable(), repr=False)
+
+    def __getitem__(self, word: str) -> WordRow:
+        """The attributes of a word, by name.
+
+        Raises:
+            CfgenError: It is not a word of the lexicon.
+        """
+        return self.table.row(word)
 
     def sample(self, rng: random.Random, avoid: Collection[Any] = ()) -> str:
         return str(_draw(rng, self.values, 1, avoid)[0])
@@ -129,6 +145,8 @@ class Words:
             return f"must be a word (text), not {type(value).__name__}"
         if not value or value != value.strip() or "\n" in value:
             return "must be text without leading or trailing whitespace, and not empty"
+        if self.table.columns and value not in self.table:
+            return f"must be a word of lexicon {self.pool!r}, which says more of its words"
         return None
 
     @property
@@ -188,6 +206,12 @@ class Distinct:
 
     def restrict(self, pools: Pools) -> Distinct:
         return replace(self, of=self.of.restrict(pools))
+
+
+def table_of(domain: Domain) -> WordTable:
+    """What a lexicon says of the words that a domain draws; empty if it says no more of them."""
+    words = domain.of if isinstance(domain, Distinct) else domain
+    return words.table if isinstance(words, Words) else WordTable()
 
 
 def _size(values: Sequence[Any]) -> int:

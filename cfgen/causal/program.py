@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cfgen.causal.graph import Graph
@@ -145,11 +145,17 @@ class Program:
         # The first frame is ours; what follows is the mechanism's own.
         frames = error.__traceback__.tb_next if error.__traceback__ else None
         shown = "".join(traceback.format_exception(type(error), error, frames))
+        failed = f"variable {name!r} of causal model {self.name!r} failed for {given}"
+        if isinstance(error, CfgenError):  # which says itself what to do, and where
+            place = place_of(mechanism)
+            return CfgenError(
+                replace(p, message=f"{failed}: {p.message}", where=p.where or place)
+                for p in error.problems
+            )
         return CfgenError(
             Problem(
                 "mechanism-failed",
-                f"variable {name!r} of causal model {self.name!r} failed for {given}: "
-                f"{type(error).__name__}: {error}",
+                f"{failed}: {type(error).__name__}: {error}",
                 where=place_of(mechanism),
                 hint="mend the mechanism, or the intervention that gave it such a value",
                 detail=shown,

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from cfgen.prompts.frontmatter import FrontMatter, read_source, read_text
-from cfgen.prompts.lexicons import Lexicon, faker, faker_names, lexicon, load_lexicon
+from cfgen.prompts.lexicons import (
+    Lexicon,
+    faker,
+    faker_names,
+    lexicon,
+    load_lexicon,
+    noting_lexicons,
+)
 from cfgen.prompts.render import Spans, render, render_columns
 from cfgen.prompts.run import unreached_branches
 from cfgen.prompts.spans import (
@@ -44,6 +51,7 @@ __all__ = [
     "lexicon",
     "load_lexicon",
     "load_templates",
+    "noting_lexicons",
     "parse_position",
     "part_of",
     "read_source",

@@ -6,14 +6,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from keyword import iskeyword
 from pathlib import Path
 
-from cfgen.causal import Words
+from cfgen.causal import Words, WordTable
 from cfgen.errors import CfgenError, Problem, caller_place, did_you_mean
 from cfgen.paths import display, find_all, plain_name, project_of
 from cfgen.prompts.frontmatter import read_text
+from cfgen.prompts.spans import PARTS
 
 PATIENCE = 20_000
 """Names in a row that Faker may repeat before it counts as exhausted."""
@@ -35,9 +40,36 @@ class Lexicon:
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     path: Path | None = None
 
+    def words(self) -> Words:
+        """The domain that draws from this lexicon and knows the attributes of its words."""
+        columns = tuple(self.attributes)
+        rows = zip(self.entries, *self.attributes.values(), strict=True)
+        return Words(self.name, self.entries, WordTable(self.name, columns, tuple(rows)))
+
+
+_noted: ContextVar[list[Words] | None] = ContextVar("noted", default=None)
+
+
+@contextmanager
+def noting_lexicons() -> Iterator[list[Words]]:
+    """While this lasts, note which lexicons are read by :func:`lexicon`, also those not drawn from.
+
+    Yields:
+        A list that they are added to.
+    """
+    noted: list[Words] = []
+    token = _noted.set(noted)
+    try:
+        yield noted
+    finally:
+        _noted.reset(token)
+
 
 def lexicon(name: str) -> Words:
-    """One word of ``data/lexicons/<name>.txt`` (or ``.tsv``).
+    """One word of ``data/lexicons/<name>.txt`` (or ``.tsv``, a table with a row for each word).
+
+    A mechanism finds what a table says of a word under the name of the column, as text:
+    ``countries[word].capital``, where ``countries = lexicon("countries")``.
 
     Looked for in the project of the calling task file, then in the current one, and last among
     the built-ins.
@@ -45,9 +77,11 @@ def lexicon(name: str) -> Words:
     Raises:
         CfgenError: If there is no such lexicon, or for every problem in its file.
     """
-    return Words(
-        name, load_lexicon(name, *project_of(Path(caller_place(1).rpartition(":")[0]))).entries
-    )
+    project = project_of(Path(caller_place(1).rpartition(":")[0]))
+    words = load_lexicon(name, *project).words()
+    if (noted := _noted.get()) is not None:
+        noted.append(words)
+    return words
 
 
 def faker(count: int, *, locale: str = "en_US", seed: int = 0) -> Words:
@@ -61,8 +95,7 @@ def faker(count: int, *, locale: str = "en_US", seed: int = 0) -> Words:
     Raises:
         CfgenError: If the locale is unknown or has too few names.
     """
-    names = faker_names(count, locale=locale, seed=seed)
-    return Words(names.name, names.entries)
+    return faker_names(count, locale=locale, seed=seed).words()
 
 
 def load_lexicon(name: str, *first: Path) -> Lexicon:
@@ -136,8 +169,17 @@ def _read(name: str, path: Path) -> Lexicon:
 
 
 def _check_header(columns: list[str], where: str) -> list[Problem]:
-    """Column names are there and differ."""
+    """Column names are there, differ, and can be written behind a dot; the first is never."""
     problems = _check_row(columns, columns, where)
+    for column in dict.fromkeys(columns[1:]):
+        plain = column.isidentifier() and unicodedata.normalize("NFKC", column) == column
+        if column.strip() and (not plain or iskeyword(column) or column.startswith("_")):
+            message = f"{column!r} cannot be the name of a column: it is no plain name"
+            hint = "write letters, digits and _, such as capital_city; no word of Python's own"
+            problems.append(Problem("lexicon-columns", message, where, hint))
+        elif column in PARTS:
+            message = f"a column cannot be called {column!r}, which means a token in positions"
+            problems.append(Problem("lexicon-columns", message, where, "rename it"))
     for column in dict.fromkeys(columns):
         if columns.count(column) > 1:
             message = f"two columns are called {column!r}"

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple, TypeAlias, cast
+from typing import Literal, NamedTuple, TypeAlias, cast, get_args
 
 from cfgen.errors import CfgenError, Problem, did_you_mean, shortened
 
@@ -32,6 +32,7 @@ WHOLE_PROMPT = (LAST, EVERY)
 """The position expressions that name no span."""
 Part: TypeAlias = Literal["first", "last", "all"]
 """Which tokens of a span are meant."""
+PARTS: tuple[Part, ...] = get_args(Part)
 
 _GRAMMAR = re.compile(
     r"(?:(?P<within>[^\W\d]\w*)/)?(?P<name>[^\W\d]\w*)(?:\[(?P<index>-?\d{1,9})\])?"

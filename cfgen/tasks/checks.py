@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -10,7 +11,7 @@ from cfgen.causal import CausalModel
 from cfgen.counterfactuals import ALL, NONE, Design, Hypothesis, InputEdit, problems_with
 from cfgen.counterfactuals.hypotheses import LAYER_MODES, Align
 from cfgen.errors import CfgenError, Problem, did_you_mean
-from cfgen.prompts import Template, parse_position
+from cfgen.prompts import Template, lexicon, parse_position
 from cfgen.tasks.answers import accepted_texts
 from cfgen.tasks.records import TEMPLATE_INPUT, TaskDefinition, unknown_names
 
@@ -106,6 +107,7 @@ def definition_problems(
                 hint="give both the same name",
             )
         )
+    problems += _reading_problems(model)
     if templates is not None:
         problems += _template_problems(definition, templates)
     problems += _accept_problems(definition)
@@ -118,6 +120,24 @@ def definition_problems(
         named = [(name, design.where) for name in design.contrast]
         problems += unknown_names("hypothesis", named, contrasts)
     return problems
+
+
+def _reading_problems(model: CausalModel) -> list[Problem]:
+    """Mechanisms that read a lexicon whenever they run, so that nobody notes what a pair rests on."""
+    try:
+        steps = model.program.steps
+    except CfgenError:  # which is reported by itself
+        return []
+    return [
+        Problem(
+            "lexicon-in-mechanism",
+            f"variable {name!r} reads a lexicon each time that it is computed",
+            where=model.places[name],
+            hint='read it once, before the variable: countries = lexicon("countries")',
+        )
+        for name, mechanism, _ in steps
+        if lexicon in inspect.getclosurevars(mechanism).globals.values()
+    ]
 
 
 def _accept_problems(definition: TaskDefinition) -> list[Problem]:

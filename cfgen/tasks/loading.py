@@ -7,16 +7,17 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from cfgen.bounded import read_file
-from cfgen.causal import CausalModel
+from cfgen.causal import CausalModel, Words
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.paths import display, find_all, project_of, project_roots, searching
-from cfgen.prompts import Template, load_templates
+from cfgen.prompts import Template, load_templates, noting_lexicons
 from cfgen.tasks.checks import definition_problems, form_problems
 from cfgen.tasks.records import Task, TaskDefinition
 
@@ -56,7 +57,8 @@ def load_task(name: str | os.PathLike[str], *roots: Path) -> Task:
     """
     path = find_task(name, *roots)
     with searching(*roots):
-        module = _import_file(path)
+        with noting_lexicons() as lexicons:
+            module = _import_file(path)
         definition = getattr(module, "task", None)
         if not isinstance(definition, TaskDefinition):
             raise CfgenError(
@@ -67,7 +69,7 @@ def load_task(name: str | os.PathLike[str], *roots: Path) -> Task:
                     hint="end it with: task = TaskDefinition(causal_model=..., ...)",
                 )
             )
-        return _assemble(definition, module, path)
+        return _assemble(definition, module, path, lexicons)
 
 
 def find_task(task: str | os.PathLike[str], *roots: Path) -> Path:
@@ -99,7 +101,9 @@ def find_task(task: str | os.PathLike[str], *roots: Path) -> Path:
     return tasks[name]
 
 
-def _assemble(definition: TaskDefinition, module: ModuleType, path: Path) -> Task:
+def _assemble(
+    definition: TaskDefinition, module: ModuleType, path: Path, lexicons: Sequence[Words]
+) -> Task:
     problems = form_problems(definition)
     if problems:  # nothing else can be looked at
         raise CfgenError(problems)
@@ -132,7 +136,7 @@ def _assemble(definition: TaskDefinition, module: ModuleType, path: Path) -> Tas
         accept=definition.accept,
         path=path,
         where=definition.where,
-        content_hash=_content_hash(model, path, templates),
+        content_hash=_content_hash(model, path, templates, lexicons),
     )
 
 
@@ -177,10 +181,25 @@ def _place_in(path: Path, error: BaseException) -> str:
     return f"{display(path)}:{line}" if line else display(path)
 
 
-def _content_hash(model: CausalModel, path: Path, templates: Mapping[str, Template]) -> str:
-    """SHA-256 of what a pair depends on: the task file, the wording, and the words."""
+def _content_hash(
+    model: CausalModel, path: Path, templates: Mapping[str, Template], lexicons: Sequence[Words]
+) -> str:
+    """SHA-256 of what a pair depends on: the task file, the wording, the words and their attributes.
+
+    A lexicon that no input draws from counts as well: mechanisms may look words up in it.
+    """
     source = hashlib.sha256(read_file(path).replace(b"\r\n", b"\n")).hexdigest()
     wording = {name: template.digest for name, template in templates.items()}
     words = {name: list(domain.pools.values()) for name, domain in model.domains.items()}
-    content = json.dumps([source, wording, words], sort_keys=True, ensure_ascii=False)
+    parts: list[Any] = [source, wording, words]
+    drawn = {pool for domain in model.domains.values() for pool in domain.pools}
+    tables = {item.pool: item.table for item in lexicons}
+    looked_up = {
+        name: [table.columns, table.rows]
+        for name, table in tables.items()
+        if table.columns or name not in drawn
+    }
+    if looked_up:
+        parts.append(looked_up)
+    content = json.dumps(parts, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(content.encode()).hexdigest()

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cfgen.errors import CfgenError
 from cfgen.prompts import faker_names, load_lexicon
@@ -53,6 +56,37 @@ def test_everything_wrong_is_reported_with_its_line(tmp_path: Path) -> None:
         ("lexicon-duplicate", "4"),
         ("lexicon-cell", "5"),
     ]
+
+
+@pytest.mark.parametrize(
+    "column",
+    "two words|class|None|_note|__class__|1st|first|last|all|a-b|a.b|a'b|\N{LATIN SMALL LIGATURE FI}".split(
+        "|"
+    ),
+)
+def test_a_column_is_called_what_can_be_written_behind_a_dot(tmp_path: Path, column: str) -> None:
+    put(tmp_path, "w.tsv", f"word\tkind\t{column}\na\tb\tc\n")
+    assert found(tmp_path, "w") == [("lexicon-columns", "1")]
+    put(tmp_path, "w.tsv", f"{column}\tkind\na\tb\n")  # of the words themselves: never asked for
+    assert load_lexicon("w", tmp_path).words()["a"].kind == "b"
+
+
+@given(
+    st.dictionaries(
+        st.text(st.characters(codec="utf-8", categories=("L", "N", "P")), min_size=1).filter(
+            lambda word: not word.startswith("#")
+        ),
+        st.lists(st.sampled_from(["x", "y z", "-", "0"]), min_size=2, max_size=2),
+        min_size=1,
+    )
+)
+def test_what_a_table_says_is_found_under_its_word(rows: dict[str, list[str]]) -> None:
+    text = "word\tone\ttwo\n" + "".join(f"{w}\t{a}\t{b}\n" for w, (a, b) in rows.items())
+    with TemporaryDirectory() as folder:
+        put(Path(folder), "w.tsv", text)
+        words = load_lexicon("w", Path(folder)).words()
+    assert list(words) == list(rows)
+    assert {w: [words[w].one, words[w].two] for w in words} == rows
 
 
 @pytest.mark.parametrize(

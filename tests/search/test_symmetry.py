@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cfgen import CausalModel, CfgenError, Hypothesis, choice, distinct, integers
-from cfgen.causal import Domain, Words
+from cfgen.causal import Domain, Words, WordTable
 from cfgen.search import CaseTable, Comparison, case_table
 
 COLOURS = Words("colours", ("red", "green", "blue", "pink", "grey"))
@@ -75,6 +75,35 @@ def test_a_word_that_is_named_stands_for_itself() -> None:
     found = settled(lambda pair, index: pair[index] == "blue")
     assert found.symmetry.alone == ("blue",)
     assert found.symmetry.interchangeable == {"colours": 4}
+
+
+PAINTS = Words(
+    "paints", COLOURS.values, WordTable("paints", ("tone",), (
+        ("red", "warm"), ("green", "cold"), ("blue", "cold"), ("pink", "warm"), ("grey", "none"),
+    ))
+)  # fmt: skip
+
+
+def swallowed_row(pair: tuple[str, ...], index: int) -> Any:
+    try:
+        return PAINTS[pair[index]].tone
+    except BaseException:
+        return "warm"
+
+
+@pytest.mark.parametrize(
+    "mechanism",
+    [
+        lambda pair, index: PAINTS[pair[index]].tone,
+        lambda pair, index: pair[0] if PAINTS[pair[1]].tone == "none" else pair[1],
+        swallowed_row,
+    ],
+    ids=["told", "a branch", "swallowed"],
+)
+def test_looking_a_word_up_in_a_lexicon_is_looking_into_it(mechanism: Callable[..., Any]) -> None:
+    found = settled(mechanism)
+    assert found.symmetry.interchangeable == {}
+    assert len(found.predictions.outputs) == 20 * 20 * 4
 
 
 TABLE = {"red": "warm", "pink": "warm"}
