@@ -26,7 +26,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from cfgen.bounded import hash_file, read_json
+from cfgen.bounded import check_file, read_json
 from cfgen.errors import CfgenError, Problem
 from cfgen.paths import display
 from cfgen.progress import kept_if_interrupted
@@ -308,6 +308,7 @@ def wrong_with(file: Path, sha256: str) -> str:
         sha256: Its hash in the record.
     """
     try:
+        check_file(file)
         same = _sha256(file, record="") == sha256
     except FileNotFoundError:
         return "is missing"
@@ -394,7 +395,8 @@ def _sha256(file: Path, record: str) -> str:
     """Hash of a file; of the record, which cannot hold its own, that of all else that it says."""
     if file.name == record:
         return _sha256_of_record(read_json(file), record)
-    return hash_file(file)
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _sha256_of_record(content: Mapping[str, Any], record: str) -> str:

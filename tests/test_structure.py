@@ -148,7 +148,7 @@ INSIDE = {
     "lm": "attention families hooks tokenizer",  # replaced, or compared with transformers' own
     "prompts": "environment run text",  # a template's values and its single run, by themselves
     "report": "pairs",  # parts of a report, by themselves
-    "search": "atoms cases exact opaque",  # symmetry and cover, against enumeration
+    "search": "atoms cases contents exact opaque",  # symmetry and cover, against enumeration
     "weights": "cache conversion copies",  # steps of a download, by themselves
 }
 """Package -> its modules that its own tests look into, because they are the point there."""

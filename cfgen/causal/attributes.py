@@ -26,17 +26,22 @@ class WordTable:
     lexicon: str = ""
     columns: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
-    _by_word: Mapping[str, WordRow] = field(init=False, repr=False, compare=False)
+    _cells: Mapping[str, Mapping[str, str]] = field(init=False, repr=False, compare=False)
+    _words: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        by_word = {
-            word: WordRow(self.lexicon, word, dict(zip(self.columns, cells, strict=True)))
-            for word, *cells in self.rows
+        for row in self.rows:
+            if len(row) != len(self.columns) + 1:
+                raise ValueError(f"a row has {len(row)} cells for {len(self.columns)} columns")
+        cells = {
+            column: {row[0]: row[place] for row in self.rows}
+            for place, column in enumerate(self.columns, 1)
         }
-        object.__setattr__(self, "_by_word", by_word)
+        object.__setattr__(self, "_cells", cells)
+        object.__setattr__(self, "_words", frozenset(row[0] for row in self.rows))
 
     def __contains__(self, word: object) -> bool:
-        return word in self._by_word
+        return word in self._words
 
     def __reduce__(self) -> tuple[type[WordTable], tuple[object, ...]]:
         return (WordTable, (self.lexicon, self.columns, self.rows))
@@ -47,16 +52,19 @@ class WordTable:
         Raises:
             CfgenError: It is not a word of the lexicon; the place is that of the caller's caller.
         """
-        if isinstance(word, str):
-            # str() changes no text; a word that must not be looked into notices, and refuses
-            row = self._by_word.get(str(word))
-            if row is not None:
-                return row
+        # Asked so that it makes no difference which word of the lexicon it is: only the cell that
+        # is read does, and a proof tells words apart by that.
+        if isinstance(word, str) and word in self._words:
+            return WordRow(self, word)
         self._refuse(word)
+
+    def cell(self, column: str, word: str) -> str | None:
+        """A word's attribute; None if there is no such column."""
+        return self._cells[column][word] if column in self._cells else None
 
     def _refuse(self, word: object) -> NoReturn:
         message = f"{word!r} is not a word of lexicon {self.lexicon!r}"
-        hint = did_you_mean(str(word), self._by_word)
+        hint = did_you_mean(str(word), [row[0] for row in self.rows])
         if not isinstance(word, str):
             message = f"lexicon {self.lexicon!r} is looked up by a word, not by {word!r}"
             hint = "write the variable that has the word, such as countries[country].capital"
@@ -71,23 +79,27 @@ class WordRow:
     A row is only there to be asked: ``countries[word].capital``. It is no value of a variable.
     """
 
-    __slots__ = ("_cells", "_lexicon", "_word")
+    __slots__ = ("_table", "_word")
 
-    def __init__(self, lexicon: str, word: str, cells: Mapping[str, str]) -> None:
-        self._lexicon, self._word, self._cells = lexicon, word, cells
+    def __init__(self, table: WordTable, word: str) -> None:
+        self._table = table
+        self._word = word
 
     def __getattr__(self, name: str) -> str:
         if name.startswith("_"):
             raise AttributeError(name)  # copy and pickle ask for such names
-        if name in self._cells:
-            return self._cells[name]
-        message = f"lexicon {self._lexicon!r} has no column {name!r}"
-        hint = did_you_mean(name, self._cells)
-        if not self._cells:
-            message = f"lexicon {self._lexicon!r} is a plain list of words, without attributes"
-            hint = f"make it a table {self._lexicon}.tsv, whose first line names the columns"
+        cell = self._table.cell(name, self._word)
+        if cell is not None:
+            return cell
+        table = self._table
+        message = f"lexicon {table.lexicon!r} has no column {name!r}"
+        hint = did_you_mean(name, table.columns)
+        if not table.columns:
+            message = f"lexicon {table.lexicon!r} is a plain list of words, without attributes"
+            hint = f"make it a table {table.lexicon}.tsv, whose first line names the columns"
         raise CfgenError(Problem("lexicon-attribute", message, caller_place(1), hint))
 
     def __repr__(self) -> str:
-        cells = "".join(f", {name}={cell!r}" for name, cell in self._cells.items())
+        table = self._table
+        cells = "".join(f", {name}={table.cell(name, self._word)!r}" for name in table.columns)
         return f"WordRow({self._word!r}{cells})"

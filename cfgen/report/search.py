@@ -158,6 +158,9 @@ def proof_view(certificate: Certificate) -> Document:
     if certificate.interchangeable:
         words = ", ".join(f"{name} ({n})" for name, n in certificate.interchangeable.items())
         text.append(f"Interchangeable words: {words}.")
+    if certificate.looked_at:
+        looks = "; ".join(certificate.looked_at)
+        text.append(f"Only words that are alike in all that is looked at: {looks}.")
     if certificate.wording:
         text.append(
             f"Left out, since they only change the wording: {_joined(certificate.wording)}."

@@ -6,12 +6,13 @@ Inputs made of atoms stand for all inputs that have the same equalities among th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from cfgen.causal import Choice, Distinct, Domain, Words
 from cfgen.errors import CfgenError, Problem
+from cfgen.search.opaque import Look
 
 Atom = tuple[int, int]
 """Index of a kind, and which of its values: 0 for the first one mentioned, and so on."""
@@ -115,7 +116,10 @@ def pools_of(domains: Mapping[str, Domain]) -> list[tuple[Key, ...]]:
 
 
 def make_atoms(
-    domains: Mapping[str, Domain], pinned: Iterable[str] = (), whole: Iterable[int] = ()
+    domains: Mapping[str, Domain],
+    pinned: Iterable[str] = (),
+    whole: Iterable[int] = (),
+    looks: Mapping[Hashable, Look] | None = None,
 ) -> Atoms:
     """Sort the values of inputs into kinds.
 
@@ -123,6 +127,7 @@ def make_atoms(
         domains: Input -> domain.
         pinned: Words that stand for themselves, in a domain or not.
         whole: Indices (in :func:`pools_of`) of sets all of whose values stand for themselves.
+        looks: What is found out about words: words are of one kind if all of it is the same.
 
     Raises:
         TooManyCases: If an input has too many values.
@@ -142,13 +147,14 @@ def make_atoms(
     groups: dict[Any, list[Key]] = {}
     for key, inside in member.items():
         single = key[0] is not str or key[1] in alone or inside & told
-        groups.setdefault((key if single else None, frozenset(inside)), []).append(key)
+        alike = () if single else tuple(look.result(key[1]) for look in (looks or {}).values())
+        groups.setdefault((key if single else None, alike, frozenset(inside)), []).append(key)
     for word in sorted(alone):
         if (str, word) not in member:
-            groups[((str, word), frozenset())] = [(str, word)]
+            groups[((str, word), (), frozenset())] = [(str, word)]
     kinds = tuple(
         Kind(tuple(value for _, value in keys), inside, single is None)
-        for (single, inside), keys in groups.items()
+        for (single, _, inside), keys in groups.items()
     )
     by_key = {key: index for index, keys in enumerate(groups.values()) for key in keys}
     kinds_in = tuple(

@@ -190,6 +190,7 @@ def _draws(
 
 def originals(atoms: Atoms, names: Sequence[str], edits: Iterable[InputEdit]) -> Distribution:
     """Every original that can be drawn and edited, canonical, with its probability."""
+    _check_kinds(atoms, names, 1)
     found: Distribution = {((),): Fraction(1)}
     for name in names:
         size = atoms.domains[name].arity or 1
@@ -206,6 +207,18 @@ def originals(atoms: Atoms, names: Sequence[str], edits: Iterable[InputEdit]) ->
                 _add(atoms, after, (new,), chance * more)
         found = after
     return found
+
+
+def _check_kinds(atoms: Atoms, names: Sequence[str], sides: int) -> None:
+    """See to it that there are not too many cases only because their words are of other kinds.
+
+    Raises:
+        TooManyCases: If there are.
+    """
+    kinds = [len(atoms.kinds_in[atoms.pool_of[name]]) for name in names]
+    sizes = [atoms.domains[name].arity or 1 for name in names]
+    if math.prod(map(math.perm, kinds, sizes)) ** sides > MOST_CASES:
+        raise TooManyCases
 
 
 def counterfactuals(
@@ -337,6 +350,7 @@ def _factor(atoms: Atoms, names: tuple[str, ...]) -> PairFactor:
     fewer = any(atoms.kinds[kind].interchangeable for kind in kinds)
     if not fewer and math.prod(atoms.domains[n].count() for n in names) ** 2 > MOST_CASES:
         raise TooManyCases  # all values are told apart, so there are as many
+    _check_kinds(atoms, names, 2)
     start = unedited(originals(atoms, names, ()))
     pairs = counterfactuals(atoms, names, start, [Resample(name) for name in names])
     befores, afters, before, after = _sides(pairs)

@@ -31,10 +31,10 @@ from cfgen.errors import CfgenError, Problem
 from cfgen.progress import Progress, no_progress
 from cfgen.search.atoms import Atoms, State, TooManyCases
 from cfgen.search.comparison import Comparison, comparison_of
-from cfgen.search.predictions import CaseTable, case_table
+from cfgen.search.predictions import CaseTable, Symmetry, case_table
 from cfgen.tasks import TEMPLATE_INPUT, Task, get_named
 
-FORMAT: Literal["cfgen-certificate-1"] = "cfgen-certificate-1"
+FORMAT: Literal["cfgen-certificate-2"] = "cfgen-certificate-2"
 SAMPLED = 20_000
 """Pairs drawn where there are too many to look at all of them."""
 ASSUMED = (
@@ -42,6 +42,7 @@ ASSUMED = (
     "an output is compared as the text that the LM should say",
 )
 Answer = Literal["differ", "same", "undecided"]
+Evidence = Literal["a pair", "every pair", "every pair up to renaming", "a sample"]
 Case = tuple[Mapping[str, Any], Mapping[str, Any], Any, Any]
 """Inputs of both sides (those that matter), and the outputs under both hypotheses."""
 
@@ -84,6 +85,9 @@ class Certificate(BaseModel):
         design: Only the pairs of this design are looked at; None for all pairs of inputs.
         templates: Templates that may show them.
         answer: ``differ`` (there is a witness), ``same`` (for every pair), or ``undecided``.
+        evidence: What the answer rests on: ``a pair`` that shows it; ``every pair`` of inputs;
+            ``every pair up to renaming`` words that no mechanism tells apart, which was found out
+            by following each step of every mechanism; or ``a sample``, which proves nothing.
         cases: Cases looked at: pairs up to the names of interchangeable words or, if undecided,
             pairs drawn at random.
         pairs: Pairs of inputs that these cases stand for.
@@ -94,13 +98,15 @@ class Certificate(BaseModel):
         interchangeable: Lexicon (or input) -> number of its words that are interchangeable.
         told_apart: Lexicon (or input) -> why its words are not.
         alone: Single words that stand for themselves.
+        looked_at: What mechanisms find out about words; only those of which all of it is the same
+            are interchangeable.
         assumed: What this rests on.
         checked: What was found out by running the causal model.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    format: Literal["cfgen-certificate-1"]
+    format: Literal["cfgen-certificate-2"]
     task: Annotated[str, AfterValidator(_plain)]
     version: str
     content_hash: str
@@ -108,6 +114,7 @@ class Certificate(BaseModel):
     design: str | None
     templates: list[str]
     answer: Answer
+    evidence: Evidence
     cases: int
     pairs: int
     digest: str | None
@@ -117,6 +124,7 @@ class Certificate(BaseModel):
     interchangeable: dict[str, int]
     told_apart: dict[str, str]
     alone: list[str]
+    looked_at: list[str]
     assumed: list[str]
     checked: list[str]
 
@@ -277,13 +285,14 @@ def certify(thesis: Thesis, table: CaseTable) -> Certificate:
         witness = thesis.witness(*map(table.inputs, table.cases.pair(differing[0])))
     else:
         digest = digest_of(_plain_cases(table, first[shown].tolist()))
-    checked = [f"{symmetry.runs:,} runs with words that can only be compared and passed on"]
+    checked = [f"{symmetry.runs:,} runs in which each step of every mechanism was followed"]
     if symmetry.trials:
         checked.append(
-            f"{symmetry.trials:,} random pairs: every variable follows when words trade places"
+            f"{symmetry.trials:,} random pairs: the same hypotheses agree when words trade places"
         )
     return thesis.certificate(
         answer="differ" if witness else "same",
+        evidence="a pair" if witness else _evidence(symmetry),
         cases=len(cases),
         pairs=sum(stands_for(table.atoms, *pair) for pair in cases),
         digest=digest,
@@ -293,8 +302,13 @@ def certify(thesis: Thesis, table: CaseTable) -> Certificate:
         interchangeable=dict(symmetry.interchangeable),
         told_apart=dict(symmetry.told_apart),
         alone=[str(word) for word in symmetry.alone],
+        looked_at=list(symmetry.looks),
         checked=checked if symmetry.interchangeable else ["every value stands for itself"],
     )
+
+
+def _evidence(symmetry: Symmetry) -> Evidence:
+    return "every pair up to renaming" if symmetry.interchangeable else "every pair"
 
 
 def _plain_cases(table: CaseTable, outputs: Sequence[int]) -> Iterator[Case]:
@@ -347,6 +361,7 @@ def sample(thesis: Thesis, sampled: int, progress: Progress = no_progress) -> Ce
     names = comparison.inputs_that_matter(drawn)
     return thesis.certificate(
         answer="differ" if witness else "undecided",
+        evidence="a pair" if witness else "a sample",
         cases=cases,
         pairs=cases,
         digest=None,
@@ -356,5 +371,6 @@ def sample(thesis: Thesis, sampled: int, progress: Progress = no_progress) -> Ce
         interchangeable={},
         told_apart={},
         alone=[],
+        looked_at=[],
         checked=["pairs drawn at random, since there are too many to look at all of them"],
     )

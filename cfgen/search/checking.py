@@ -5,12 +5,14 @@ as a user would do it. For a proof all cases are enumerated anew, with plain wor
 inputs for all that differ by a renaming only, the one whose words, in order of mention, come first
 in their lexicons. What edits make of inputs is found out by applying them, with the code that makes
 the pairs of a dataset, and not by what a search says they can come to. Only which words are
-interchangeable comes from the same check as before, run again.
+interchangeable comes from the same check as before, run again; so other words are put in the place
+of those that stand for them, and mechanisms run as they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from random import Random
@@ -36,6 +38,8 @@ from cfgen.tasks import Task
 
 MOST_SAMPLED = 1_000_000
 """Pairs that are drawn anew at most, whatever a certificate says."""
+MOST_TRIED = 5_000
+"""Pairs in which another word takes a place, at most; every word has its turn before one twice."""
 
 
 def recheck(certificate: Certificate, task: Task) -> list[str]:
@@ -177,8 +181,11 @@ def _proof_problems(certificate: Certificate, thesis: Thesis, table: CaseTable) 
     """Enumerate all cases anew, and interchange for each."""
     model, comparison, names = thesis.task.causal_model, thesis.comparison, table.names
     rest = {n: next(iter(d)) for n, d in comparison.domains.items() if n not in names}
-    run = cache(lambda side: model.run({**rest, **dict(zip(names, side, strict=True))}))
-    cases: list[Case] = []
+
+    def setting(side: Side) -> Setting:
+        return model.run({**rest, **dict(zip(names, side, strict=True))})
+
+    run, cases = cache(setting), list[Case]()
     for before, after in plain_cases(comparison, thesis.design, table):
         first, second = run(before), run(after)
         if comparison.shown is not None and not comparison.shown(first, second):
@@ -192,7 +199,35 @@ def _proof_problems(certificate: Certificate, thesis: Thesis, table: CaseTable) 
         return [f"there are {len(cases):,} cases, not {certificate.cases:,}"]
     if digest_of(cases) != certificate.digest:
         return ["the digest is not that of the cases"]
+    shown = ((tuple(one.values()), tuple(other.values())) for one, other, *_ in cases)
+    for before, after in _with_other_words(list(shown), _groups(table)):
+        first, second = setting(before), setting(after)
+        said = [predicted(model, name, h, first, second) for name, h in thesis.hypotheses.items()]
+        if said[0] != said[-1]:
+            return [f"{certificate.hypotheses} predict {said} for {before} and {after}"]
     return []
+
+
+def _with_other_words(
+    cases: Sequence[tuple[Side, Side]], groups: Collection[Group]
+) -> Iterator[tuple[Side, Side]]:
+    """Cases in which one word is another one of its group, taken in turn."""
+    group_of = {word: group for group in groups for word in group}
+    turns = {group: itertools.cycle(group) for group in groups}
+    places = [
+        (case, word)
+        for case in cases
+        for word in dict.fromkeys(_words(case))
+        if isinstance(word, str) and word in group_of
+    ]
+    most = sum(len(group_of[word]) for _, word in places)
+    for number in range(min(MOST_TRIED, most)):
+        case, word = places[number % len(places)]
+        used, group = {*_words(case)}, group_of[word]
+        for other in itertools.islice(turns[group], len(group)):
+            if other not in used:
+                yield _renamed(case, {word: other})
+                break
 
 
 # Cases enumerated with plain words.
@@ -397,6 +432,10 @@ def _least(mentioned: T, groups: Collection[Group]) -> T:
             names[word] = group[used.get(group, 0)]
             used[group] = used.get(group, 0) + 1
 
+    return _renamed(mentioned, names)
+
+
+def _renamed(mentioned: T, names: Mapping[str, str]) -> T:
     def rename(value: Any) -> Any:
         if isinstance(value, tuple):
             return tuple(rename(item) for item in value)

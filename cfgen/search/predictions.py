@@ -2,17 +2,17 @@
 
 Whether a case may stand for all that differ from it by a renaming of words depends on the causal
 model, and is not assumed. Every run that an answer rests on is made with opaque words
-(:mod:`.opaque`), so a mechanism that looks into a word is noticed in the very case where it does.
-Its words are then told apart, which makes other cases, and all is run again: from few kinds of
-words to more of them, until nothing new is noticed. In addition, plain words are permuted at
-random, and every variable has to follow.
+(:mod:`.opaque`) by mechanisms that are followed step by step (:mod:`.following`), so what one finds
+out about a word is noticed in the very case where it does. Its words are then told apart, so far as
+needed, which makes other cases, and all is run again: from few kinds of words to more of them,
+until nothing new is noticed. In addition, plain words are permuted at random, and every variable
+has to follow; that proves nothing, but would show a fault of the following.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,21 +21,37 @@ from numpy.typing import NDArray
 from cfgen.causal import Domain, Program
 from cfgen.counterfactuals import Design, Predictor
 from cfgen.errors import CfgenError
-from cfgen.search.atoms import Atom, Atoms, Kind, State, elements_of, make_atoms, pool_of, pools_of
+from cfgen.search.atoms import (
+    Atom,
+    Atoms,
+    State,
+    TooManyCases,
+    elements_of,
+    make_atoms,
+    pool_of,
+    pools_of,
+)
 from cfgen.search.cases import Cases, Indices, all_cases, design_cases
 from cfgen.search.comparison import Comparison, Inputs
+from cfgen.search.contents import freeze, is_opaque
+from cfgen.search.following import Follower
 from cfgen.search.opaque import (
+    EVERYTHING,
+    Look,
+    OpaqueText,
     OpaqueWord,
     WordInspection,
     WordWatch,
-    freeze,
-    replaced,
-    texts_within,
-    word_of,
+    form_of,
+    may_coincide,
+    plain_text,
 )
+from cfgen.search.trials import permuted
 
 TRIALS = 100
 """Random pairs whose words are permuted."""
+MOST_ROUNDS = 200
+"""So often words are told apart at most; mechanisms that find out ever more keep a state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +79,8 @@ class Symmetry:
         interchangeable: Lexicon (or input) -> number of its words that are.
         told_apart: Lexicon (or input) -> why its words are not, or not all of them.
         alone: Words that stand for themselves, as the task file names them.
+        looks: What mechanisms find out about words; those of which all of it is the same are
+            interchangeable.
         runs: Runs of the model with opaque words.
         trials: Pairs of plain words that were permuted.
     """
@@ -70,6 +88,7 @@ class Symmetry:
     interchangeable: Mapping[str, int]
     told_apart: Mapping[str, str]
     alone: tuple[str, ...]
+    looks: tuple[str, ...]
     runs: int
     trials: int
 
@@ -120,21 +139,58 @@ def case_table(
     """
     names = comparison.inputs_that_matter(design)
     domains = {name: comparison.domains[name] for name in names}
-    alone = comparison.constants(design)
-    whole: dict[int, str] = {}
-    while True:
-        atoms = make_atoms(domains, alone, whole)
+    apart = Distinctions(comparison.constants(design), {}, {})
+    for _ in range(MOST_ROUNDS):
+        atoms = make_atoms(domains, apart.alone, apart.whole, apart.looks)
         cases = all_cases(atoms, names) if design is None else design_cases(atoms, names, design)
-        watch = WordWatch()
+        watch = WordWatch(_kind_of(atoms))
         predictions = _predicted(comparison, names, atoms, cases, watch)
-        more, told_apart = _to_be_told_apart(comparison, atoms, watch, predictions is None)
-        if predictions is not None and not more and not told_apart:
-            told_apart = _permuted(comparison, atoms, trials)
-            if not told_apart:
-                symmetry = _symmetry(domains, atoms, whole, predictions.runs, trials)
+        more = _noticed(atoms, watch)
+        if predictions is None and apart.include(more):
+            why = "a mechanism fails if it only can compare them"
+            whole = dict.fromkeys(_pools_with(atoms, _words_of(atoms)), why)
+            more = Distinctions(frozenset(), whole, {})
+        if predictions is not None and apart.include(more):
+            more = Distinctions(frozenset(), permuted(comparison, atoms, trials), {})
+            if apart.include(more):
+                symmetry = _symmetry(domains, atoms, apart, predictions.runs, trials)
                 return CaseTable(comparison, names, atoms, cases, predictions, symmetry)
-        alone |= more
-        whole |= told_apart
+        apart = apart.with_(more)
+    raise TooManyCases("mechanisms find out ever more about words, as if they kept a state")
+
+
+@dataclass(frozen=True, slots=True)
+class Distinctions:
+    """What tells words apart.
+
+    Attributes:
+        alone: Words that stand for themselves.
+        whole: Indices of sets of values all of which stand for themselves -> why.
+        looks: What mechanisms find out about words.
+    """
+
+    alone: frozenset[str]
+    whole: Mapping[int, str]
+    looks: Mapping[Hashable, Look]
+
+    def include(self, others: Distinctions) -> bool:
+        """Whether all of these are told apart already."""
+        return (
+            others.alone <= self.alone
+            and others.whole.keys() <= self.whole.keys()
+            and others.looks.keys() <= self.looks.keys()
+        )
+
+    def with_(self, others: Distinctions) -> Distinctions:
+        """Both together."""
+        alone, looks = self.alone | others.alone, {**others.looks, **self.looks}
+        return Distinctions(alone, {**others.whole, **self.whole}, looks)
+
+
+def _kind_of(atoms: Atoms) -> dict[str, tuple[str, ...]]:
+    """Word -> all words that it is interchangeable with."""
+    kinds = [kind.values for kind in atoms.kinds if kind.interchangeable]
+    return {word: words for words in kinds for word in words}
 
 
 def _predicted(
@@ -151,6 +207,8 @@ def _predicted(
         [_inputs(comparison, atoms, names, state, words) for state in states]
         for states in (cases.befores, cases.afters)
     )
+    if words:
+        comparison = replace(comparison, program=_followed(comparison.program, watch))
     try:
         return _predict(comparison, befores, afters, cases, _Outputs(watch, _words_of(atoms)))
     except WordInspection:
@@ -161,26 +219,21 @@ def _predicted(
         return None
 
 
-def _to_be_told_apart(
-    comparison: Comparison, atoms: Atoms, watch: WordWatch, failed: bool
-) -> tuple[set[str], dict[int, str]]:
-    """What a run with opaque words says that must not be taken for interchangeable.
+def _followed(program: Program, watch: WordWatch) -> Program:
+    """The program, with mechanisms that are followed."""
+    follower = Follower(watch)
+    steps = tuple((name, follower.mechanism(f), parents) for name, f, parents in program.steps)
+    return Program(program.name, program.graph, steps)
 
-    Returns:
-        Words that stand for themselves, and sets of values all of which do, with the reason.
-    """
+
+def _noticed(atoms: Atoms, watch: WordWatch) -> Distinctions:
+    """What a run with opaque words says that must not be taken for interchangeable."""
     words = _words_of(atoms)
-    compared = set(watch.compared)
-    if watch.hashed:
-        # An opaque word in a dictionary or a set is only compared with texts that have its hash,
-        # so that the others that it could have met are not noted. They are looked for in the code.
-        compared |= texts_within([mechanism for _, mechanism, _ in comparison.program.steps])
-    why = "a mechanism does more with a word than to compare it"
-    told_apart = _pools_with(atoms, watch.inspected)
-    if failed and not told_apart:
-        why = "a mechanism fails if it only can compare them"
-        told_apart = _pools_with(atoms, words)
-    return compared & words, dict.fromkeys(told_apart, why)
+    whole: dict[int, str] = {}
+    for word, why in watch.inspected.items():
+        for pool in _pools_with(atoms, words if word == EVERYTHING else {word}):
+            whole.setdefault(pool, why)
+    return Distinctions(frozenset(watch.compared & words), whole, dict(watch.looks))
 
 
 def _words_of(atoms: Atoms) -> set[str]:
@@ -217,26 +270,43 @@ class _Outputs:
     """Numbers outputs, equal ones alike, as texts that the LM should say.
 
     Attributes:
-        numbers: Text, None, or interchangeable word -> its number.
+        numbers: The output, with the words that stand for all others -> its number.
     """
 
     def __init__(self, watch: WordWatch, words: set[str]) -> None:
-        self.numbers: dict[Any, int] = {}
+        self.numbers: dict[str | None, int] = {}
         self._watch = watch
         self._words = words
+        self._forms: dict[Any, Any] = {}
+        self._compared: set[Any] = set()
 
     def column(self, values: Iterable[Any]) -> NDArray[np.int32]:
         """The numbers of some outputs."""
         return np.array([self._number(value) for value in values], dtype=np.int32)
 
     def _number(self, value: Any) -> int:
-        word = word_of(value)
-        if word is not None:
-            return self.numbers.setdefault(word, len(self.numbers))
-        text = None if value is None else str(value)
-        if text in self._words:  # made in the mechanism, and yet one that may be anywhere in a pair
-            self._watch.compared.add(text)
-        return self.numbers.setdefault(text, len(self.numbers))
+        text = value if value is None or is_opaque(value) else str(value)
+        if type(text) is str and text in self._words:
+            self._watch.compared.add(text)  # it was made, and yet it may be anywhere in a pair
+        if text is None:
+            return self.numbers.setdefault(None, len(self.numbers))
+        self._meet(text)
+        return self.numbers.setdefault(plain_text(text), len(self.numbers))
+
+    def _meet(self, text: Any) -> None:
+        """Note for which words a text would be equal to another output.
+
+        What holds of a text holds of all that have other words of the same kinds in their places.
+        """
+        form = form_of(text)
+        if form not in self._forms:
+            for other in self._forms.values():
+                if OpaqueText in (type(text), type(other)):
+                    may_coincide(text, other)
+            self._forms[form] = text
+        elif form not in self._compared and freeze(text) != freeze(self._forms[form]):
+            may_coincide(text, self._forms[form])
+            self._compared.add(form)
 
 
 def _predict(
@@ -312,50 +382,8 @@ def _together(columns: Sequence[Indices]) -> tuple[Indices, list[int]]:
     return numbers.ravel(), examples.tolist()
 
 
-# Plain words that trade places.
-
-
-def _permuted(comparison: Comparison, atoms: Atoms, trials: int) -> dict[int, str]:
-    """Permute plain words at random; the sets whose words make a variable not follow.
-
-    This finds what opaque words cannot: they are hashed as the words that they stand for, so a
-    mechanism that takes the first element of a set gets one and the same of them every time.
-    """
-    rng = random.Random(0)
-    kinds = [kind for kind in atoms.kinds if kind.interchangeable]
-    predict = Predictor(comparison.program, comparison.hypotheses)
-    wrong: dict[int, None] = {}
-    for _ in range(trials if kinds else 0):
-        sides = [{n: d.sample(rng) for n, d in comparison.domains.items()} for _ in range(2)]
-        for kind in kinds:
-            if not _follows(comparison.program, predict, sides, kind, rng):
-                wrong |= dict.fromkeys(sorted(kind.pools))
-    return dict.fromkeys(wrong, "a variable does not follow when words trade places")
-
-
-def _follows(
-    program: Program, predict: Predictor, sides: Sequence[Inputs], kind: Kind, rng: random.Random
-) -> bool:
-    """Whether all variables and predictions of a pair follow when words of a kind trade places."""
-    values = list(kind.values)
-    rng.shuffle(values)
-    names = dict(zip(kind.values, values, strict=True))
-
-    def rename(value: Any) -> Any:
-        return names.get(value, value) if type(value) is str else value
-
-    before = [program.run(side) for side in sides]
-    after = [program.run(replaced(dict(side), rename)) for side in sides]
-    said, then = predict(*before), predict(*after)
-    return all(
-        replaced(one[name], rename) == other[name]
-        for one, other in (*zip(before, after, strict=True), (said, then))
-        for name in one
-    )
-
-
 def _symmetry(
-    domains: Mapping[str, Domain], atoms: Atoms, whole: Mapping[int, str], runs: int, trials: int
+    domains: Mapping[str, Domain], atoms: Atoms, apart: Distinctions, runs: int, trials: int
 ) -> Symmetry:
     """What was found out, in the terms of a task: lexicons, or inputs that draw from none."""
     pools = pools_of(domains)
@@ -372,13 +400,16 @@ def _symmetry(
     alone = tuple(
         kind.values[0]
         for kind in atoms.kinds
-        if not kind.interchangeable and kind.pools & labels.keys() and not kind.pools & whole.keys()
+        if not kind.interchangeable
+        and kind.pools & labels.keys()
+        and not kind.pools & apart.whole.keys()
     )
     any_left = any(kind.interchangeable for kind in atoms.kinds)
     return Symmetry(
         counts,
-        {named[index]: why for index, why in whole.items()},
+        {named[index]: why for index, why in apart.whole.items()},
         alone,
+        tuple(dict.fromkeys(look.text for look in apart.looks.values())),
         runs if any_left else 0,
         trials if counts else 0,
     )

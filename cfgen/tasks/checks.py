@@ -123,7 +123,7 @@ def definition_problems(
 
 
 def _reading_problems(model: CausalModel) -> list[Problem]:
-    """Mechanisms that read a lexicon whenever they run, so that nobody notes what a pair rests on."""
+    """Mechanisms that read a lexicon when they run: nobody notes what a pair rests on."""
     try:
         steps = model.program.steps
     except CfgenError:  # which is reported by itself

@@ -184,7 +184,7 @@ def _place_in(path: Path, error: BaseException) -> str:
 def _content_hash(
     model: CausalModel, path: Path, templates: Mapping[str, Template], lexicons: Sequence[Words]
 ) -> str:
-    """SHA-256 of what a pair depends on: the task file, the wording, the words and their attributes.
+    """SHA-256 of what a pair depends on: the task file, the wording, words, attributes.
 
     A lexicon that no input draws from counts as well: mechanisms may look words up in it.
     """

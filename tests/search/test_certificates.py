@@ -50,9 +50,10 @@ def test_words_that_differ_in_how_they_are_spelled(make: Make) -> None:
     task = make("'long' if len(payload) > 4 else 'short'", words=("ball", "bear", "boat"))
     found = prove(task, "pointer", "none")
     assert found.answer == "same"  # all words are equally long
-    assert found.interchangeable == {}
-    assert list(found.told_apart) == ["toys"]
-    assert found.cases == found.pairs == math.perm(3, 2) ** 2 * 4
+    assert found.interchangeable == {"toys": 3}
+    assert found.looked_at == ["len()"]
+    assert found.evidence == "every pair up to renaming"
+    assert (found.cases, found.pairs) == (24, math.perm(3, 2) ** 2 * 4)
     assert recheck(found, task) == []
     other = make("'long' if len(payload) > 4 else 'short'", words=("ball", "bear", "boats"))
     assert prove(other, "pointer", "none").answer == "differ"
@@ -78,7 +79,7 @@ def test_only_pairs_that_a_template_shows_count(make: Make) -> None:
 
 def test_undecided_is_another_answer(make: Make) -> None:
     many = tuple(f"w{index:02}" for index in range(40))
-    task = make("payload[0]", words=many)
+    task = make("payload[1:]", words=many)
     found = prove(task, "payload", "all", sampled=50)
     assert (found.answer, found.cases, found.digest) == ("undecided", 50, None)
     assert recheck(found, task) == []

@@ -11,6 +11,7 @@ from cfgen import CausalModel, CfgenError, Hypothesis, choice, distinct, integer
 from cfgen.causal import Domain, Words, WordTable
 from cfgen.search import CaseTable, Comparison, case_table
 
+TABLE = {"red": "warm", "pink": "warm"}
 COLOURS = Words("colours", ("red", "green", "blue", "pink", "grey"))
 
 
@@ -42,27 +43,52 @@ def test_words_that_are_only_compared_and_passed_on_are_interchangeable() -> Non
     assert found.symmetry.trials == 100
 
 
-LOOKING = {
-    "length": lambda pair, index: len(pair[index]) > 3,
-    "first letter": lambda pair, index: pair[index][0],
-    "order": lambda pair, index: min(pair),
-    "made of": lambda pair, index: f"{pair[0]} and {pair[1]}",
-    "method": lambda pair, index: pair[0].endswith("e"),
-    "own type": lambda pair, index: type(pair[0]) is str and pair[0].encode()[0] % 2,
+# What is looked at, and how many pairs of words that leaves: of two different colours each.
+LOOKS: dict[str, tuple[Callable[..., Any], int]] = {
+    "length": (lambda pair, index: len(pair[index]) > 3, 3),
+    "first letter": (lambda pair, index: pair[index][0], 4),
+    "method": (lambda pair, index: pair[0].endswith("e"), 2),
+    "table": (lambda pair, index: TABLE.get(pair[index], "cold"), 2),
+    "set": (lambda pair, index: pair[index] in {"red"}, 2),
 }
 
 
-@pytest.mark.parametrize("mechanism", LOOKING.values(), ids=LOOKING)
-def test_looking_into_words_is_noticed(mechanism: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("name", LOOKS)
+def test_words_that_are_alike_in_what_is_looked_at_are_interchangeable(name: str) -> None:
+    mechanism, kinds = LOOKS[name]
+    found = settled(mechanism)
+    assert found.symmetry.told_apart == {}
+    assert len(found.symmetry.looks) == 1
+    assert len(found.atoms.kinds) - 2 == kinds
+    assert sum(len(kind.values) for kind in found.atoms.kinds) - 2 == 5
+
+
+TOLD_APART = {
+    "order": lambda pair, index: min(pair),
+    "bytes": lambda pair, index: hash(pair[0].encode()) and 1,
+    "identity": lambda pair, index: id(pair[0]) % 1,
+    "formatted": lambda pair, index: f"{pair[0]:>9}",
+}
+
+
+@pytest.mark.parametrize("mechanism", TOLD_APART.values(), ids=TOLD_APART)
+def test_what_is_not_followed_tells_words_apart(mechanism: Callable[..., Any]) -> None:
     found = settled(mechanism)
     assert found.symmetry.interchangeable == {}
     assert list(found.symmetry.told_apart) == ["colours"]
     assert len(found.predictions.outputs) == 20 * 20 * 4
 
 
+def test_texts_made_of_words_stay_open() -> None:
+    found = settled(lambda pair, index: f"{pair[0]} and {pair[1]}")
+    assert found.symmetry.interchangeable == {"colours": 5}
+    assert found.symmetry.told_apart == {}
+    assert len(found.predictions.outputs) == 7 * 4
+
+
 def swallowing(pair: tuple[str, ...], index: int) -> int:
     try:
-        return len(pair[0]) % 2
+        return hash(pair[0]) % 1
     except BaseException:
         return 7
 
@@ -100,19 +126,16 @@ def swallowed_row(pair: tuple[str, ...], index: int) -> Any:
     ],
     ids=["told", "a branch", "swallowed"],
 )
-def test_looking_a_word_up_in_a_lexicon_is_looking_into_it(mechanism: Callable[..., Any]) -> None:
+def test_words_of_a_lexicon_are_told_apart_by_the_column_that_is_read(
+    mechanism: Callable[..., Any],
+) -> None:
     found = settled(mechanism)
-    assert found.symmetry.interchangeable == {}
-    assert len(found.predictions.outputs) == 20 * 20 * 4
+    assert found.symmetry.told_apart == {}
+    assert [*kinds_of(found)] == [("red", "pink"), ("green", "blue"), ("grey",)]
 
 
-TABLE = {"red": "warm", "pink": "warm"}
-
-
-def test_words_of_a_table_stand_for_themselves() -> None:
-    found = settled(lambda pair, index: TABLE.get(pair[index], "cold"))
-    assert set(found.symmetry.alone) == {"red", "pink"}
-    assert found.symmetry.interchangeable == {"colours": 3}
+def kinds_of(found: CaseTable) -> list[tuple[Any, ...]]:
+    return [kind.values for kind in found.atoms.kinds if isinstance(kind.values[0], str)]
 
 
 def test_a_dictionary_made_of_the_words_themselves_is_no_table() -> None:
@@ -134,7 +157,7 @@ def test_values_of_a_choice_that_are_words_stand_for_themselves() -> None:
 def test_an_order_that_depends_on_hashes_is_noticed() -> None:
     found = settled(lambda pair, index: next(iter(set(pair))))
     assert found.symmetry.told_apart == {
-        "colours": "a variable does not follow when words trade places"
+        "colours": "a mechanism depends on the order of a set of words"
     }
 
 
@@ -143,7 +166,7 @@ def test_a_mechanism_that_fails_on_plain_words_fails() -> None:
         settled(lambda pair, index: 1 // index)
 
 
-def test_a_mechanism_that_fails_on_opaque_words_alone_is_run_on_plain_ones() -> None:
+def test_a_word_has_the_type_of_a_text() -> None:
     found = settled(lambda pair, index: {str: 1}[type(pair[index])])
-    assert list(found.symmetry.told_apart) == ["colours"]
+    assert found.symmetry.interchangeable == {"colours": 5}
     assert set(found.predictions.texts) == {"1"}
