@@ -52,6 +52,17 @@ def test_no_two_classes_have_one_name() -> None:
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 
+def test_every_problem_says_what_to_do() -> None:
+    bare = []
+    for module, path in MODULES.items():
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "Problem":
+                given = [*node.args[3:4], *(k.value for k in node.keywords if k.arg == "hint")]
+                if not given or (isinstance(given[0], ast.Constant) and not given[0].value):
+                    bare.append(f"{module}:{node.lineno}")
+    assert bare == []
+
+
 IRREGULAR = re.compile(
     "Bound|Broken|Built|Chosen|Done|Drawn|Found|Given|Held|Hidden|Kept|Known|Left|Lost|Made|Met|"
     "Proven|Said|Seen|Shown|Sought|Spent|Taken|Thrown|Told|Written"

@@ -114,7 +114,10 @@ def check_values(declared: Sequence[Input], values: Mapping[str, Any]) -> dict[s
 
 def _value_problems(item: Input, value: Any) -> list[Problem]:
     wrong = item.domain.problem_with(value)
-    return [Problem("bad-input", f"input {item.name!r} is {value!r}, but it {wrong}")] * bool(wrong)
+    if not wrong:
+        return []
+    message, hint = f"input {item.name!r} is {value!r}, but it {wrong}", "give one that fits"
+    return [Problem("bad-input", message, hint=hint)]
 
 
 def every_input(domains: Sequence[tuple[str, Domain]]) -> Iterator[dict[str, Any]]:

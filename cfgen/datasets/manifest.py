@@ -7,9 +7,9 @@ import json
 import platform
 from dataclasses import asdict
 from importlib.metadata import version
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from cfgen.datasets.answered import AnsweredRecord
 from cfgen.datasets.audit import Audit, AuditPlan, SplitSummary
@@ -80,7 +80,7 @@ class Manifest(BaseModel):
     power: PowerPlan | None
     answered: AnsweredRecord | None
     rows: int
-    splits: dict[str, SplitSummary]
+    splits: Annotated[dict[str, SplitSummary], Field(min_length=1)]
     coverage: dict[str, Coverage]
     shortcuts: tuple[Shortcut, ...]
     leakage: tuple[Leak, ...]

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import pyarrow as pa
 
+from cfgen.bounded import parse_json
 from cfgen.counterfactuals import (
     ALL,
     COUNTERFACTUAL,
@@ -130,7 +131,7 @@ class Cells:
     place: str
     problems: list[Problem]
 
-    def wrong(self, role: str, what: str, hint: str = "") -> None:
+    def wrong(self, role: str, what: str, hint: str) -> None:
         """Say what is wrong with a cell."""
         message = f"{self.place}, row {self.number}, column {self.roles.get(role, role)!r}: {what}"
         self.problems.append(Problem("pairs-row", message, hint=hint))
@@ -237,7 +238,11 @@ class RowReader:
         if "id" in cells.roles:
             name = cells.text("id") or ""
             if name and name in self._ids:
-                cells.wrong("id", f"{name!r} is that of row {self._ids[name]}, too")
+                cells.wrong(
+                    "id",
+                    f"{name!r} is that of row {self._ids[name]}, too",
+                    "give every pair its own",
+                )
         else:
             name = _hash(cells.row)[:16]
             if name in self._ids:  # the same row again
@@ -261,7 +266,9 @@ def _side(cells: Cells, side: str, answer: GivenAnswer | None) -> Side:
     found += [(name, *place) for name, (_, places) in words.items() for place in places]
     shown = text.rstrip()
     if any(end > len(shown) for _, _, end in found):
-        cells.wrong(role, "a position reaches into the space at the end of the prompt")
+        cells.wrong(
+            role, "a position reaches into the space at the end of the prompt", "let it end before"
+        )
     slots = {name: word for name, (word, _) in words.items()}
     for name, start, end in found:
         slots.setdefault(name, shown[start:end])
@@ -282,7 +289,9 @@ def _prefix(cells: Cells, trail: str, lead: str) -> str:
     """What stands between prompt and answer: all of it that a row has, or else a space."""
     given = cells.value("answer_prefix")
     if given is not None and not isinstance(given, str):
-        cells.wrong("answer_prefix", f"this is a {type(given).__name__}, not a text")
+        cells.wrong(
+            "answer_prefix", f"this is a {type(given).__name__}, not a text", "write a text"
+        )
     elif given is not None:
         return trail + given + lead
     return trail + lead or " "
@@ -307,18 +316,18 @@ def _unmarked(cells: Cells, role: str, text: str) -> tuple[str, Positions]:
 def _by_characters(cells: Cells, role: str, text: str) -> Positions:
     """Positions that are given by their characters."""
     given = cells.value(role)
+    hint = 'write a list such as [{"name": "who", "start": 0, "end": 4}]'
     try:
-        listed = json.loads(given) if isinstance(given, str) and given else given
+        listed = parse_json(given) if isinstance(given, str) and given else given
         found = [(s["name"], s["start"], s["end"]) for s in listed or []]
         if not all(type(at) is int for _, *place in found for at in place):
             raise ValueError("characters have numbers")
-    except (ValueError, TypeError, KeyError, RecursionError):
-        hint = 'write a list such as [{"name": "who", "start": 0, "end": 4}]'
+    except (ValueError, TypeError, KeyError):
         cells.wrong(role, "these are no spans", hint)
         return []
     for name, start, end in found:
         if not 0 <= start < end <= len(text):
-            cells.wrong(role, f"{name!r}, {start} to {end}, is not within the prompt")
+            cells.wrong(role, f"{name!r}, {start} to {end}, is not within the prompt", hint)
         _check_name(cells, role, name)
     return found
 

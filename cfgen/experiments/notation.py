@@ -134,7 +134,7 @@ def parse_yaml(text: str, place: Callable[[int], str]) -> Draft:
 
 def _syntax_problem(error: Exception, text: str, place: Callable[[int], str]) -> Problem:
     """What the parser found, with its line."""
-    line, hint = 1, ""
+    line, hint = 1, "mend the line; docs/experiments.md shows what a file looks like"
     what = str(error)
     if isinstance(error, yaml.MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
@@ -173,7 +173,7 @@ class _Conversion:
             where = self.place(key.start_mark.line + 1)
             name = key.value if isinstance(key, yaml.ScalarNode) else None
             if name is None:
-                self._note("a key is a single text", where)
+                self._note("a key is a single text", where, "write it as one")
             elif name in found:
                 first = self.draft.places[*path, name].rpartition(":")[2]
                 above = f" (first on line {first})" if first.isdigit() else ""
@@ -196,7 +196,7 @@ class _Conversion:
             return _MAKE[kind](node.value)
         return node.value
 
-    def _note(self, message: str, where: str, hint: str = "") -> None:
+    def _note(self, message: str, where: str, hint: str) -> None:
         self.draft.problems.append(Problem("experiment-syntax", message, where, hint))
 
 

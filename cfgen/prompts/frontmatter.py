@@ -154,6 +154,7 @@ def _front_matter(text: str, path: Path) -> tuple[FrontMatter, dict[str, int]]:
                 "front-matter",
                 "the front matter is not a list of `key: value` lines",
                 f"{display(path)}:2",
+                "write id, description and shows, one a line",
             )
         )
     lines = {key.value: key.start_mark.line + 2 for key, _ in node.value} if node else {}
@@ -176,7 +177,8 @@ def _problem(item: dict[str, Any], path: Path, lines: dict[str, int]) -> Problem
     key = str(item["loc"][0])
     where = f"{display(path)}:{lines.get(key, 1)}"
     if item["type"] == "missing":
-        return Problem("front-matter", f"the front matter lacks {key!r}", where)
+        hint = f"add a line that begins with {key}:"
+        return Problem("front-matter", f"the front matter lacks {key!r}", where, hint)
     if item["type"] == "extra_forbidden":
         hint = did_you_mean(key, FrontMatter.model_fields)
         return Problem("front-matter", f"the front matter has an unknown key {key!r}", where, hint)

@@ -161,7 +161,7 @@ def _read(name: str, path: Path) -> Lexicon:
             problems.append(Problem("lexicon-duplicate", message, where, "remove one of them"))
     if not rows:
         message = f"the lexicon {name!r} has no entries"
-        problems.append(Problem("lexicon-empty", message, display(path)))
+        problems.append(Problem("lexicon-empty", message, display(path), "add one a line"))
     if problems:
         raise CfgenError(problems)
     entries, *others = zip(*(cells for _, cells in rows), strict=True)

@@ -214,9 +214,8 @@ def _other_file(node: nodes.Include | nodes.Import | nodes.FromImport, scope: Sc
     file = _file_name(node, scope)
     if file is not None and file in scope.within:
         route = " -> ".join((*scope.within, file))
-        scope.report(
-            Problem("template-include", f"files include each other: {route}", scope.where(node))
-        )
+        message, hint = f"files include each other: {route}", "leave one of them out"
+        scope.report(Problem("template-include", message, scope.where(node), hint))
     elif file is not None:
         names = scope.names - _LOCAL if node.with_context else scope.survey.environment.globals
         survey_file(scope.survey, file, names, scope.within)

@@ -117,7 +117,7 @@ def check_inputs(template: Template, inputs: Mapping[str, Any]) -> None:
     for name in template.inputs:
         if name not in inputs:
             message = f"template {template.id!r} needs a value of {name!r}, which is not given"
-            problems.append(Problem("input-missing", message, where))
+            problems.append(Problem("input-missing", message, where, "give it one"))
             continue
         value, slots = inputs[name], template.slots.get(name, (name,))
         if slots != (name,) and not (isinstance(value, (tuple, list)) and len(value) == len(slots)):
@@ -125,10 +125,10 @@ def check_inputs(template: Template, inputs: Mapping[str, Any]) -> None:
                 f"template {template.id!r} shows {name!r} as {len(slots)} values "
                 f"({', '.join(slots)}), but was given {value!r}"
             )
-            problems.append(Problem("input-shape", message, where))
+            problems.append(Problem("input-shape", message, where, "give as many values"))
         elif slots == (name,) and name in template.slots and isinstance(value, (tuple, list)):
             message = f"template {template.id!r} shows {name!r} as one value, not {value!r}"
-            problems.append(Problem("input-shape", message, where))
+            problems.append(Problem("input-shape", message, where, "give a single value"))
         if name in unsupported:
             message = f"template {template.id!r} does not support {name} = {value!r}"
             supported = ", ".join(map(repr, template.supports[name]))
@@ -172,6 +172,7 @@ def _number_spans(marks: tuple[Mark, ...]) -> tuple[Span, ...]:
             raise Fault(
                 code="span-crossing",
                 message=f"the span {name!r} starts inside another and ends outside of it",
+                hint="let it end where the other does, or before",
             )
         if kinds.setdefault(name, kind) != kind:
             raise Fault(
@@ -194,9 +195,10 @@ def _explain(template: Template, inputs: Mapping[str, Any], error: Exception) ->
         return Problem(error.code, error.message, place, error.hint, values)
     if isinstance(error, UndefinedError):
         message = f"the template uses something that does not exist: {error.message}"
-        return Problem("template-undefined", message, place, detail=values)
+        hint = "write what there is: an input, a variable, or a name that the template sets"
+        return Problem("template-undefined", message, place, hint, values)
     message = f"the template fails with {type(error).__name__}: {error}"
-    return Problem("template-failed", message, place, detail=values)
+    return Problem("template-failed", message, place, "mend the line for these values", values)
 
 
 def _place(template: Template, traceback: TracebackType | None) -> str | None:

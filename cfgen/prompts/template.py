@@ -235,7 +235,8 @@ def _parse_all(
         except TemplateSyntaxError as error:
             if not _known_missing(error):
                 where = f"{display(files[name])}:{error.lineno}"
-                problems.append(Problem("template-syntax", str(error.message), where))
+                hint = "mend it; docs/templates.md says what a template may hold"
+                problems.append(Problem("template-syntax", str(error.message), where, hint))
     return trees
 
 
@@ -274,14 +275,16 @@ def _check_matter(source: TemplateSource, slots: Mapping[str, Any]) -> Iterable[
         message = f"the id is {matter.id!r}, but the file is called {stem!r}"
         yield Problem("template-id", message, where("id"), "make them the same")
     if not matter.description.strip():
-        yield Problem("front-matter", "the description is empty", where("description"))
+        message, hint = "the description is empty", "say in one line what the wording is like"
+        yield Problem("front-matter", message, where("description"), hint)
     for key, inputs in (("shows", matter.shows), ("supports", list(matter.supports))):
         for name in dict.fromkeys(inputs):
             if name not in slots:
                 message = f"`{key}` names {name!r}, which is not an input of the causal model"
                 yield Problem("template-inputs", message, where(key), did_you_mean(name, slots))
             if inputs.count(name) > 1:
-                yield Problem("template-inputs", f"`{key}` names {name!r} twice", where(key))
+                message, hint = f"`{key}` names {name!r} twice", "leave one of them"
+                yield Problem("template-inputs", message, where(key), hint)
     for name, values in matter.supports.items():
         if not values:
             message = f"no value of {name!r} is supported"

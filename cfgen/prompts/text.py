@@ -37,7 +37,7 @@ class Fault(Exception):
         hint: What to do about it.
     """
 
-    def __init__(self, *, code: str, message: str, hint: str = "") -> None:
+    def __init__(self, *, code: str, message: str, hint: str) -> None:
         super().__init__(message)
         self.code, self.message, self.hint = code, message, hint
 
