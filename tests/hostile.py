@@ -19,7 +19,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from cfgen.errors import CfgenError
 
@@ -43,6 +43,7 @@ def fuzzed(examples: int) -> settings:
         max_examples=examples * int(os.environ.get("CFGEN_FUZZ", "1")),
         deadline=None,
         database=None,
+        phases=(Phase.explicit, Phase.generate),  # another seed is no simpler
         suppress_health_check=list(HealthCheck),
     )
 

@@ -116,7 +116,7 @@ def _value_problems(item: Input, value: Any) -> list[Problem]:
     wrong = item.domain.problem_with(value)
     if not wrong:
         return []
-    message, hint = f"input {item.name!r} is {value!r}, but it {wrong}", "give one that fits"
+    message, hint = f"input {item.name!r} is {value!r}, but it {wrong}", "give it such a value"
     return [Problem("bad-input", message, hint=hint)]
 
 

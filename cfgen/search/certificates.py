@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from cfgen.bounded import RECORD_BYTES, read_file
 from cfgen.counterfactuals import (
@@ -111,7 +111,7 @@ class Certificate(BaseModel):
     version: str
     content_hash: str
     hypotheses: list[str]
-    design: str | None
+    design: Annotated[str, Field(min_length=1)] | None
     templates: list[str]
     answer: Answer
     evidence: Evidence

@@ -96,8 +96,10 @@ def test_every_wrong_input_is_reported_together() -> None:
         "    -> there is: colours, index, loud",
         "input 'colours' of causal model 'pick' is not given [missing-input]\n"
         "    -> give a value for 'colours'",
-        "input 'index' is True, but it must be a whole number from 0 to 1 [bad-input]",
-        "input 'loud' is 1, but it must be one of False, True [bad-input]",
+        "input 'index' is True, but it must be a whole number from 0 to 1 [bad-input]\n"
+        "    -> give it such a value",
+        "input 'loud' is 1, but it must be one of False, True [bad-input]\n"
+        "    -> give it such a value",
     ]
 
 
