@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cfgen import CfgenError, load_task
+from cfgen.lint import lint_task
 from tests.pages import ROOT, blocks_of, run_block, write_files
 
 PAGE = ROOT / "docs/templates.md"
@@ -87,6 +88,70 @@ def test_also_when_only_a_mechanism_looks_into_it(tmp_path: Path) -> None:
     before = load_task(path).content_hash
     table.write_text("word\ty\nx\ttwo\n", encoding="utf-8")
     assert load_task(path).content_hash != before
+
+
+COMPARED = '''
+"""The larger of two countries."""
+from cfgen import CausalModel, Design, Hypothesis, TaskDefinition, distinct, edits, lexicon
+
+table = lexicon("countries")
+model = CausalModel("compared", output="answer")
+model.input("countries", distinct(table, 2), each="country")
+
+@model.variable
+def larger(countries: tuple[str, ...]) -> str:
+    return max(countries, key=lambda country: int(table[country].population))
+
+@model.variable
+def answer(larger: str) -> str:
+    return table[larger].capital
+
+task = TaskDefinition(
+    causal_model=model,
+    designs=[Design("other", counterfactual=[edits.resample("countries")])],
+    hypotheses=[Hypothesis("larger", interchange=["larger"])],
+    version="1",
+    default_design="other",
+    default_model="none",
+    allow={"predicts-as-all": "one hypothesis", "shortcut": "one of two"},
+)
+'''
+SHOWN = """---
+id: compared
+description: The larger of two countries is named.
+shows: [countries, larger]
+---
+{{ country_1 }} ({{ country_1.capital }}) or {{ country_2 }}? {{ larger }}, and its capital is
+"""
+
+
+def make_compared(folder: Path, template: str = SHOWN, countries: int = 12) -> Path:
+    """A project with a task whose template shows a variable and an attribute."""
+    rows = "".join(f"Land{k}\tTown{k}\t{k}\n" for k in range(1, countries + 1))
+    for name, text in {
+        "data/lexicons/countries.tsv": f"country\tcapital\tpopulation\n{rows}",
+        "causal_models/compared.py": COMPARED,
+        "templates/compared/compared.jinja": template,
+    }.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return folder / "causal_models/compared.py"
+
+
+def test_variables_and_attributes_are_shown_by_all_that_shows_prompts(tmp_path: Path) -> None:
+    task = load_task(make_compared(tmp_path))
+    pairs = task.sample(6)
+    for side in (side for pair in pairs for side in (pair.original, pair.counterfactual)):
+        one, other = side.inputs["countries"]
+        larger = max(one, other, key=lambda name: int(name[4:]))
+        town = f"Town{larger[4:]}"
+        assert side.answer == town
+        text = f"{one} (Town{one[4:]}) or {other}? {larger}, and its capital is"
+        assert side.prompt.text == task.prompt(side.inputs).text == text
+        names = [span.name for span in side.prompt.spans]
+        assert names == ["country_1", "country_1.capital", "country_2", "larger"]
+    assert [(f.code, f.message) for f in lint_task(str(task.path)).findings] == []
 
 
 def test_a_lexicon_is_not_read_inside_a_mechanism(tmp_path: Path) -> None:

@@ -126,8 +126,8 @@ class PairLabeller:
             chosen = variables[TEMPLATE_INPUT]
         else:
             chosen = [next(iter(templates))] * len(output)
-        inputs = {name: variables[name] for name in self._task.causal_model.domains}
-        texts, spans = render_columns(templates, chosen, inputs)
+        needed = dict.fromkeys(name for t in templates.values() for name in t.needs)
+        texts, spans = render_columns(templates, chosen, {name: variables[name] for name in needed})
         prefixes = {name: template.answer_prefix for name, template in templates.items()}
         return SideColumns(
             texts=texts,

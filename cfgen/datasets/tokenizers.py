@@ -19,7 +19,7 @@ from cfgen.datasets.recipe import Candidates
 from cfgen.datasets.rows import candidate_pairs
 from cfgen.errors import CfgenError, Problem
 from cfgen.progress import Progress, no_progress
-from cfgen.prompts import Encode, Prompt, Span, render
+from cfgen.prompts import Encode, Prompt, Span
 from cfgen.tasks import TEMPLATE_INPUT, Task
 
 PAIRS = 300
@@ -105,8 +105,6 @@ def measure(
         if pool in model.domains[name].pools
         for index, slot in enumerate(slots)
     ]
-    templates = task.templates
-    only = next(iter(templates))
 
     def put(word: str, fill: Sequence[str]) -> Iterator[tuple[tuple[int, ...], str]]:
         for context in contexts:
@@ -115,7 +113,7 @@ def measure(
                 for other in dict.fromkeys(name for name, _, _ in places):
                     inputs[other] = _filled(inputs[other], word, fill)
                 inputs[name] = _with_word(inputs[name], index, word)
-                prompt = render(templates[context.template or only], inputs)
+                prompt = task.prompt(inputs)
                 yield _counts(prompt, encode, slot, worded)
 
     joined = {word: next((j for _, j in put(word, words) if j), "") for word in words}

@@ -14,7 +14,7 @@ from cfgen.errors import CfgenError
 from cfgen.lint.findings import Finding, from_error, key_line
 from cfgen.lm.components import COMPONENTS, Place, place_problems
 from cfgen.paths import display, project_of
-from cfgen.prompts import load_lexicon, read_source, read_text
+from cfgen.prompts import Template, load_lexicon, read_source, read_text
 from cfgen.tasks import TEMPLATE_INPUT, Task
 
 
@@ -45,7 +45,7 @@ def check_inputs(task: Task) -> Iterable[Finding]:
     """Inputs that nothing depends on, and those that a prompt has to show but does not."""
     graph = task.causal_model.graph()
     needed = graph.ancestors(graph.output)
-    shown = {name for template in task.templates.values() for name in template.shows}
+    shown = {name for template in task.templates.values() for name in shown_by(task, template)}
     for name in graph.inputs:
         if name not in needed | shown | {TEMPLATE_INPUT}:
             yield Finding(
@@ -64,7 +64,7 @@ def check_shown(task: Task) -> Iterable[Finding]:
     for template in task.templates.values():
         for name in model.graph().inputs:
             settled = len(template.supports.get(name, ())) == 1 or model.domains[name].count() == 1
-            if name in needed and name not in template.shows and not settled:
+            if name in needed and name not in shown_by(task, template) and not settled:
                 yield Finding(
                     "input-not-shown",
                     f"template {template.id!r} does not show input {name!r}, but the answer "
@@ -73,6 +73,12 @@ def check_shown(task: Task) -> Iterable[Finding]:
                     f"show {name}, or say under `supports` which one value of it is meant",
                     template.id,
                 )
+
+
+def shown_by(task: Task, template: Template) -> set[str]:
+    """What a prompt depends on: what the template shows, and what is above its variables."""
+    graph = task.causal_model.graph()
+    return {*template.shows}.union(*map(graph.ancestors, template.variables))
 
 
 def check_parents(task: Task) -> Iterable[Finding]:

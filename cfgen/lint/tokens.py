@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from cfgen.lint.findings import Finding
 from cfgen.lint.sample import Sample, inputs_for, own_design, possible_answers
 from cfgen.lm.answers import build_tree
 from cfgen.lm.tokens import Misalignment, PromptTokens, aligned_spans
-from cfgen.prompts import Encode, Encoding, Prompt, Template, render, tokens_over
+from cfgen.prompts import Encode, Encoding, Prompt, tokens_over
 from cfgen.tasks import Task, accepted_texts
 
 PAIRS = 60
@@ -93,8 +93,9 @@ def check_word_tokens(task: Task, sample: Sample, tokens: Tokens) -> Iterable[Fi
         for name, domain in model.domains.items():
             for pool, words in domain.pools.items() if name in template.shows else ():
                 several: dict[str, str] = {}
-                for slot, word in itertools.product(model.slots[name], words):
-                    prompt = _with(template, inputs, name, model.slots[name].index(slot), word)
+                for (place, slot), word in itertools.product(enumerate(model.slots[name]), words):
+                    placed = {**inputs, name: _placed(inputs[name], place, word)}
+                    prompt = task.prompt(placed, template)
                     if any(count != 1 for count in _slot_tokens(tokens, prompt, slot)):
                         several.setdefault(word, slot)
                 if several:
@@ -110,16 +111,13 @@ def check_word_tokens(task: Task, sample: Sample, tokens: Tokens) -> Iterable[Fi
                     )
 
 
-def _with(
-    template: Template, inputs: Mapping[str, Any], name: str, index: int, word: str
-) -> Prompt:
-    """A prompt in which one word stands in one slot of an input; others make room for it."""
-    value = inputs[name]
+def _placed(value: Any, index: int, word: str) -> Any:
+    """A value with a word in one of its places; others make room for it."""
     if isinstance(value, tuple):
         changed = [value[index] if other == word else other for other in value]
         changed[index] = word
-        return render(template, {**inputs, name: tuple(changed)})
-    return render(template, {**inputs, name: word})
+        return tuple(changed)
+    return word
 
 
 def _slot_tokens(tokens: Tokens, prompt: Prompt, slot: str) -> list[int]:

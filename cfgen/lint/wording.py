@@ -12,7 +12,7 @@ from cfgen.errors import CfgenError
 from cfgen.lint.findings import Finding, from_error, key_line
 from cfgen.lint.sample import inputs_for
 from cfgen.paths import display
-from cfgen.prompts import Prompt, Template, render, unreached_branches
+from cfgen.prompts import Prompt, Template, unreached_branches
 from cfgen.tasks import Task
 
 PROMPTS = 200
@@ -28,7 +28,7 @@ def check_rendering(task: Task) -> Iterable[Finding]:
         prompts: list[Prompt] = []
         for inputs in itertools.islice(inputs_for(task.causal_model, template), PROMPTS):
             try:
-                prompts.append(render(template, inputs))
+                prompts.append(task.prompt(inputs, template))
             except CfgenError as error:
                 yield from (replace(f, about=template.id) for f in from_error(error))
                 break
@@ -83,7 +83,7 @@ def check_branches(task: Task) -> Iterable[Finding]:
         tried = 0
         for inputs in inputs_for(task.causal_model, template):
             with suppress(CfgenError):  # check_rendering says it, of the same inputs
-                render(template, inputs)
+                task.prompt(inputs, template)
                 tried += 1
         for branch in unreached_branches(template) if tried else ():
             yield Finding(

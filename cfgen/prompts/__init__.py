@@ -29,7 +29,7 @@ from cfgen.prompts.spans import (
     tokens_over,
     whole_spans,
 )
-from cfgen.prompts.template import Template, load_templates, templates
+from cfgen.prompts.template import Showable, Template, load_templates, templates
 
 __all__ = [
     "EVERY",
@@ -42,6 +42,7 @@ __all__ = [
     "Offsets",
     "Position",
     "Prompt",
+    "Showable",
     "Span",
     "Spans",
     "Template",

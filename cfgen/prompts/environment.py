@@ -19,6 +19,7 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
 from jinja2.utils import Cycler, Namespace
 
+from cfgen.errors import did_you_mean
 from cfgen.prompts.filters import join_with, template_filters, template_tests, text_method
 from cfgen.prompts.text import (
     MAX_LENGTH,
@@ -248,9 +249,15 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
         return Haystack(value) if type(value) is str else value
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """``x.name``: the methods of a text keep its spans."""
+        """``x.name``: the attributes of a word, and the methods of a text, which keep its spans."""
         if isinstance(obj, Text):
+            if attribute in obj.attributes:
+                return obj.attribute(attribute)
             method = text_method(obj, attribute)
+            if method is None and obj.attributes:
+                known = did_you_mean(attribute, obj.attributes)
+                hint = f"its lexicon has no column {attribute!r}; {known}"
+                return self.undefined(hint, obj="", name=attribute)
             return self.undefined(obj="", name=attribute) if method is None else method
         return super().getattr(obj, attribute)
 

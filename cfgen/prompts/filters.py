@@ -65,6 +65,8 @@ ASKING_METHODS = _set(
     "count endswith find index isalnum isalpha isascii isdecimal isdigit isidentifier islower "
     "isnumeric isprintable isspace istitle isupper rfind rindex startswith"
 )
+TEXT_METHODS = CHANGING_METHODS | SPLITTING_METHODS | ASKING_METHODS | {"join"}
+"""All methods that a text has in a template."""
 
 _DIRECT: dict[str, Change] = {
     "upper": str.upper,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from jinja2 import nodes
 
+from cfgen.causal import WordTable
 from cfgen.errors import Problem, did_you_mean
 from cfgen.prompts.environment import INTERNAL, SPAN_FILTER, PromptEnvironment
-from cfgen.prompts.filters import LEFT_OUT
+from cfgen.prompts.filters import LEFT_OUT, TEXT_METHODS
 from cfgen.prompts.spans import EVERY, LAST, WHOLE_PROMPT
 
 _REFUSED: dict[type[nodes.Node], tuple[str, str]] = {
@@ -30,9 +31,12 @@ class Survey:
         environment: Knows the filters, tests and global functions.
         trees: Syntax tree of every file.
         places: How to write every file in a message.
-        inputs: For every name that stands for an input of the model, that input.
-        shown: Inputs that the template says it shows.
-        used: Inputs it refers to.
+        inputs: For every name that stands for an input of the model, that input; for variables
+            that the template says it shows, themselves.
+        shown: Inputs and variables that the template says it shows.
+        variables: All variables of the model.
+        tables: For inputs that draw from one, what a lexicon says of their words.
+        used: Inputs and variables it refers to.
         files: Files it consists of.
         problems: What is wrong.
     """
@@ -42,9 +46,17 @@ class Survey:
     places: Mapping[str, str]
     inputs: Mapping[str, str]
     shown: frozenset[str]
+    variables: Collection[str] = ()
+    tables: Mapping[str, WordTable] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     files: set[str] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
+
+    def table(self, name: str) -> WordTable | None:
+        """What the lexicon says of the word that a name stands for; None if it is no such word."""
+        source = self.inputs.get(name, "")
+        elements = [one for one, other in self.inputs.items() if other == source != one]
+        return None if elements and name == source else self.tables.get(source)
 
     def visible(self) -> frozenset[str]:
         """Names that mean something before a template defines any."""
@@ -268,7 +280,9 @@ def _bind_all(targets: Iterable[nodes.Node], scope: Scope) -> None:
 def _bind(name: str, node: nodes.Node, scope: Scope) -> None:
     """One name that is bound; inputs and functions keep their meaning."""
     if name in scope.survey.inputs or name in scope.survey.environment.globals:
-        kind = "an input or slot" if name in scope.survey.inputs else "a function of Jinja"
+        kind = (
+            "an input, slot or variable" if name in scope.survey.inputs else "a function of Jinja"
+        )
         scope.report(
             Problem(
                 "template-shadow",
@@ -303,20 +317,30 @@ def _check_name(node: nodes.Name | nodes.NSRef, scope: Scope) -> None:
             scope.where(node),
             "pass it to the macro, or import `with context`",
         )
-    else:
+    elif node.name in survey.variables:
         problem = Problem(
-            "template-undeclared",
-            f"there is no {node.name!r}",
+            "template-shows",
+            f"the template refers to variable {node.name!r}, but does not say that it shows it",
             scope.where(node),
-            did_you_mean(node.name, scope.names),
+            f"add {node.name} to `shows` in the front matter",
         )
+    else:
+        known = {*scope.names, *survey.variables}
+        hint = did_you_mean(node.name, known)
+        message = f"there is no {node.name!r}"
+        problem = Problem("template-undeclared", message, scope.where(node), hint)
     scope.report(problem)
 
 
 def _check_member(node: nodes.Getattr, scope: Scope) -> None:
-    """``file.name``: does the imported file define it?"""
+    """``file.name``, ``country.capital``: does the imported file, or the lexicon, define it?"""
     if not isinstance(node.node, nodes.Name):
         return
+    table = scope.survey.table(node.node.name)
+    if table and node.attr not in {*table.columns, *TEXT_METHODS}:
+        message = f"lexicon {table.lexicon!r} has no column {node.attr!r}"
+        hint = did_you_mean(node.attr, table.columns)
+        scope.report(Problem("template-undeclared", message, scope.where(node), hint))
     exported = scope.modules.get(node.node.name)
     if exported is not None and node.attr not in exported:
         message = f"the file imported as {node.node.name!r} defines no {node.attr!r}"

@@ -1,4 +1,4 @@
-"""Rendering: a template and the values of its inputs make a prompt with spans; many rows, few runs.
+"""Rendering: a template and the values that it shows make a prompt with spans; many rows, few runs.
 
 A template is run once for all inputs that differ only in letters that it does not look at. That run
 says where the values stand (a *stencil*); each further row only puts its own values there, and its
@@ -36,8 +36,8 @@ def render(template: Template, inputs: Mapping[str, Any]) -> Prompt:
 
     Args:
         template: A loaded template.
-        inputs: The values of at least the inputs that the template shows or restricts; more are
-            ignored.
+        inputs: The values of at least what the template shows or restricts, variables among it;
+            more are ignored.
 
     Returns:
         The text and its spans.
@@ -47,7 +47,7 @@ def render(template: Template, inputs: Mapping[str, Any]) -> Prompt:
             or the template fails on these values.
     """
     stencil = _stencil_for(template, inputs)
-    batch = stencil.fill({name: (inputs[name],) for name in template.inputs}, (0,))
+    batch = stencil.fill({name: (inputs[name],) for name in template.needs}, (0,))
     if batch is None:  # something is wrong with these values, and running it says what
         return run_template(template, inputs).prompt
     starts, ends = batch.starts[:, 0].tolist(), batch.ends[:, 0].tolist()
@@ -62,7 +62,7 @@ def render_columns(
     Args:
         templates: Templates by id.
         chosen: Id of each row's template.
-        inputs: The values of at least the inputs that the templates show or restrict.
+        inputs: The values of at least what the templates show or restrict, variables among it.
 
     Returns:
         The texts and their spans.
@@ -128,7 +128,7 @@ def _looked_at(templates: Sequence[Template], exact: set[str]) -> set[str]:
     return {
         name
         for template in templates
-        for name in template.inputs
+        for name in template.needs
         if name in exact or name in _plan(template).looked
     }
 
@@ -198,7 +198,7 @@ def _stencil_for(template: Template, inputs: Mapping[str, Any]) -> Stencil:
         CfgenError: As for :func:`render`.
     """
     plan = _plan(template)
-    key = plan.key(template.inputs, inputs)
+    key = plan.key(template.needs, inputs)
     stencil = None if key is None else plan.stencils.get(key)
     if stencil is not None:
         return stencil
@@ -207,7 +207,7 @@ def _stencil_for(template: Template, inputs: Mapping[str, Any]) -> Stencil:
     if not rendering.looked <= plan.looked:
         plan.looked |= rendering.looked
         plan.stencils.clear()  # their keys lack the values of what is looked at
-        key = plan.key(template.inputs, inputs)
+        key = plan.key(template.needs, inputs)
     if key is not None and len(plan.stencils) < MAX_STENCILS:
         plan.stencils[key] = stencil
     return stencil

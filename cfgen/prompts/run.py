@@ -19,7 +19,7 @@ from cfgen.paths import display
 from cfgen.prompts.environment import PromptEnvironment, TemplateBranch
 from cfgen.prompts.spans import Prompt, Span
 from cfgen.prompts.template import Template
-from cfgen.prompts.text import Fault, Hole, Kind, Mark, Text, empty, text_parts
+from cfgen.prompts.text import Change, Fault, Hole, Kind, Mark, Text, empty, text_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,10 @@ class Rendering:
 
 
 def run_template(template: Template, inputs: Mapping[str, Any]) -> Rendering:
-    """Run a template on the values of its inputs.
+    """Run a template on the values of its inputs, and of the variables that it shows.
 
     Raises:
-        CfgenError: An input is missing, has the wrong number of elements or an unsupported value,
+        CfgenError: A value is missing, has the wrong number of elements or an unsupported value,
             or the template fails on these values.
     """
     check_inputs(template, inputs)
@@ -83,15 +83,24 @@ def _compiled(template: Template) -> JinjaTemplate:
 
 
 def _context(template: Template, inputs: Mapping[str, Any], looked: set[str]) -> dict[str, Any]:
-    """What a template sees: every input by its name, and every element by its slot's."""
+    """What a template sees: inputs and variables by name, elements of inputs by their slots'."""
 
     def seen(source: str, index: int | None, slot: str, value: Any) -> Any:
         if not isinstance(value, str):
             return value
         letters = str(value)
-        return Text(letters, (Mark(slot, 0, len(letters), "value", Hole(source, index, looked)),))
+        mark = Mark(slot, 0, len(letters), "value", Hole(source, index, looked))
+        return Text(letters, (mark,), columns.get(source))
 
+    columns = _columns(template)
     values: dict[str, Any] = {}
+    for name in template.variables:
+        value = inputs[name]
+        values[name] = seen(name, None, name, value)
+        if isinstance(value, tuple):
+            values[name] = tuple(
+                seen(name, index, f"{name}_{index + 1}", item) for index, item in enumerate(value)
+            )
     for name, slots in template.slots.items():
         if slots == (name,):
             values[name] = seen(name, None, name, inputs[name])
@@ -105,8 +114,22 @@ def _context(template: Template, inputs: Mapping[str, Any], looked: set[str]) ->
     return values
 
 
+def _columns(template: Template) -> Mapping[str, Mapping[str, Change]]:
+    """Input that draws from a table -> column -> from a word to what the table says of it."""
+    columns: dict[str, dict[str, Change]] | None = template.cache.get("columns")
+    if columns is None:
+        columns = template.cache["columns"] = {
+            name: {
+                column: {row[0]: row[number] for row in table.rows}.__getitem__
+                for number, column in enumerate(table.columns, start=1)
+            }
+            for name, table in template.tables.items()
+        }
+    return columns
+
+
 def check_inputs(template: Template, inputs: Mapping[str, Any]) -> None:
-    """Check that the inputs are there, have the right shape and supported values.
+    """Check that the values are there, have the right shape and supported values.
 
     Raises:
         CfgenError: With everything that is wrong.
@@ -114,10 +137,12 @@ def check_inputs(template: Template, inputs: Mapping[str, Any]) -> None:
     problems = []
     where = display(template.path)
     unsupported = template.unsupported(inputs)
-    for name in template.inputs:
+    for name in template.needs:
         if name not in inputs:
             message = f"template {template.id!r} needs a value of {name!r}, which is not given"
-            problems.append(Problem("input-missing", message, where, "give it one"))
+            hint = "take the values of a setting: causal_model.run(inputs)"
+            hint = hint if name in template.variables else "give it one"
+            problems.append(Problem("input-missing", message, where, hint))
             continue
         value, slots = inputs[name], template.slots.get(name, (name,))
         if slots != (name,) and not (isinstance(value, (tuple, list)) and len(value) == len(slots)):

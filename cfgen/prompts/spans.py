@@ -4,8 +4,9 @@ A position expression says which spans of a prompt are meant, and which of their
 ``[within/]name[[index]][.part]``, or ``[within/]name[[index]]+offset``. ``item_1`` is every
 mention, ``item_1[0]`` the first, ``item_1[-1]`` the last, ``story/item_1`` the mentions inside the
 phrase ``story``. Of each mention its last token is meant; ``item_1.first`` is the first and
-``item_1.all`` means all of them. ``item_1+2`` is the second token after the last one. Two
-expressions name no span: ``last``, the last token of the prompt, and ``every``, all of its tokens.
+``item_1.all`` means all of them. ``item_1+2`` is the second token after the last one. The name of
+an attribute has a dot of its own: ``country.capital``, ``country.capital[0].all``. Two expressions
+name no span: ``last``, the last token of the prompt, and ``every``, all of its tokens.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ Part: TypeAlias = Literal["first", "last", "all"]
 PARTS: tuple[Part, ...] = get_args(Part)
 
 _GRAMMAR = re.compile(
-    r"(?:(?P<within>[^\W\d]\w*)/)?(?P<name>[^\W\d]\w*)(?:\[(?P<index>-?\d{1,9})\])?"
+    r"(?:(?P<within>[^\W\d]\w*)/)?"
+    r"(?P<name>[^\W\d]\w*(?:\.(?!(?:first|last|all)\b)[^\W\d]\w*)?)(?:\[(?P<index>-?\d{1,9})\])?"
     r"(?:\.(?P<part>first|last|all)|\+(?P<offset>\d{1,9}))?"
 )
 
@@ -218,11 +220,17 @@ def _named(prompt: Prompt, name: str) -> tuple[Span, ...]:
     """All spans of one name; an error if there is none."""
     spans = tuple(span for span in prompt.spans if span.name == name)
     if not spans:
+        names = {span.name for span in prompt.spans}
+        value, dot, attribute = name.partition(".")
+        hint = did_you_mean(name, names)
+        if dot and value in names and not any(one.startswith(f"{value}.") for one in names):
+            parts = ", ".join(f".{part}" for part in PARTS)
+            hint = f"{attribute!r} is no attribute shown; of its tokens there are {parts}"
         raise CfgenError(
             Problem(
                 "position-unknown",
                 f"the prompt has no span named {name!r}",
-                hint=did_you_mean(name, {span.name for span in prompt.spans}),
+                hint=hint,
                 detail=prompt.text,
             )
         )

@@ -6,14 +6,15 @@ Everything is checked before anything is rendered.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from jinja2 import TemplateSyntaxError, nodes
 
-from cfgen.causal import Choice
+from cfgen.causal import CausalModel, Choice, WordTable, table_of
 from cfgen.errors import CfgenError, Problem, caller_place, did_you_mean
 from cfgen.paths import display, find_all, plain_name, project_of, project_roots
 from cfgen.prompts.environment import PromptEnvironment
@@ -57,13 +58,14 @@ class Template:
         description: One line for people.
         task: Task it belongs to.
         path: File it was read from.
-        shows: Inputs it shows.
+        shows: Inputs and variables it shows.
         supports: For an input, the values it is right for; inputs that are left out may be
             anything.
         answer_prefix: Text between the prompt and its answer.
-        slots: For every input it shows, the names its values are shown under.
+        slots: For every input it shows, the names its values are shown under; none for variables.
         sources: Jinja text of the file and of the files it includes, by file name.
         paths: Where those files are.
+        tables: For every input it shows that draws from a table, what that says of its words.
         cache: What rendering keeps between calls.
     """
 
@@ -77,12 +79,18 @@ class Template:
     slots: Mapping[str, tuple[str, ...]]
     sources: Mapping[str, str]
     paths: Mapping[str, Path]
+    tables: Mapping[str, WordTable] = field(default_factory=dict)
     cache: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
-    def inputs(self) -> tuple[str, ...]:
-        """Inputs whose values it needs: those that it shows, and those that it restricts."""
+    def needs(self) -> tuple[str, ...]:
+        """What it needs the values of: inputs and variables that it shows, inputs it restricts."""
         return tuple(dict.fromkeys((*self.shows, *self.supports)))
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Variables it shows: what the causal model computes from inputs, without intervention."""
+        return tuple(name for name in self.shows if name not in self.slots)
 
     def unsupported(self, inputs: Mapping[str, Any]) -> list[str]:
         """Inputs that have a value which the wording is not right for; ``1`` is not ``True``.
@@ -101,12 +109,15 @@ class Template:
     def digest(self) -> str:
         """SHA-256 of everything that can change a prompt; does not depend on where files are."""
         said = (self.id, self.shows, sorted(self.supports.items()), self.answer_prefix)
-        parts = (said, sorted(self.slots.items()), sorted(self.sources.items()))
+        parts: tuple[Any, ...] = (said, sorted(self.slots.items()), sorted(self.sources.items()))
+        if self.tables:
+            parts += (sorted((name, t.columns, t.rows) for name, t in self.tables.items()),)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def __reduce__(self) -> tuple[type[Template], tuple[Any, ...]]:
         kept = (self.id, self.description, self.task, self.path, self.shows, self.supports)
-        return (Template, (*kept, self.answer_prefix, self.slots, self.sources, self.paths))
+        files = (self.sources, self.paths, self.tables)
+        return (Template, (*kept, self.answer_prefix, self.slots, *files))
 
 
 def templates(task: str) -> Choice:
@@ -135,15 +146,49 @@ def templates(task: str) -> Choice:
     return Choice(tuple(sorted(found)))
 
 
+@dataclass(frozen=True, slots=True)
+class Showable:
+    """What templates of a causal model can show.
+
+    Attributes:
+        slots: For every input, the names its values are shown under: the input's own name, or one
+            name for each element of a tuple.
+        variables: All that is computed from inputs, shown under its own name.
+        tables: For inputs that draw from one, what a lexicon says of their words.
+    """
+
+    slots: Mapping[str, tuple[str, ...]]
+    variables: Collection[str] = ()
+    tables: Mapping[str, WordTable] = field(default_factory=dict)
+
+    @staticmethod
+    def of(model: CausalModel) -> Showable:
+        """Inputs and variables of a causal model, which need not be sound."""
+        tables = {name: table_of(domain) for name, domain in model.domains.items()}
+        return Showable(
+            model.slots,
+            [name for name in model.names if name not in model.slots],
+            {name: table for name, table in tables.items() if table.columns},
+        )
+
+    def names(self, shows: Collection[str] = ()) -> dict[str, str]:
+        """For every name that a template may use for a value, what it is a value of.
+
+        Args:
+            shows: What the template shows; other variables have no name in it.
+        """
+        found = _slot_inputs(self.slots)
+        return found | {name: name for name in self.variables if name in shows}
+
+
 def load_templates(
-    task: str, slots: Mapping[str, tuple[str, ...]], *first: Path
+    task: str, shown: Showable | Mapping[str, tuple[str, ...]], *first: Path
 ) -> Mapping[str, Template]:
     """Load and check every template of a task.
 
     Args:
         task: Name of the task; its templates are ``templates/<task>/*.jinja``.
-        slots: For every input of the causal model, the names its values are shown under: the
-            input's own name, or one name for each element of a tuple.
+        shown: What they can show; or only the slots of every input.
         *first: Folders to search before the project's and the built-in one. Of files with the
             same name, the first found counts.
 
@@ -153,7 +198,8 @@ def load_templates(
     Raises:
         CfgenError: Everything that is wrong in any of the files.
     """
-    names = _slot_inputs(slots)
+    showable = shown if isinstance(shown, Showable) else Showable(shown)
+    showable.names()
     files = _template_files(task, *first)
     problems: list[Problem] = []
     sources: dict[str, TemplateSource] = {}
@@ -171,11 +217,11 @@ def load_templates(
     trees = _parse_all(environment, texts, files, problems)
     loaded = {}
     for name, source in sources.items():
-        problems.extend(_check_matter(source, slots))
+        problems.extend(_check_matter(source, showable))
         if name in trees:
-            survey = _survey(environment, trees, files, names, source)
+            survey = _survey(environment, trees, files, showable, source)
             problems.extend(item for item in survey.problems if item not in problems)
-            loaded[name] = _template(task, source, slots, survey, texts, files)
+            loaded[name] = _template(task, source, showable, survey, texts, files)
     if problems:
         raise CfgenError(problems)
     return {template.id: template for template in sorted(loaded.values(), key=lambda t: t.id)}
@@ -200,6 +246,18 @@ def _slot_inputs(slots: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
     if problems:
         raise CfgenError(problems)
     return found
+
+
+def _unshowable(variable: str, showable: Showable) -> str:
+    """Why a variable cannot be shown: what its name means otherwise."""
+    if variable in RESERVED | set(PromptEnvironment({}).globals):
+        return "has a special meaning in templates or positions"
+    names = _slot_inputs(showable.slots)
+    if variable in names:
+        return f"is already the name of a slot of input {names[variable]!r}"
+    element = re.compile(re.escape(variable) + r"_[1-9]\d*")  # of a tuple
+    taken = next((name for name in (*names, *showable.variables) if element.fullmatch(name)), "")
+    return f"would leave spans named {taken!r} if it is a tuple, as another does" if taken else ""
 
 
 def _template_files(task: str, *first: Path) -> dict[str, Path]:
@@ -249,12 +307,14 @@ def _survey(
     environment: PromptEnvironment,
     trees: Mapping[str, nodes.Template],
     files: Mapping[str, Path],
-    names: Mapping[str, str],
+    showable: Showable,
     source: TemplateSource,
 ) -> Survey:
     """Find out what a template refers to."""
     places = {name: display(path) for name, path in files.items()}
-    survey = Survey(environment, trees, places, names, frozenset(source.matter.shows))
+    shows = frozenset(source.matter.shows)
+    names = showable.names(shows)
+    survey = Survey(environment, trees, places, names, shows, showable.variables, showable.tables)
     survey_file(survey, source.path.name, survey.visible(), ())
     for name in sorted(survey.shown & set(names.values()) - survey.used):
         where = f"{display(source.path)}:{source.lines['shows']}"
@@ -264,7 +324,7 @@ def _survey(
     return survey
 
 
-def _check_matter(source: TemplateSource, slots: Mapping[str, Any]) -> Iterable[Problem]:
+def _check_matter(source: TemplateSource, showable: Showable) -> Iterable[Problem]:
     """Check front matter against the file name and the model."""
     matter, stem = source.matter, source.path.stem
 
@@ -278,13 +338,20 @@ def _check_matter(source: TemplateSource, slots: Mapping[str, Any]) -> Iterable[
         message, hint = "the description is empty", "say in one line what the wording is like"
         yield Problem("front-matter", message, where("description"), hint)
     for key, inputs in (("shows", matter.shows), ("supports", list(matter.supports))):
+        known = {*showable.slots, *(showable.variables if key == "shows" else ())}
         for name in dict.fromkeys(inputs):
-            if name not in slots:
-                message = f"`{key}` names {name!r}, which is not an input of the causal model"
-                yield Problem("template-inputs", message, where(key), did_you_mean(name, slots))
+            if name not in known:
+                kind = "an input or variable" if key == "shows" else "an input"
+                message = f"`{key}` names {name!r}, which is not {kind} of the causal model"
+                yield Problem("template-inputs", message, where(key), did_you_mean(name, known))
             if inputs.count(name) > 1:
                 message, hint = f"`{key}` names {name!r} twice", "leave one of them"
                 yield Problem("template-inputs", message, where(key), hint)
+    for name in matter.shows:
+        reason = _unshowable(name, showable) if name not in showable.slots else ""
+        if reason and name in showable.variables:
+            message = f"variable {name!r} cannot be shown under its name, which {reason}"
+            yield Problem("slot-name", message, where("shows"), "rename the variable")
     for name, values in matter.supports.items():
         if not values:
             message = f"no value of {name!r} is supported"
@@ -295,7 +362,7 @@ def _check_matter(source: TemplateSource, slots: Mapping[str, Any]) -> Iterable[
 def _template(
     task: str,
     source: TemplateSource,
-    slots: Mapping[str, tuple[str, ...]],
+    showable: Showable,
     survey: Survey,
     texts: Mapping[str, str],
     files: Mapping[str, Path],
@@ -310,7 +377,8 @@ def _template(
         shows=tuple(matter.shows),
         supports={name: tuple(values) for name, values in matter.supports.items()},
         answer_prefix=matter.answer_prefix,
-        slots={name: tuple(slots[name]) for name in matter.shows if name in slots},
+        slots={n: tuple(showable.slots[n]) for n in matter.shows if n in showable.slots},
         sources={name: texts[name] for name in sorted(survey.files)},
         paths={name: files[name] for name in sorted(survey.files)},
+        tables={n: showable.tables[n] for n in matter.shows if n in showable.tables},
     )

@@ -87,12 +87,15 @@ class Text:
     Attributes:
         letters: The string.
         marks: At least one, in text order and the outer before the inner.
+        attributes: For a word of a lexicon that is a table: column -> from a word to its cell.
     """
 
-    __slots__ = ("letters", "marks")
+    __slots__ = ("attributes", "letters", "marks")
 
-    def __init__(self, letters: str, marks: tuple[Mark, ...]) -> None:
-        self.letters, self.marks = letters, marks
+    def __init__(
+        self, letters: str, marks: tuple[Mark, ...], attributes: Mapping[str, Change] | None = None
+    ) -> None:
+        self.letters, self.marks, self.attributes = letters, marks, attributes or {}
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
@@ -161,6 +164,23 @@ class Text:
 
     def __repr__(self) -> str:
         return repr(self.look())
+
+    def attribute(self, column: str) -> Text:
+        """What the lexicon says of the word that this is; a change of the word like any other.
+
+        Raises:
+            Fault: The lexicon does not have the word.
+        """
+        [mark] = self.marks
+        change = self.attributes[column]
+        try:
+            cell = change(self.letters)
+        except KeyError:
+            message = f"{self.letters!r} is not in its lexicon, so it has no {column!r}"
+            hint = "give the input a word of the lexicon, or add a line for it"
+            raise Fault(code="template-undefined", message=message, hint=hint) from None
+        changed = _changed(mark, len(cell), change)
+        return Text(cell, (changed._replace(name=f"{mark.name}.{column}"),))
 
     @staticmethod
     def _comparison(compare: Callable[[Any, Any], bool]) -> Callable[[Text, object], bool]:

@@ -17,7 +17,7 @@ from cfgen.bounded import read_file
 from cfgen.causal import CausalModel, Words
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.paths import display, find_all, project_of, project_roots, searching
-from cfgen.prompts import Template, load_templates, noting_lexicons
+from cfgen.prompts import Showable, Template, load_templates, noting_lexicons
 from cfgen.tasks.checks import definition_problems, form_problems
 from cfgen.tasks.records import Task, TaskDefinition
 
@@ -114,7 +114,7 @@ def _assemble(
     except CfgenError as error:
         problems += error.problems
     try:
-        templates = load_templates(path.stem, model.slots, *project_of(path))
+        templates = load_templates(path.stem, Showable.of(model), *project_of(path))
     except CfgenError as error:
         problems += error.problems
     problems += definition_problems(definition, path, templates)

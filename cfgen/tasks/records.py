@@ -11,7 +11,7 @@ from cfgen.causal import CausalModel, Choice, Domain
 from cfgen.counterfactuals import Design, Hypothesis, Pair
 from cfgen.errors import CfgenError, Problem, caller_place, did_you_mean
 from cfgen.faces import found_later
-from cfgen.prompts import Template
+from cfgen.prompts import Prompt, Template, render
 
 TEMPLATE_INPUT = "template"
 """The input that says which template a prompt is rendered with."""
@@ -156,6 +156,22 @@ class Task:
     def template_of(self, inputs: Mapping[str, Any]) -> Template:
         """The template that inputs are shown with; the only one if no input says which."""
         return self.templates[inputs.get(TEMPLATE_INPUT, next(iter(self.templates)))]
+
+    def prompt(self, inputs: Mapping[str, Any], template: Template | None = None) -> Prompt:
+        """The prompt of inputs, complete and in their domains.
+
+        Where its template shows variables, they are computed; there is never an intervention.
+
+        Args:
+            inputs: The inputs.
+            template: Another template than the one that they name.
+
+        Raises:
+            CfgenError: A mechanism fails, or the template cannot show these values.
+        """
+        shown = template or self.template_of(inputs)
+        values = self.causal_model.program.run(inputs) if shown.variables else inputs
+        return render(shown, values)
 
     def supports(self, inputs: Mapping[str, Any]) -> bool:
         """Whether the template of these inputs says that its wording is right for their values."""

@@ -60,10 +60,7 @@ def test_everything_wrong_is_reported_with_its_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "column",
-    [
-        *("two words", "class", "None", "_note", "__class__", "1st", "first", "last", "all"),
-        *("a-b", "a.b", "a'b", "ﬁ"),
-    ],
+    ["two words", "class", "None", "_note", "__class__", "1st", "first", "last", "all", "a-b"],
 )
 def test_a_column_is_called_what_can_be_written_behind_a_dot(tmp_path: Path, column: str) -> None:
     put(tmp_path, "w.tsv", f"word\tkind\t{column}\na\tb\tc\n")

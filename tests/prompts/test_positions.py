@@ -80,7 +80,18 @@ def test_parts_of_tokens() -> None:
     "text",
     [
         *["", "1a", "a[", "a[x]", "a[0][1]", "a/b/c", "a+", "a-1", "a b", "a[0] ", "/a", "a[1]+-1"],
-        *["a.", "a.middle", "a.all[0]", "a.first+1", "a+1.all", "story.all/a", f"a+{'9' * 5000}"],
+        *[
+            "a.",
+            "a.",
+            "a.b.c",
+            "a.first[0]",
+            "a.1",
+            "a.all[0]",
+            "a.first+1",
+            "a+1.all",
+            "story.all/a",
+            f"a+{'9' * 5000}",
+        ],
     ],
 )
 def test_what_does_not_parse(text: str) -> None:
