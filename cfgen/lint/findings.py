@@ -16,6 +16,7 @@ WORDING_CODES = frozenset(
         "double-space",
         "input-not-shown",
         "partial-unused",
+        "prompt-ambiguous",
         "span-missing",
         "support-impossible",
         "trailing-space",

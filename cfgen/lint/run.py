@@ -33,7 +33,13 @@ from cfgen.lint.tokens import (
     check_lengths,
     check_word_tokens,
 )
-from cfgen.lint.wording import check_branches, check_partials, check_rendering, check_supports
+from cfgen.lint.wording import (
+    check_ambiguity,
+    check_branches,
+    check_partials,
+    check_rendering,
+    check_supports,
+)
 from cfgen.prompts import Encode
 from cfgen.tasks import Task, find_task, load_task
 
@@ -44,6 +50,7 @@ ON_TASKS = (
     check_lexicons,
     check_sites,
     check_rendering,
+    check_ambiguity,
     check_branches,
     check_supports,
     check_partials,

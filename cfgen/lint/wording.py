@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import itertools
+import random
 import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
+from cfgen.causal import Domain
 from cfgen.errors import CfgenError
 from cfgen.lint.findings import Finding, from_error, key_line
 from cfgen.lint.sample import inputs_for
+from cfgen.lint.structure import shown_by
 from cfgen.paths import display
 from cfgen.prompts import Prompt, Template, unreached_branches
-from cfgen.tasks import Task
+from cfgen.tasks import TEMPLATE_INPUT, Task
 
 PROMPTS = 200
 """Prompts of each template that are looked at."""
+
+AMBIGUOUS = 100
+"""Inputs of each template that are changed, to see whether the prompt tells."""
 
 _TRAILING = re.compile(r"[ \t]+$", re.MULTILINE)
 _DOUBLE = re.compile(r"(?<=\S)  +(?=\S)")
@@ -34,6 +41,49 @@ def check_rendering(task: Task) -> Iterable[Finding]:
                 break
         yield from _spaces(template, prompts, _TRAILING.search, "trailing")
         yield from _spaces(template, prompts, _DOUBLE.search, "double")
+
+
+def check_ambiguity(task: Task) -> Iterable[Finding]:
+    """Templates that make one prompt of two inputs that have different right answers.
+
+    Inputs are changed one at a time, and only those that the template says it shows: what it leaves
+    out is found by looking at what it says.
+    """
+    model, rng = task.causal_model, random.Random(0)
+    answer = model.output
+    for template in task.templates.values():
+        changed = shown_by(task, template) & model.graph().ancestors(answer) & {*model.domains}
+        for inputs, name in itertools.product(
+            itertools.islice(inputs_for(model, template), AMBIGUOUS), sorted(changed)
+        ):
+            other = {**inputs, name: _moved(inputs[name], model.domains[name], rng)}
+            if name == TEMPLATE_INPUT or template.unsupported(other):
+                continue
+            with suppress(CfgenError):  # check_rendering says what fails
+                said = [model.program.run(each)[answer] for each in (inputs, other)]
+                prompts = [task.prompt(each, template).text for each in (inputs, other)]
+                if said[0] != said[1] and prompts[0] == prompts[1]:
+                    yield Finding(
+                        "prompt-ambiguous",
+                        f"template {template.id!r} makes the same prompt for {name} = "
+                        f"{inputs[name]!r} and {other[name]!r}, but the right answers are "
+                        f"{said[0]!r} and {said[1]!r}, so no reader can know the answer",
+                        key_line(template.path, "shows"),
+                        f"let the text tell them apart: show {name}, or a variable of it",
+                        template.id,
+                        prompts[0],
+                    )
+                    break
+
+
+def _moved(value: Any, domain: Domain, rng: random.Random) -> Any:
+    """Another value of a domain; of a tuple, another one in a single place, if there is any."""
+    drawn = domain.sample(rng)
+    if not isinstance(value, tuple):
+        return drawn
+    place = rng.randrange(len(value))
+    fresh = next((element for element in drawn if element not in value), None)
+    return drawn if fresh is None else (*value[:place], fresh, *value[place + 1 :])
 
 
 def _spaces(

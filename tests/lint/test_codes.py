@@ -25,6 +25,14 @@ UNSTEADY_MOODS = '[*{"calm", "loud", "glad", "sad"}]'
 DESIGN = "]\nhypotheses"
 KEPT = 'Design("kept", [edits.resample("words", disjoint=True)], contrast=["pointer"])'
 HYPOTHESIS = "]\ntask"
+SEEN = """@model.variable
+def seen(asked: int) -> bool:
+    return asked < 5
+
+
+@model.variable
+def pointer(asked: int, seen: bool) -> int:
+    return asked if seen else 0"""
 AGAIN = 'Hypothesis("again", interchange=["pointer"], site=Site("list"))'
 PAYLOAD = 'Hypothesis("payload", interchange=["answer"])'
 IDLE = 'Hypothesis("idle", interchange=["mood"])'
@@ -32,6 +40,8 @@ VERSION, SO_BE_IT = 'version="1", allow={"', '": "so be it"}'
 MOSTLY_SECOND = (
     (TASK, '"asked", integers(0, 1)', '"asked", integers(0, 9)'),
     (TASK, 'edits.flip("asked")', 'edits.set("asked", 0)'),
+    (PLAIN, "asked == 0", "asked < 2"),
+    (WHICH, "asked == 0", "asked < 2"),
 )
 
 
@@ -110,9 +120,25 @@ FLAWS = [
         "{% else",
         "plain",
     ),
-    Flaw("branch-never-taken", PLAIN, "asked == 0", "asked < 2", "{{- ", "plain"),
-    Flaw("branch-never-taken", PLAIN, "asked == 0", "asked == 2", "{{- ", "plain"),
-    Flaw("branch-never-taken", WHICH, "asked == 0", "asked == 2", "{% if", "short"),
+    Flaw(
+        "branch-never-taken",
+        PLAIN,
+        '" other" }}',
+        '(" other" if asked < 2 else " no") }}',
+        "{{- ",
+        "plain",
+    ),
+    Flaw(
+        "branch-never-taken",
+        PLAIN,
+        '" first" if asked == 0',
+        '" none" if asked == 2 else " first" if asked == 0',
+        "{{- ",
+        "plain",
+    ),
+    Flaw(
+        "branch-never-taken", WHICH, "{% else", "{% elif asked == 2 %}\n{% else", "{% elif", "short"
+    ),
     Flaw(
         "branch-never-taken",
         PLAIN,
@@ -133,6 +159,26 @@ FLAWS = [
         "plain",
     ),
     Flaw("support-impossible", SHORT, "[calm]", "[calm, clam]", "supports:", "short"),
+    Flaw(
+        "prompt-ambiguous",
+        PLAIN,
+        '" first" if asked == 0 else " other"',
+        '" thing" if asked == 0 else " thing"',
+        "shows:",
+        "plain",
+    ),
+    Flaw(
+        "prompt-ambiguous",
+        PLAIN,
+        "shows: [words, asked, mood]",
+        "shows: [words, seen, mood]",
+        "shows:",
+        "plain",
+        (
+            (PLAIN, '{{- " first" if asked == 0 else " other" }}', "{{- seen }}"),
+            (TASK, "@model.variable\ndef pointer(asked: int) -> int:\n    return asked", SEEN),
+        ),
+    ),
     Flaw("partial-unused", "templates/toy/_old.jinja", "", "x\n", "x", "_old"),
     Flaw(
         "span-missing",
