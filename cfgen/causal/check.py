@@ -16,7 +16,12 @@ from cfgen.errors import CfgenError, Problem, did_you_mean
 
 
 def build_program(
-    name: str, output: str, inputs: Sequence[Input], mechanisms: Sequence[Mechanism], where: str
+    name: str,
+    output: str,
+    inputs: Sequence[Input],
+    mechanisms: Sequence[Mechanism],
+    requirements: Sequence[Mechanism],
+    where: str,
 ) -> Program:
     """Check a definition and put its mechanisms in causal order.
 
@@ -25,6 +30,7 @@ def build_program(
         output: Name of the output variable.
         inputs: Declared inputs.
         mechanisms: One function per variable; its parameters are the parents.
+        requirements: Functions of inputs that say whether these may go together.
         where: ``file:line`` of the model, for problems of no single variable.
 
     Returns:
@@ -35,8 +41,11 @@ def build_program(
     """
     problems = [problem for item in inputs for problem in item.problems]
     problems += [_not_a_function(m, where) for m in mechanisms if not _is_function(m)]
+    problems += [_not_a_requirement(m, where) for m in requirements if not _is_function(m)]
     mechanisms = [m for m in mechanisms if _is_function(m)]
-    problems += _duplicates(inputs, mechanisms)
+    requirements = [m for m in requirements if _is_function(m)]
+    problems += _duplicates(inputs, [*mechanisms, *requirements])
+    problems += _requirement_problems(requirements, inputs, mechanisms)
     places = {item.name: item.where for item in inputs}
     places |= {m.__name__: place_of(m) for m in mechanisms}
     known = list(places)
@@ -59,7 +68,41 @@ def build_program(
         raise CfgenError(problems)
     by_name = {mechanism.__name__: mechanism for mechanism in mechanisms}
     steps = tuple((v, by_name[v], parents[v]) for v in order if v in by_name)
-    return Program(name, graph, steps)
+    required = tuple((r.__name__, r, tuple(inspect.signature(r).parameters)) for r in requirements)
+    return Program(name, graph, steps, required)
+
+
+def _not_a_requirement(requirement: Any, where: str) -> Problem:
+    return Problem(
+        "not-a-function",
+        f"{requirement!r} was declared as a requirement, but it is not a function",
+        where=where,
+        hint="write @model.require above a function made with def",
+    )
+
+
+def _requirement_problems(
+    requirements: Sequence[Mechanism], inputs: Sequence[Input], mechanisms: Sequence[Mechanism]
+) -> list[Problem]:
+    """Requirements are about inputs: what else there is follows from these."""
+    names = [item.name for item in inputs]
+    made = {mechanism.__name__ for mechanism in mechanisms}
+    problems = []
+    for requirement in requirements:
+        said, place = f"requirement {requirement.__name__!r}", place_of(requirement)
+        parameters = inspect.signature(requirement).parameters.values()
+        if not parameters:
+            message = f"{said} looks at no input, so it holds always or never"
+            hint = "name the inputs that it is about as parameters"
+            problems.append(Problem("empty-requirement", message, place, hint))
+        for parameter in parameters:
+            if parameter.name in made:
+                message = f"{said} is about {parameter.name!r}, which is a variable"
+                hint = "make it about inputs; variables are computed from them"
+                problems.append(Problem("requirement-of-variable", message, place, hint))
+            else:
+                problems += _parameter_problems(requirement, parameter, names, "requirement")
+    return problems
 
 
 def _circle(cycle: Sequence[str], place: str) -> Problem:
@@ -136,7 +179,10 @@ def _signature_problems(mechanism: Mechanism, known: Sequence[str]) -> list[Prob
 
 
 def _parameter_problems(
-    mechanism: Mechanism, parameter: inspect.Parameter, known: Sequence[str]
+    mechanism: Mechanism,
+    parameter: inspect.Parameter,
+    known: Sequence[str],
+    what: str = "variable",
 ) -> list[Problem]:
     name, place = mechanism.__name__, place_of(mechanism)
     problems = []
@@ -144,7 +190,7 @@ def _parameter_problems(
         return [
             Problem(
                 "variadic-parent",
-                f"variable {name!r} takes {parameter}, which names no parent",
+                f"{what} {name!r} takes {parameter}, which names no parent",
                 where=place,
                 hint="name each parent as a parameter of its own",
             )
@@ -153,7 +199,7 @@ def _parameter_problems(
         problems.append(
             Problem(
                 "special-parameter",
-                f"variable {name!r} has a positional-only or keyword-only parameter "
+                f"{what} {name!r} has a positional-only or keyword-only parameter "
                 f"{parameter.name!r}",
                 where=place,
                 hint="drop the '/' or '*' from its signature",
@@ -163,7 +209,7 @@ def _parameter_problems(
         problems.append(
             Problem(
                 "default-argument",
-                f"variable {name!r} gives its parent {parameter.name!r} a default value",
+                f"{what} {name!r} gives its parent {parameter.name!r} a default value",
                 where=place,
                 hint="drop the default: a parent's value always comes from the model",
             )
@@ -172,7 +218,7 @@ def _parameter_problems(
         problems.append(
             Problem(
                 "unknown-parent",
-                f"variable {name!r} depends on {parameter.name!r}, which is not declared",
+                f"{what} {name!r} depends on {parameter.name!r}, which is not declared",
                 where=place,
                 hint=did_you_mean(parameter.name, (k for k in known if k != name)),
             )

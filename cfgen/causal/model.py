@@ -25,6 +25,8 @@ from cfgen.causal.setting import Setting, Source, read_sources
 from cfgen.errors import CfgenError, Problem, caller_place, did_you_mean
 from cfgen.faces import found_later
 
+TRIES = 1_000
+"""Inputs that are drawn before it is said that hardly any meet the requirements."""
 F = typing.TypeVar("F", bound=Callable[..., Any])
 
 
@@ -45,6 +47,7 @@ class CausalModel:
         self._where = caller_place(1)
         self._inputs: list[Input] = []
         self._mechanisms: list[Mechanism] = []
+        self._requirements: list[Mechanism] = []
         self._program: Program | None = None
 
     def __repr__(self) -> str:
@@ -76,6 +79,17 @@ class CausalModel:
         self._program = None
         return mechanism
 
+    def require(self, requirement: F) -> F:
+        """Declare what inputs must meet: a function of some of them that returns True or False.
+
+        Whatever draws, edits, lists or proves keeps to it: inputs that break it do not occur, in
+        originals and counterfactuals alike, and all that are left are as likely as before. An
+        intervention may set an input to a value that breaks it.
+        """
+        self._requirements.append(requirement)
+        self._program = None
+        return requirement
+
     @property
     def program(self) -> Program:
         """The checked model, in the form that evaluates fastest; its inputs are trusted.
@@ -85,7 +99,12 @@ class CausalModel:
         """
         if self._program is None:
             self._program = build_program(
-                self.name, self.output, self._inputs, self._mechanisms, self._where
+                self.name,
+                self.output,
+                self._inputs,
+                self._mechanisms,
+                self._requirements,
+                self._where,
             )
         return self._program
 
@@ -148,10 +167,25 @@ class CausalModel:
         """Inputs checked against their domains, lists made tuples, defaults filled in.
 
         Raises:
-            CfgenError: With every unknown, missing or impossible input.
+            CfgenError: With every unknown, missing or impossible input, or with every requirement
+                that the inputs do not meet (``broken-requirement``).
         """
-        _ = self.program
-        return complete_inputs(self.name, self._inputs, inputs)
+        program = self.program
+        full = complete_inputs(self.name, self._inputs, inputs)
+        problems = [
+            Problem(
+                "broken-requirement",
+                f"the inputs do not meet requirement {name!r} of causal model {self.name!r}: "
+                + ", ".join(f"{parent}={full[parent]!r}" for parent in parents),
+                where=place_of(requirement),
+                hint="give other values, or drop the requirement",
+            )
+            for name, requirement, parents in program.requirements
+            if name in program.broken(full)
+        ]
+        if problems:
+            raise CfgenError(problems)
+        return full
 
     def intervene(self, inputs: Mapping[str, Any], values: Mapping[str, Any]) -> Setting:
         """Run with some variables set by hand.
@@ -206,17 +240,31 @@ class CausalModel:
         return Setting(self.program.rerun(base, fixed), frozenset(fixed))
 
     def sample(self, rng: random.Random, pools: Pools | None = None) -> dict[str, Any]:
-        """Draw inputs uniformly and independently.
+        """Draw inputs uniformly and independently, of those that meet all requirements.
 
         Args:
             rng: Source of randomness; equal states give equal inputs.
             pools: Lexicon -> the words to draw from instead of all of it.
+
+        Raises:
+            CfgenError: If hardly any inputs meet the requirements (``rare-requirement``).
         """
-        _ = self.program
-        return {
-            name: (domain.restrict(pools) if pools else domain).sample(rng)
-            for name, domain in self.domains.items()
-        }
+        program = self.program
+        domains = {n: d.restrict(pools) if pools else d for n, d in self.domains.items()}
+        for _ in range(TRIES):
+            inputs = {name: domain.sample(rng) for name, domain in domains.items()}
+            if not program.requirements or not program.broken(inputs):
+                return inputs
+        names = ", ".join(name for name, *_ in program.requirements)
+        raise CfgenError(
+            Problem(
+                "rare-requirement",
+                f"of {TRIES} inputs drawn for causal model {self.name!r} none met its "
+                f"requirements ({names})",
+                where=place_of(program.requirements[0][1]),
+                hint="choose domains that break them less often, or drop one",
+            )
+        )
 
     def restrict(self, pools: Pools) -> CausalModel:
         """The same model, drawing from smaller lexicons where ``pools`` names them."""
@@ -228,7 +276,7 @@ class CausalModel:
         return smaller
 
     def count(self) -> int:
-        """Number of different inputs, computed without making them."""
+        """Number of different inputs, whether or not they meet the requirements."""
         _ = self.program
         total = 1
         for domain in self.domains.values():
@@ -236,7 +284,7 @@ class CausalModel:
         return total
 
     def enumerate(self, limit: int = 100_000) -> Iterator[dict[str, Any]]:
-        """Yield every possible input, the last declared one varying fastest.
+        """Yield every possible input that meets the requirements, the last one varying fastest.
 
         Args:
             limit: How many at most.
@@ -253,7 +301,8 @@ class CausalModel:
                     hint="raise limit=, or give the inputs smaller domains",
                 )
             )
-        return every_input(list(self.domains.items()))
+        program, every = self.program, every_input(list(self.domains.items()))
+        return (inputs for inputs in every if not program.broken(inputs))
 
     def _base(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Values under which interventions are made, and those already in force."""

@@ -31,11 +31,14 @@ class Program:
         name: Name of the causal model.
         graph: Who depends on whom.
         steps: All mechanisms in causal order.
+        requirements: What inputs must meet: a name, the function that says whether they do, and
+            the inputs that it looks at.
     """
 
     name: str
     graph: Graph
     steps: tuple[Step, ...]
+    requirements: tuple[Step, ...] = ()
     _moved: dict[frozenset[str], tuple[Step, ...]] = field(default_factory=dict, compare=False)
 
     def run(self, inputs: Values) -> dict[str, Any]:
@@ -75,6 +78,27 @@ class Program:
         known = {name: (value,) for name, value in {**values, **fixed}.items()}
         columns = self._compute(self._affected(frozenset(fixed)), known, 1)
         return {name: value for name, (value,) in columns.items()}
+
+    def broken(self, inputs: Values) -> list[str]:
+        """Names of the requirements that inputs do not meet.
+
+        Raises:
+            CfgenError: If one raises, or says something else than yes or no.
+        """
+        return [step[0] for step in self.requirements if not self._is_met(step, inputs)]
+
+    def _is_met(self, step: Step, inputs: Values) -> bool:
+        name, requirement, parents = step
+        arguments = tuple(inputs[parent] for parent in parents)
+        try:
+            found = requirement(*arguments)
+        except Exception as error:
+            raise self._mechanism_failed(step, arguments, error, "requirement") from error
+        if type(found) is bool:
+            return found
+        message = f"requirement {name!r} says {found!r}, which is neither True nor False"
+        hint = "return a comparison, such as `asked != giver`"
+        raise CfgenError(Problem("requirement-not-bool", message, place_of(requirement), hint))
 
     def call(self, step: Step, arguments: Sequence[Sequence[Any]], rows: int) -> list[Any]:
         """Call one mechanism for many settings.
@@ -137,7 +161,7 @@ class Program:
         )
 
     def _mechanism_failed(
-        self, step: Step, arguments: tuple[Any, ...], error: Exception
+        self, step: Step, arguments: tuple[Any, ...], error: Exception, what: str = "variable"
     ) -> CfgenError:
         name, mechanism, parents = step
         pairs = zip(parents, arguments, strict=True)
@@ -145,7 +169,7 @@ class Program:
         # The first frame is ours; what follows is the mechanism's own.
         frames = error.__traceback__.tb_next if error.__traceback__ else None
         shown = "".join(traceback.format_exception(type(error), error, frames))
-        failed = f"variable {name!r} of causal model {self.name!r} failed for {given}"
+        failed = f"{what} {name!r} of causal model {self.name!r} failed for {given}"
         if isinstance(error, CfgenError):  # which says itself what to do, and where
             place = place_of(mechanism)
             return CfgenError(

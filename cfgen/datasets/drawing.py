@@ -51,7 +51,8 @@ def _drawer(candidates: Candidates) -> Callable[[int], tuple[Inputs, Inputs]]:
     """From the number of a candidate to its inputs."""
     task, design, domains = candidates.task, candidates.design, candidates.domains
     balanced = balanced_draw(design, domains, candidates.key) if candidates.balance else None
-    restricted = any(template.supports for template in task.templates.values())
+    requirements = task.causal_model.program.requirements
+    restricted = bool(requirements) or any(t.supports for t in task.templates.values())
     seed_of, rng = _seeds(candidates.key), random.Random()
 
     def draw(index: int) -> tuple[Inputs, Inputs]:
@@ -63,16 +64,23 @@ def _drawer(candidates: Candidates) -> Callable[[int], tuple[Inputs, Inputs]]:
                 pair = draw_inputs(design, domains, rng)
             if not restricted or all(map(task.supports, pair)):
                 return pair
-        raise CfgenError(
-            Problem(
-                "unsupported-inputs",
-                f"no template of task {task.name!r} supports what design {design.name!r} makes",
-                where=design.where,
-                hint="look at `supports:` in the templates, or name others with --template",
-            )
-        )
+        raise _unsupported(candidates, pair)
 
     return draw
+
+
+def _unsupported(candidates: Candidates, last: tuple[Inputs, Inputs]) -> CfgenError:
+    """Say why no draw could be used, by the last one."""
+    task, design = candidates.task, candidates.design
+    broken = [name for side in last for name in task.causal_model.program.broken(side)]
+    if not broken:
+        message = f"no template of task {task.name!r} supports what design {design.name!r} makes"
+        hint = "look at `supports:` in the templates, or name others with --template"
+        return CfgenError(Problem("unsupported-inputs", message, design.where, hint))
+    names = ", ".join(map(repr, dict.fromkeys(broken)))
+    message = f"of {TRIES} pairs of design {design.name!r} none met requirement {names}"
+    hint = "let its edits keep to it, such as by setting what it is about, or drop it"
+    return CfgenError(Problem("design-breaks-requirement", message, design.where, hint))
 
 
 def _seeds(key: str) -> Callable[[int], int]:

@@ -99,4 +99,6 @@ def inputs_for(model: CausalModel, template: Template) -> Iterator[dict[str, Any
         combinations = (tuple(d.sample(rng) for d in listed.values()) for _ in range(INPUTS))
     for combination in combinations:
         words = {name: domain.sample(rng) for name, domain in domains.items() if domain.pools}
-        yield {**words, **dict(zip(listed, combination, strict=True))}
+        inputs = {**words, **dict(zip(listed, combination, strict=True))}
+        if not model.program.broken(inputs):
+            yield inputs

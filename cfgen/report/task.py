@@ -30,6 +30,7 @@ def task_view(task: Task) -> Document:
             Facts(tuple(_input_rows(task))),
             Heading("Variables, each computed from those behind the arrow"),
             Facts(tuple(_variable_rows(task))),
+            *_requirements(task),
             Heading("Designs (* is the default)"),
             *_design_items(task),
             Heading("Hypotheses"),
@@ -60,6 +61,22 @@ def _input_rows(task: Task) -> Iterable[tuple[Inline, Inline]]:
         yield strong(name), (domain_text(domain), faint(shown), faint(default))
 
 
+def _requirements(task: Task) -> Iterable[Block]:
+    rows = tuple(
+        (strong(name), (", ".join(parents), faint(f"\n{doc}" if doc else "")))
+        for name, requirement, parents in task.causal_model.program.requirements
+        for doc in [first_paragraph(requirement.__doc__)]
+    )
+    if rows:
+        yield Heading("Required of inputs, each of those behind it")
+        yield Facts(rows)
+
+
+def first_paragraph(text: str | None) -> str:
+    """The first paragraph of a docstring, in one line."""
+    return inspect.cleandoc(text or "").partition("\n\n")[0].replace("\n", " ")
+
+
 def _variable_rows(task: Task) -> Iterable[tuple[Inline, Inline]]:
     graph = task.causal_model.graph()
     docs = variable_docs(task)
@@ -72,7 +89,7 @@ def _variable_rows(task: Task) -> Iterable[tuple[Inline, Inline]]:
 def variable_docs(task: Task) -> dict[str, str]:
     """Variable -> first paragraph of its mechanism's docstring."""
     return {
-        name: inspect.cleandoc(mechanism.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
+        name: first_paragraph(mechanism.__doc__)
         for name, mechanism, _ in task.causal_model.program.steps
     }
 

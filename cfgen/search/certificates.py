@@ -354,7 +354,7 @@ def sample(thesis: Thesis, sampled: int, progress: Progress = no_progress) -> Ce
             _, other = draw_inputs(drawn, comparison.domains, rng)
         progress("draw pairs", cases, sampled)
         cases += 1
-        if comparison.shown is None or comparison.shown(original, other):
+        if comparison.occurs(original, other):
             said = predict(comparison.program.run(original), comparison.program.run(other))
             if len({output_text(said[name]) for name in thesis.pair}) > 1:
                 witness = thesis.witness(original, other)

@@ -36,7 +36,7 @@ from cfgen.search.comparison import Comparison, comparison_of
 from cfgen.search.predictions import CaseTable, case_table
 from cfgen.tasks import Task
 
-MOST_SAMPLED = 1_000_000
+MOST_SAMPLED = 100_000
 """Pairs that are drawn anew at most, whatever a certificate says."""
 MOST_TRIED = 5_000
 """Pairs in which another word takes a place, at most; every word has its turn before one twice."""
@@ -142,7 +142,7 @@ def _witness_problems(certificate: Certificate, witness: Witness, thesis: Thesis
             values = (side[name],) if domain.arity is None else side[name]
             if any(key_of(value) not in known for value in values):
                 return [f"the witness has a value of {name!r} that is never drawn: {side[name]!r}"]
-    if comparison.shown is not None and not comparison.shown(*sides):
+    if not comparison.occurs(*sides):
         return ["no template shows the witness"]
     if design is not None and not can_draw(design, comparison, *sides):
         return [f"design {design.name!r} never makes the witness"]
@@ -182,29 +182,36 @@ def _proof_problems(certificate: Certificate, thesis: Thesis, table: CaseTable) 
     model, comparison, names = thesis.task.causal_model, thesis.comparison, table.names
     rest = {n: next(iter(d)) for n, d in comparison.domains.items() if n not in names}
 
-    def setting(side: Side) -> Setting:
-        return model.run({**rest, **dict(zip(names, side, strict=True))})
+    def inputs(side: Side) -> dict[str, Any]:
+        return {**rest, **dict(zip(names, side, strict=True))}
 
-    run, cases = cache(setting), list[Case]()
+    def run(side: Side) -> Setting:
+        return Setting(model.program.run(inputs(side)))
+
+    def said(first: Setting, second: Setting) -> tuple[str | None, str | None]:
+        texts = [predicted(model, n, h, first, second) for n, h in thesis.hypotheses.items()]
+        return texts[0], texts[-1]
+
+    known, cases = cache(run), list[Case]()
     for before, after in plain_cases(comparison, thesis.design, table):
-        first, second = run(before), run(after)
-        if comparison.shown is not None and not comparison.shown(first, second):
+        if not comparison.occurs(inputs(before), inputs(after)):
             continue
-        said = [predicted(model, name, h, first, second) for name, h in thesis.hypotheses.items()]
+        outputs = said(known(before), known(after))
         one, other = (dict(zip(names, side, strict=True)) for side in (before, after))
-        if said[0] != said[-1]:
-            return [f"{certificate.hypotheses} predict {said} for {one} and {other}"]
-        cases.append((one, other, said[0], said[-1]))
+        if outputs[0] != outputs[1]:
+            return [f"{certificate.hypotheses} predict {list(outputs)} for {one} and {other}"]
+        cases.append((one, other, *outputs))
     if len(cases) != certificate.cases:
         return [f"there are {len(cases):,} cases, not {certificate.cases:,}"]
     if digest_of(cases) != certificate.digest:
         return ["the digest is not that of the cases"]
-    shown = ((tuple(one.values()), tuple(other.values())) for one, other, *_ in cases)
-    for before, after in _with_other_words(list(shown), _groups(table)):
-        first, second = setting(before), setting(after)
-        said = [predicted(model, name, h, first, second) for name, h in thesis.hypotheses.items()]
-        if said[0] != said[-1]:
-            return [f"{certificate.hypotheses} predict {said} for {before} and {after}"]
+    shown = [(tuple(one.values()), tuple(other.values())) for one, other, *_ in cases]
+    for before, after in _with_other_words(shown, _groups(table)):
+        if not comparison.occurs(inputs(before), inputs(after)):
+            return [f"words cannot be exchanged: {before} and {after} do not occur"]
+        outputs = said(run(before), run(after))
+        if outputs[0] != outputs[1]:
+            return [f"{certificate.hypotheses} predict {list(outputs)} for {before} and {after}"]
     return []
 
 

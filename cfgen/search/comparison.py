@@ -23,7 +23,7 @@ class Comparison:
         program: The causal model.
         hypotheses: The hypotheses; ``none`` and ``all`` are always there as well.
         domains: Input -> domain that it is drawn from.
-        shown: Which pairs can be shown at all; None if all can.
+        shown: Which pairs a template can show; None if all can.
         shown_by: Inputs that this depends on.
     """
 
@@ -32,6 +32,12 @@ class Comparison:
     domains: Mapping[str, Domain]
     shown: SupportTest | None = None
     shown_by: tuple[str, ...] = ()
+
+    def occurs(self, original: Inputs, counterfactual: Inputs) -> bool:
+        """Whether a pair meets all requirements, and a template can show it."""
+        if any(map(self.program.broken, (original, counterfactual))):
+            return False
+        return self.shown is None or self.shown(original, counterfactual)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -46,6 +52,7 @@ class Comparison:
         """
         graph = self.program.graph
         wanted = {graph.output, *self.shown_by}
+        wanted.update(*(parents for *_, parents in self.program.requirements))
         for hypothesis in self.hypotheses:
             wanted |= {*hypothesis.sources, *hypothesis.sources.values(), *hypothesis.hold}
         names = wanted.union(*(graph.ancestors(name) for name in wanted if name in graph.order))
@@ -88,7 +95,7 @@ def comparison_of(
         return Comparison(model.program, chosen, domains)
 
     def shown(original: Inputs, counterfactual: Inputs) -> bool:
-        return task.supports(original) and task.supports(counterfactual)
+        return not any(task.template_of(s).unsupported(s) for s in (original, counterfactual))
 
     names = tuple(name for name in domains if name in restricted | {TEMPLATE_INPUT})
     return Comparison(model.program, chosen, domains, shown, names)

@@ -222,8 +222,11 @@ def _predicted(
 def _followed(program: Program, watch: WordWatch) -> Program:
     """The program, with mechanisms that are followed."""
     follower = Follower(watch)
-    steps = tuple((name, follower.mechanism(f), parents) for name, f, parents in program.steps)
-    return Program(program.name, program.graph, steps)
+    steps, requirements = (
+        tuple((name, follower.mechanism(function), parents) for name, function, parents in some)
+        for some in (program.steps, program.requirements)
+    )
+    return Program(program.name, program.graph, steps, requirements)
 
 
 def _noticed(atoms: Atoms, watch: WordWatch) -> Distinctions:
@@ -322,31 +325,49 @@ def _predict(
     and of the counterfactual on nothing but the values that are interchanged: it is run once for
     every original and every combination of these.
     """
+    shown = _shown(comparison, befores, afters, cases)
+    kept = np.flatnonzero(shown)
+    before, after = cases.before[kept], cases.after[kept]
+    first_used, before = np.unique(before, return_inverse=True)
+    second_used, after = np.unique(after, return_inverse=True)
     program, output = comparison.program, comparison.program.graph.output
-    firsts, seconds = _settings(program, befores), _settings(program, afters)
-    columns = [
-        outputs.column(firsts[output])[cases.before],
-        outputs.column(seconds[output])[cases.after],
-    ]
-    runs = len(befores) + len(afters)
+    # Mechanisms need not know what to say of inputs that do not occur.
+    firsts = _settings(program, [befores[place] for place in first_used.tolist()])
+    seconds = _settings(program, [afters[place] for place in second_used.tolist()])
+    columns = [outputs.column(firsts[output])[before], outputs.column(seconds[output])[after]]
+    runs = len(first_used) + len(second_used)
     coded: dict[str, Indices] = {}
-    for hypothesis in comparison.hypotheses:
+    for hypothesis in comparison.hypotheses if len(kept) else ():
         sources = hypothesis.sources.values()
         coded |= {name: _distinct(seconds[name]) for name in sources if name not in coded}
         taken, examples = _together([coded[name] for name in sources])
-        keys = cases.before * len(examples) + taken[cases.after]
+        keys = before * len(examples) + taken[after]
         unique, inverse = np.unique(keys, return_inverse=True)
         one = _rows(firsts, (unique // len(examples)).tolist())
         other = _rows(seconds, np.array(examples)[unique % len(examples)].tolist())
         made = Predictor(program, [hypothesis]).columns(one, other)[hypothesis.name]
         columns.append(outputs.column(made)[inverse.ravel()])
         runs += len(unique)
-    shown = np.ones(len(cases.before), dtype=np.bool_)
+    predicted = np.zeros((len(shown), len(comparison.labels)), dtype=np.int32)
+    if len(kept):
+        predicted[kept] = np.stack(columns, axis=1)
+    return Predictions(predicted, tuple(outputs.numbers), shown, runs)
+
+
+def _shown(
+    comparison: Comparison, befores: Sequence[Inputs], afters: Sequence[Inputs], cases: Cases
+) -> NDArray[np.bool_]:
+    """Which cases occur: both sides meet all requirements, and a template can show them."""
+    met = [
+        np.array([not comparison.program.broken(side) for side in sides], dtype=np.bool_)
+        for sides in (befores, afters)
+    ]
+    shown = met[0][cases.before] & met[1][cases.after]
     if comparison.shown is not None:
-        pairs = zip(cases.before.tolist(), cases.after.tolist(), strict=True)
-        for place, (first, second) in enumerate(pairs):
-            shown[place] = comparison.shown(befores[first], afters[second])
-    return Predictions(np.stack(columns, axis=1), tuple(outputs.numbers), shown, runs)
+        for place in np.flatnonzero(shown).tolist():
+            sides = befores[cases.before[place]], afters[cases.after[place]]
+            shown[place] = comparison.shown(*sides)
+    return shown
 
 
 def _settings(program: Program, inputs: Sequence[Inputs]) -> dict[str, Sequence[Any]]:

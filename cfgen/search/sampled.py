@@ -138,10 +138,14 @@ def _drawn(comparison: Comparison, designs: Sequence[Design], pairs: int) -> Pre
         first, second = draw_inputs(designs[0], comparison.domains, rng)
         if len(designs) > 1:
             second, _ = draw_inputs(designs[1], comparison.domains, rng)
-        drawn.append((first, second))
-    program, shown = comparison.program, comparison.shown
+        if comparison.occurs(first, second):
+            drawn.append((first, second))
+    if not drawn:
+        none = np.zeros((0, len(comparison.labels)), dtype=np.int32)
+        return Predictions(none, (), np.zeros(0, dtype=np.bool_), 0)
+    program, rows = comparison.program, len(drawn)
     sides = [
-        program.run_columns({n: [side[n] for side in listed] for n in program.graph.inputs}, pairs)
+        program.run_columns({n: [side[n] for side in listed] for n in program.graph.inputs}, rows)
         for listed in zip(*drawn, strict=True)
     ]
     numbers: dict[str | None, int] = {}
@@ -153,8 +157,8 @@ def _drawn(comparison: Comparison, designs: Sequence[Design], pairs: int) -> Pre
     return Predictions(
         np.array(outputs, dtype=np.int32).T,
         tuple(numbers),
-        np.array([shown is None or shown(*pair) for pair in drawn], dtype=np.bool_),
-        pairs,
+        np.ones(rows, dtype=np.bool_),
+        rows,
     )
 
 

@@ -174,8 +174,9 @@ class Task:
         return render(shown, values)
 
     def supports(self, inputs: Mapping[str, Any]) -> bool:
-        """Whether the template of these inputs says that its wording is right for their values."""
-        return not self.template_of(inputs).unsupported(inputs)
+        """Whether inputs occur: they meet all requirements, and their template shows them."""
+        program = self.causal_model.program
+        return not (self.template_of(inputs).unsupported(inputs) or program.broken(inputs))
 
     def template_domain(self, names: Sequence[str] = ()) -> dict[str, Domain]:
         """Restriction of the input ``template`` to some templates.

@@ -18,7 +18,7 @@ MANY = tuple(f"w{number:02}" for number in range(40))
 CLAIMS = {
     "differ": ("payload", ("ball", "bear", "boat"), "pointer", "none", "swap"),
     "same": ("payload", ("ball", "bear", "boat"), "payload", "all", "swap"),
-    "undecided": ("payload[0]", MANY, "payload", "all", None),
+    "undecided": ("payload[1:]", MANY, "payload", "all", None),
 }
 
 

@@ -88,7 +88,7 @@ FORMS = {
     ),
     "T": (
         *("$W", "$W", "($T + $T)", "one_b($W)", "two($W, $W)", "('a' + $W)", "spaced($W, $W)"),
-        *("''.join([$W, $W])", "'%s-%s' % ($W, $W)", "' '.join(words)", "str($N)", "format($W)"),
+        *("''.join([$W, $W])", "('%s-%s' % ($W, $W))", "' '.join(words)", "str($N)", "format($W)"),
         *("($W + 'b')", "'{}'.format($W)", "$W.upper()", "($T if $B else $T)", "$T.strip('a')"),
     ),
 }
