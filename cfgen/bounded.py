@@ -7,6 +7,7 @@ that to a library asks it first.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import stat
@@ -110,6 +111,18 @@ def read_json(file: Path, most: int = RECORD_BYTES) -> Any:
         return parse_json(text)
     except ValueError as error:
         raise ValueError(f"is not JSON: {error}") from error
+
+
+def hash_file(file: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is no file; the message says so, as the end of a sentence.
+    """
+    check_file(file)
+    with _opened(file) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def parse_json(text: str, pairs_hook: Callable[[Pairs], Any] | None = None) -> Any:

@@ -26,7 +26,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from cfgen.bounded import check_file, read_json
+from cfgen.bounded import hash_file, read_json
 from cfgen.errors import CfgenError, Problem
 from cfgen.paths import display
 from cfgen.progress import kept_if_interrupted
@@ -308,7 +308,6 @@ def wrong_with(file: Path, sha256: str) -> str:
         sha256: Its hash in the record.
     """
     try:
-        check_file(file)
         same = _sha256(file, record="") == sha256
     except FileNotFoundError:
         return "is missing"
@@ -395,8 +394,7 @@ def _sha256(file: Path, record: str) -> str:
     """Hash of a file; of the record, which cannot hold its own, that of all else that it says."""
     if file.name == record:
         return _sha256_of_record(read_json(file), record)
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return hash_file(file)
 
 
 def _sha256_of_record(content: Mapping[str, Any], record: str) -> str:

@@ -90,6 +90,10 @@ def compare(
 def merge(
     shards: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of shards.")],
     out: Annotated[Path, typer.Option("--out", help="Folder that all of it is put into.")],
+    task: Annotated[
+        str | None,
+        typer.Option("--task", help="The task, if the shards have one given by its path."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Put what several machines computed of one experiment together, and count it."""
@@ -98,7 +102,7 @@ def merge(
     from cfgen.paths import display
 
     with progress_shown(quiet=json) as report:
-        request = asked_in(shards[0], progress=report)
+        request = asked_in(shards[0], task=task, progress=report)
         found = merge_shards(request, shards, out, progress=report)
     file = display(out / "experiment.yaml")
     how = f"merge the other shards, too, or compute the rest: cfgen run {file} --out {display(out)}"

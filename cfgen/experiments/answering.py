@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cfgen.errors import CfgenError, Problem
+from cfgen.experiments.consistency import is_path
 from cfgen.experiments.definition import Experiment
 from cfgen.experiments.files import read_experiment, write_experiment
 from cfgen.experiments.inquiry import Request, look_up, make_request
+from cfgen.experiments.notation import shown
 from cfgen.experiments.portions import EVERYTHING_NOW, NOTHING_NOW, Portion, Remainder
 from cfgen.experiments.results import OUTPUTS, Results, as_results, outputs_table
 from cfgen.experiments.store import (
@@ -199,15 +201,28 @@ def check_swaps(experiment: Experiment) -> None:
         raise CfgenError(Problem("behaviour-only", message, hint=hint))
 
 
-def asked_in(folder: Path, *, progress: Progress = no_progress) -> Request:
+def asked_in(folder: Path, *, task: str | None = None, progress: Progress = no_progress) -> Request:
     """What was asked in the folder of a run, finished or not.
 
+    Args:
+        folder: The folder, which may come from somebody else.
+        task: Name or path of the task, instead of what is said there.
+        progress: Called with progress.
+
     Raises:
-        CfgenError: It is no folder of a run, or what was asked can't be looked up any more.
+        CfgenError: It is no folder of a run, or what was asked can't be looked up any more; or its
+            task was given by a path (``experiment-task-path``): only a user names files to be run.
     """
     if read_record(folder) is None:
         raise _no_run(folder)
     experiment = read_experiment(folder / EXPERIMENT, named=False)
+    if experiment.task is not None and task is not None:
+        experiment = experiment.model_copy(update={"task": task})
+    elif experiment.task is not None and is_path(experiment.task):
+        message = f"the task is {shown(experiment.task)}; no file is run because a folder says so"
+        hint = "if you know the file, name it: --task FILE"
+        place = display(folder / EXPERIMENT)
+        raise CfgenError(Problem("experiment-task-path", message, place, hint))
     (model,) = experiment.models
     return make_request(look_up(experiment, progress), model, progress=progress)
 

@@ -91,9 +91,14 @@ def _method_problems(draft: Draft) -> Iterator[Problem]:
             yield Problem("experiment-no-meaning", message, draft.place((name,)), "leave it out")
 
 
+def is_path(task: str) -> bool:
+    """Whether what names a task is the path of its file."""
+    return task.endswith(".py") or bool(re.search(r"[/\\]", task))
+
+
 def _task_problems(draft: Draft, named: bool) -> Iterator[Problem]:
     task = draft.at("task")
-    if named and isinstance(task, str) and (task.endswith(".py") or re.search(r"[/\\]", task)):
+    if named and isinstance(task, str) and is_path(task):
         message = f"task: {shown(task)} is a path; a file names a task, as `cfgen tasks` does"
         name = re.split(r"[/\\]", task)[-1].removesuffix(".py")
         hint = f"write `task: {name}`, and run it in the folder of the project that has it"

@@ -14,7 +14,6 @@ appears last and says that all is there, with hashes of the other files.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -32,11 +31,11 @@ import filelock
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cfgen.bounded import read_json
+from cfgen.bounded import hash_file, read_json
 from cfgen.errors import CfgenError, Problem
 from cfgen.experiments.units import marked_table, read_unit
-from cfgen.folders import is_part, remove_parts, write_once
-from cfgen.paths import display
+from cfgen.folders import is_part, remove_parts, write_once, wrong_with
+from cfgen.paths import display, plain_name
 from cfgen.progress import Progress, no_progress
 
 FORMAT = "cfgen-store-2"
@@ -116,7 +115,7 @@ class RunStore:
             **results,
             "units": sorted(self.read),
             "files": files,
-            "sha256": {name: _sha256(self.folder / name) for name in files},
+            "sha256": {name: hash_file(self.folder / name) for name in files},
         }
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         self._write(self.folder / RESULTS, partial(_write_bytes, text.encode()))
@@ -203,10 +202,22 @@ def open_store(
 def read_record(folder: Path) -> dict[str, Any] | None:
     """What ``store.json`` says; None where there is none of ours."""
     try:
-        content: dict[str, Any] = read_json(folder / RECORD)
-        return content if content.get("format") == FORMAT and "key" in content else None
-    except (OSError, ValueError, AttributeError):
+        content = read_json(folder / RECORD)
+    except (OSError, ValueError):
         return None
+    return content if _is_record(content) else None
+
+
+def _is_record(content: Any) -> bool:
+    """Whether this is what ``store.json`` says, as far as it is looked at."""
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        return False
+    request = content.get("request")
+    if not isinstance(content.get("key"), str) or not isinstance(request, dict):
+        return False
+    models = request.get("models")
+    named = isinstance(models, list) and all(isinstance(model, str) for model in models)
+    return named and isinstance(request.get("n"), int)
 
 
 def read_finished(folder: Path) -> dict[str, Any] | None:
@@ -225,8 +236,8 @@ def read_finished(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _changed(folder / RESULTS) from error
     for name, expected in hashes.items():
-        path = folder / Path(name).name
-        if not path.is_file() or _sha256(path) != expected:
+        path = folder / plain_name(name, "a file of the run", display(folder / RESULTS))
+        if wrong_with(path, expected):
             raise _changed(path)
     return content
 
@@ -374,11 +385,6 @@ def _copy(source: Path, path: Path) -> None:
 
 def _write_bytes(content: bytes, path: Path) -> None:
     path.write_bytes(content)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @contextmanager
