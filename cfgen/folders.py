@@ -273,10 +273,16 @@ def write_record(folder: Path, record: str, content: Mapping[str, Any]) -> dict[
         without it.
     """
     hashes = {name: _sha256(folder / name, record) for name in files_in(folder)}
-    written = {**content, "files": sorted((*hashes, record)), "sha256": hashes}
-    hashes[record] = _sha256_of_record(written, record)
+    written = sealed(content, hashes, record)
     text = json.dumps(written, indent=2, ensure_ascii=False) + "\n"
     (folder / record).write_text(text, encoding="utf-8", newline="\n")
+    return written
+
+
+def sealed(content: Mapping[str, Any], hashes: Mapping[str, str], record: str) -> dict[str, Any]:
+    """What a record says, with the hashes of files by their names, and of itself."""
+    written = {**content, "files": sorted((*hashes, record)), "sha256": dict(hashes)}
+    written["sha256"][record] = _sha256_of_record(written, record)
     return written
 
 

@@ -58,15 +58,20 @@ def project_roots(*first: Path) -> tuple[Path, ...]:
     """
     here, builtin = Path.cwd(), builtin_root()
     standing = [here] if any((here / name).is_dir() for name in PROJECT_FOLDERS) else []
-    roots = dict.fromkeys(path.resolve() for path in (*first, *_named.get(), *standing))
+    roots = dict.fromkeys(real_path(path) for path in (*first, *_named.get(), *standing))
     roots.pop(builtin, None)
     return (*roots, builtin)
 
 
 def project_of(task_file: Path) -> tuple[Path, ...]:
     """The project that a task file belongs to: the folder around its ``causal_models/``, if any."""
-    folder = task_file.resolve().parent
+    folder = real_path(task_file).parent
     return (folder.parent,) if folder.name == "causal_models" else ()
+
+
+def real_path(path: Path) -> Path:
+    """Where a path leads, links followed; one that leads round in a circle leads to itself."""
+    return Path(os.path.realpath(path))
 
 
 def find_all(relative: str, *first: Path) -> Iterator[Path]:

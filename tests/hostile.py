@@ -37,6 +37,10 @@ NUMBERS = (
 )
 
 
+class Overtime(BaseException):
+    """Something takes too long; no ``except Exception`` is to make an error of that."""
+
+
 def fuzzed(examples: int) -> settings:
     """How often a property is tried: ``CFGEN_FUZZ`` times as often where that is set."""
     return settings(
@@ -175,7 +179,7 @@ def survives(read: Callable[[], Any], *others: type[Exception]) -> Any:
 @contextmanager
 def _limited() -> Iterator[None]:
     def ring(number: int, frame: object) -> None:
-        raise AssertionError(f"it takes longer than {SECONDS} s")
+        raise Overtime(f"it takes longer than {SECONDS} s")
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     handler = signal.signal(signal.SIGALRM, ring)

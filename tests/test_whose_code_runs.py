@@ -97,7 +97,7 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, task in (("own", "own"), ("path", f"./aside/{AWAY}")):
         (folder / f"{name}.yaml").write_text(f"task: {task}\nmodels: ./lm\n")
     for name, task in (("shard", "own"), ("pathshard", f"./aside/{AWAY}")):
-        record = {"format": "cfgen-store-2", "key": "k", "request": {"models": ["./lm"], "n": 8}}
+        record = {"format": "cfgen-store-3", "key": "k", "request": {"models": ["./lm"], "n": 8}}
         (folder / name / "store.json").write_text(json.dumps(record))
         (folder / name / "experiment.yaml").write_text(f"task: {task}\nmodels: ./lm\n")
     (folder / "pair.json").write_text('{"original": {}, "counterfactual": {}}')

@@ -71,7 +71,6 @@ if TYPE_CHECKING:
     from cfgen.experiments.observing import BehaviourResults as BehaviourResults
     from cfgen.experiments.observing import ObservedRun as ObservedRun
     from cfgen.experiments.observing import WrongAnswer as WrongAnswer
-    from cfgen.experiments.observing import is_behaviour as is_behaviour
     from cfgen.experiments.observing import observe as observe
     from cfgen.experiments.observing import read_behaviour as read_behaviour
     from cfgen.experiments.planning import Plan as Plan
@@ -84,6 +83,7 @@ if TYPE_CHECKING:
     from cfgen.experiments.results import Results as Results
     from cfgen.experiments.results import Share as Share
     from cfgen.experiments.results import as_results as as_results
+    from cfgen.experiments.results import is_behaviour as is_behaviour
     from cfgen.experiments.results import outputs_table as outputs_table
     from cfgen.experiments.stages import EngineSettings as EngineSettings
     from cfgen.experiments.stages import RunRecord as RunRecord
@@ -162,7 +162,7 @@ _HOME = {
     "furthest": "comparing",
     "grade": "behaviour",
     "graded_prompts": "behaviour",
-    "is_behaviour": "observing",
+    "is_behaviour": "results",
     "judge": "measures",
     "list_stores": "store",
     "look_up": "inquiry",

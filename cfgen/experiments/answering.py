@@ -15,7 +15,14 @@ from cfgen.experiments.files import read_experiment, write_experiment
 from cfgen.experiments.inquiry import Request, look_up, make_request
 from cfgen.experiments.notation import shown
 from cfgen.experiments.portions import EVERYTHING_NOW, NOTHING_NOW, Portion, Remainder
-from cfgen.experiments.results import OUTPUTS, Results, as_results, outputs_table
+from cfgen.experiments.results import (
+    OUTPUTS,
+    Results,
+    as_results,
+    is_behaviour,
+    outputs_table,
+    read_as,
+)
 from cfgen.experiments.store import (
     UNITS,
     RunStore,
@@ -299,11 +306,11 @@ def read_results(folder: Path) -> Results:
 
 
 def _results(content: Mapping[str, Any]) -> Results:
-    """The results in what is written, which names files and units besides."""
-    if content["experiment"]["method"] == "behaviour":
+    """The results of swaps in what is written."""
+    if is_behaviour(content):
         message = "this is the answer of `cfgen behave`, in which nothing was swapped"
         raise CfgenError(Problem("behaviour-only", message, hint="`cfgen results` shows it"))
-    return Results.model_validate({name: content[name] for name in Results.model_fields})
+    return read_as(Results, content)
 
 
 def _no_run(folder: Path) -> CfgenError:

@@ -26,7 +26,7 @@ from cfgen.experiments.answering import (
 from cfgen.experiments.definition import Experiment
 from cfgen.experiments.inquiry import Request
 from cfgen.experiments.portions import EVERYTHING_NOW, Remainder
-from cfgen.experiments.results import Share, share_of, versions_used
+from cfgen.experiments.results import Share, is_behaviour, read_as, share_of, versions_used
 from cfgen.experiments.store import read_finished
 from cfgen.paths import display
 from cfgen.progress import Progress, kept_if_interrupted, no_progress
@@ -156,22 +156,16 @@ def read_behaviour(folder: Path) -> BehaviourResults:
         message = f"{display(folder)} holds no finished answer of `cfgen behave`"
         hint = "`cfgen runs` lists what there is"
         raise CfgenError(Problem("nothing-observed", message, hint=hint))
-    return _results(content)
+    return read_as(BehaviourResults, content)
 
 
-def is_behaviour(content: Mapping[str, Any]) -> bool:
-    """Whether what ``results.json`` says is of a run in which nothing is swapped."""
-    return bool(content["experiment"]["method"] == "behaviour")
+def _observed(folder: Path, content: Mapping[str, Any]) -> ObservedRun:
+    return ObservedRun(folder, read_as(BehaviourResults, content), found=True)
 
 
 def _found(folder: Path, request: Request) -> ObservedRun | None:
     content = finished_content(folder, request)
-    return None if content is None else ObservedRun(folder, _results(content), found=True)
-
-
-def _results(content: Mapping[str, Any]) -> BehaviourResults:
-    known = {name: content[name] for name in BehaviourResults.model_fields}
-    return BehaviourResults.model_validate(known)
+    return None if content is None else _observed(folder, content)
 
 
 def _counted(lm: LM, request: Request, found: FilterOutcome) -> tuple[BehaviourResults, pa.Table]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from cfgen.counterfactuals import ALL, NONE, Pair
+from cfgen.errors import CfgenError, Problem
 from cfgen.experiments.cells import Cell, Output, VacuousCell
 from cfgen.experiments.definition import Experiment
 from cfgen.stats import CONFIDENCE, Rate
@@ -267,6 +268,29 @@ SCHEMA = pa.schema(
     ]
 )
 """Columns of ``outputs.parquet``; one row per pair and cell."""
+
+
+AnyRecord = TypeVar("AnyRecord", bound=BaseModel)
+
+
+def is_behaviour(content: Mapping[str, Any]) -> bool:
+    """Whether what ``results.json`` says is of a run in which nothing is swapped."""
+    experiment = content.get("experiment")
+    return isinstance(experiment, dict) and experiment.get("method") == "behaviour"
+
+
+def read_as(record: type[AnyRecord], content: Mapping[str, Any]) -> AnyRecord:
+    """The record in what ``results.json`` says, which names files and units besides.
+
+    Raises:
+        CfgenError: It is not there, or not as cfgen writes it (``run-changed``).
+    """
+    try:
+        return record.model_validate({name: content[name] for name in record.model_fields})
+    except (KeyError, ValueError) as error:
+        message = f"{RESULTS} does not hold what cfgen writes"
+        hint = "restore it, or compute everything anew with --again"
+        raise CfgenError(Problem("run-changed", message, hint=hint)) from error
 
 
 def outputs_table(outputs: Sequence[Output]) -> pa.Table:

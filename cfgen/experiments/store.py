@@ -9,7 +9,7 @@
 
 Every file appears whole or not at all, and none is ever written over: a command that is killed at
 any moment leaves what it had finished, and the next one goes on from there. ``results.json``
-appears last and says that all is there, with hashes of the other files.
+appears last and says that all is there, with hashes of the other files and of itself.
 """
 
 from __future__ import annotations
@@ -31,14 +31,15 @@ import filelock
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cfgen import folders
 from cfgen.bounded import hash_file, read_json
 from cfgen.errors import CfgenError, Problem
 from cfgen.experiments.units import marked_table, read_unit
-from cfgen.folders import is_part, remove_parts, write_once, wrong_with
+from cfgen.folders import is_part, remove_parts, sealed, write_once, wrong_with
 from cfgen.paths import display, plain_name
 from cfgen.progress import Progress, no_progress
 
-FORMAT = "cfgen-store-2"
+FORMAT = "cfgen-store-3"
 """What ``store.json`` of this kind says of itself."""
 RECORD = "store.json"
 RESULTS = "results.json"
@@ -109,14 +110,11 @@ class RunStore:
         for name, table in tables.items():
             self._write(self.folder / name, partial(_write_table, table))
         files = sorted((*tables, *_others(self.folder)))
-        content = {
-            "format": FORMAT,
-            "key": self.key,
-            **results,
-            "units": sorted(self.read),
-            "files": files,
-            "sha256": {name: hash_file(self.folder / name) for name in files},
-        }
+        content = sealed(
+            {"format": FORMAT, "key": self.key, **results, "units": sorted(self.read)},
+            {name: hash_file(self.folder / name) for name in files},
+            RESULTS,
+        )
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         self._write(self.folder / RESULTS, partial(_write_bytes, text.encode()))
         self.log("finished", units=len(self.read))
@@ -227,17 +225,16 @@ def read_finished(folder: Path) -> dict[str, Any] | None:
         CfgenError: A file was changed since it was written, or is missing (``run-changed``).
     """
     try:
-        content: dict[str, Any] = read_json(folder / RESULTS)
-        if content["format"] != FORMAT:
-            return None
-        hashes = dict(content["sha256"])
+        content = folders.read_record(folder / RESULTS)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise _changed(folder / RESULTS) from error
-    for name, expected in hashes.items():
+    if content.get("format") != FORMAT or not isinstance(content.get("key"), str):
+        return None
+    for name, expected in content["sha256"].items():
         path = folder / plain_name(name, "a file of the run", display(folder / RESULTS))
-        if wrong_with(path, expected):
+        if name != RESULTS and wrong_with(path, expected):
             raise _changed(path)
     return content
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import safe_open
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerFast,
@@ -27,7 +29,7 @@ from cfgen.lm.facts import dtype_of, input_device
 from cfgen.lm.tokenizer import check_alone, own_tokenizer, padded_left
 from cfgen.paths import display
 from cfgen.progress import Progress, no_progress
-from cfgen.weights import Checkpoint, find_checkpoint, linked, quiet, read_settings
+from cfgen.weights import Checkpoint, check_extent, find_checkpoint, linked, quiet, read_settings
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -153,6 +155,8 @@ def _model(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype) -> PreTrain
     model: PreTrainedModel
     _check_plain(checkpoint, folder)
     with quiet() as notes, _translated(checkpoint, folder, notes):
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        check_extent(config, *_extent(checkpoint))
         model, report = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=torch.float32 if checkpoint.adapter else dtype,
@@ -234,6 +238,17 @@ def _check_report(checkpoint: Checkpoint, report: dict[str, Any]) -> None:
         hint = "check config.json (number of layers, biases), or save the model anew"
         detail = _named(over)
         raise CfgenError(Problem("lm-leftover", message, hint=hint, detail=detail))
+
+
+def _extent(checkpoint: Checkpoint) -> tuple[int, int]:
+    """How many tensors the weights have, and how many numbers."""
+    shapes = []
+    for name, file in checkpoint.files:
+        if name.endswith(".safetensors"):
+            with safe_open(file, framework="pt") as tensors:
+                keys = tensors.keys()
+                shapes += [tensors.get_slice(key).get_shape() for key in keys]
+    return len(shapes), sum(map(prod, shapes))
 
 
 def _masks(checkpoint: Checkpoint) -> set[str]:

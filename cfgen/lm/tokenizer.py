@@ -90,6 +90,8 @@ def own_tokenizer(name: str, folder: Path) -> PreTrainedTokenizerFast:
             tokenizer = AutoTokenizer.from_pretrained(
                 folder, trust_remote_code=False, local_files_only=True
             )
+            if getattr(tokenizer, "is_fast", False):  # what it was told shows when it is used
+                tokenise(padded_left(tokenizer), list(PROBES))
     except Exception as error:  # whatever the libraries make of files that they don't expect
         if not (folder / FILE).is_file():
             raise CfgenError(Problem("lm-tokenizer", unknown, hint=hint)) from error
@@ -100,7 +102,7 @@ def own_tokenizer(name: str, folder: Path) -> PreTrainedTokenizerFast:
     if not isinstance(tokenizer, PreTrainedTokenizerFast) or not tokenizer.is_fast:
         raise CfgenError(Problem("lm-tokenizer", unknown, hint=hint))
     judge_notes(name, (note.replace(str(folder), name) for note in notes))
-    return padded_left(tokenizer)
+    return tokenizer
 
 
 def padded_left(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:

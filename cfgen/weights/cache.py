@@ -19,6 +19,7 @@ from typing import Any
 import platformdirs
 
 from cfgen.bounded import check_file, read_json
+from cfgen.paths import real_path
 from cfgen.progress import Progress, no_progress
 
 PROVENANCE = "cfgen.json"
@@ -51,7 +52,7 @@ def sha256_of(file: Path, progress: Progress = no_progress) -> str:
     Raises:
         OSError: It can't be read.
     """
-    real = file.resolve()
+    real = real_path(file)
     try:
         check_file(real)
     except ValueError as error:

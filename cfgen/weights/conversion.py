@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from tokenizers import pre_tokenizers
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     GenerationConfig,
@@ -19,6 +20,7 @@ from transformers import (
 )
 
 from cfgen.progress import Progress, no_progress
+from cfgen.weights.extent import check_extent
 from cfgen.weights.gguf import GgufHeader, read_header
 from cfgen.weights.hub import quiet
 
@@ -45,6 +47,10 @@ def convert_gguf(gguf: Path, folder: Path, *, progress: Progress = no_progress) 
     """
     header = read_header(gguf)
     with quiet(), _tensors_counted(progress):
+        config = AutoConfig.from_pretrained(
+            gguf.parent, gguf_file=gguf.name, local_files_only=True, trust_remote_code=False
+        )
+        check_extent(config, len(header.tensors), sum(header.tensors.values()))
         loaded, report = AutoModelForCausalLM.from_pretrained(
             gguf.parent,
             gguf_file=gguf.name,

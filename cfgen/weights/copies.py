@@ -17,7 +17,7 @@ from typing import Any, NoReturn, TypeAlias
 from filelock import FileLock, Timeout
 
 from cfgen.errors import CfgenError, Problem
-from cfgen.paths import display
+from cfgen.paths import display, real_path
 from cfgen.progress import Progress, kept_if_interrupted, no_progress
 from cfgen.weights.cache import (
     cache_root,
@@ -150,7 +150,7 @@ def convert_own(name: str, *, progress: Progress = no_progress) -> tuple[Path, s
         """Link to the file from an empty folder, so that nothing that lies beside it is read."""
         link = work / "gguf" / "model.gguf"
         link.parent.mkdir()
-        link.symlink_to(file.resolve())
+        link.symlink_to(real_path(file))
         return link
 
     size = 4 * sum(header.tensors.values()) + TOKENIZER_BYTES

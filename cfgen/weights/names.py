@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 from cfgen.bounded import read_json
 from cfgen.errors import CfgenError, Problem, did_you_mean
-from cfgen.paths import display, plain_name
+from cfgen.paths import display, plain_name, real_path
 from cfgen.progress import Progress, no_progress
 from cfgen.weights.cache import PROVENANCE, content_hash
 from cfgen.weights.copies import convert_own, fetch
@@ -231,7 +231,7 @@ def _check_files(entry: AdapterEntry) -> None:
 def _without_own_adapter(entry: AdapterEntry) -> str:
     """The name of an adapter's base: if the adapter lies beside it, without merging it twice."""
     folder = Path(os.path.expanduser(entry.below))
-    beside = folder.is_dir() and folder.resolve() == entry.folder.resolve()
+    beside = folder.is_dir() and real_path(folder) == real_path(entry.folder)
     return f"{WITHOUT_ADAPTER}{entry.below}" if beside else entry.below
 
 

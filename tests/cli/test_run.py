@@ -136,7 +136,8 @@ def test_json_and_files(cli: Cli, tmp_path: Path) -> None:
     assert {key: written[key] for key in ended.json if key != "folder"} == {
         key: value for key, value in ended.json.items() if key != "folder"
     }
-    assert written["files"] == ["experiment.yaml", "outputs.parquet", "pairs.parquet"]
+    others = ["experiment.yaml", "outputs.parquet", "pairs.parquet"]
+    assert written["files"] == [*others, "results.json"]
     assert written["source"]["split"] == "test"
     assert {cell["layer"] for cell in written["cells"]} == {2, 3, 4}
     pairs = pq.read_table(out / "pairs.parquet").to_pylist()

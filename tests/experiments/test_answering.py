@@ -78,7 +78,7 @@ def test_what_is_written_reads_back(pairs, tmp_path):
     assert data["sites"]["none"]["layers"] == "up_to"
     assert data["coincides"] == {"all": [], "none": []}
     assert {"torch", "transformers", "python"} <= set(data["versions"])
-    assert set(data["files"]) == {OUTPUTS, "experiment.yaml", "pairs.parquet"}
+    assert set(data["files"]) == {OUTPUTS, RESULTS, "experiment.yaml", "pairs.parquet"}
 
 
 def test_a_question_is_answered_once(pairs, tmp_path, loaded):
