@@ -117,7 +117,7 @@ def test_a_class_that_does_not_fit(tiny_folder: Path) -> None:
         with pytest.raises(CfgenError, match=r"tokenizer_class.*|lm-tokenizer"):
             load(str(tiny_folder))
     (tiny_folder / "tokenizer_config.json").write_text("{")
-    with pytest.raises(CfgenError, match="it must be JSON"):
+    with pytest.raises(CfgenError, match="is not JSON"):
         load_tokenizer(str(tiny_folder))
 
 
