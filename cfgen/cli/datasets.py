@@ -12,6 +12,7 @@ import typer
 from cfgen.cli.behaves_with import BehavesWith, behaves_with
 from cfgen.cli.options import (
     AcceptLicense,
+    DecisiveOnly,
     Design,
     Json,
     Out,
@@ -94,6 +95,7 @@ def generate(
     iia: Iia = 0.8,
     against: Against = 0.5,
     cells: Cells = 1,
+    decisive_only: DecisiveOnly = False,
     behaves: BehavesWith = None,
     accept_license: AcceptLicense = False,
     jsonl: Annotated[bool, typer.Option("--jsonl", help="Also write JSON lines.")] = False,
@@ -161,6 +163,7 @@ def generate(
             templates=template or (),
             fractions=fractions,
             balance=balance,
+            decisive_only=decisive_only,
         )
         answered = (
             behaves_with(
@@ -260,6 +263,7 @@ def export(
             "transformer_lens.",
         ),
     ] = None,
+    decisive_only: DecisiveOnly = False,
     behaves: BehavesWith = None,
     accept_license: AcceptLicense = False,
     json: Json = False,
@@ -283,7 +287,14 @@ def export(
             else None
         )
         made = write(
-            dataset, to, out, label=label, tokenizer=encode, answered=answered, progress=report
+            dataset,
+            to,
+            out,
+            label=label,
+            tokenizer=encode,
+            answered=answered,
+            decisive_only=decisive_only,
+            progress=report,
         )
     if json:
         record = asdict(made)
@@ -294,6 +305,7 @@ def export(
     present(
         f"{display(out)} has the pairs for {made.tool} ({rows}); "
         f"labels: what {made.label} predicts"
+        + ("; decisive ones alone" if decisive_only else "")
         + (f"; only those that {behaves} answers rightly on both sides" if behaves else ""),
         wrap=False,
     )

@@ -43,6 +43,15 @@ AcceptLicense = Annotated[
         show_default=False,
     ),
 ]
+DecisiveOnly = Annotated[
+    bool,
+    typer.Option(
+        "--decisive-only",
+        help="Take decisive pairs alone: what the design's contrast and 'none' predict is all "
+        "different.",
+        show_default=False,
+    ),
+]
 Seed = Annotated[
     int, typer.Option("--seed", help="The same seed and options give the same pairs.", min=0)
 ]

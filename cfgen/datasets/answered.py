@@ -6,6 +6,7 @@ that datasets are made without torch.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from cfgen.errors import CfgenError, Problem
 ASKED_AT_MOST = 50
 """So many times as many pairs as are wanted are asked, before it is said that too few are right."""
 
+RowFilter = Callable[[pa.Table, Sequence[int]], list[int]]
+"""From a table, and the rows of it that come into question, to those that are kept."""
 FirstPairs = Callable[[Candidates, int, int], Sequence[Pair]]
 """Gives so many candidates, from a number on."""
 
@@ -56,22 +59,22 @@ class PairFilter:
         self.kept[split] += sum(found)
         return found
 
-    def eligible(
-        self, candidates: Candidates, pairs_from: FirstPairs
-    ) -> Callable[[pa.Table], list[int]]:
+    def eligible(self, candidates: Candidates, pairs_from: FirstPairs) -> RowFilter:
         """Prepare the choice from tables of candidates, which follow each other.
 
         Returns:
-            A function from a table to the rows that are answered rightly. It raises
-            :class:`CfgenError` if far too few are (``too-few-answered``).
+            A function from a table, and the rows of it that come into question, to those that are
+            answered rightly. It raises :class:`CfgenError` if far too few are
+            (``too-few-answered``).
         """
         split, wanted = candidates.split.name, candidates.split.rows
 
-        def choose(table: pa.Table) -> list[int]:
+        def choose(table: pa.Table, rows: Sequence[int]) -> list[int]:
             if self.asked[split] >= ASKED_AT_MOST * wanted:
                 raise CfgenError(self._too_few(split, wanted))
-            pairs = pairs_from(candidates, len(table), table["index"][0].as_py())
-            return [row for row, right in enumerate(self.verdicts(pairs, split)) if right]
+            made = pairs_from(candidates, len(table), table["index"][0].as_py())
+            right = self.verdicts([made[row] for row in rows], split)
+            return list(itertools.compress(rows, right))
 
         return choose
 

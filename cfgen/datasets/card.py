@@ -247,7 +247,8 @@ def _splits(manifest: Manifest, *, full: bool) -> Table:
         counts += [split.candidates] if full else []
         counts += [split.candidates - split.rows, *(split.words[pool] for pool in pools)]
         rows.append([name, *(f"{count:,}" for count in counts)])
-    dropped = "left out" if manifest.answered else "repeats dropped"
+    chosen = manifest.answered or manifest.decisive_only
+    dropped = "left out" if chosen else "repeats dropped"
     titles = ["pairs", "decisive", *(["candidates"] if full else []), dropped]
     words = [f"words of {pool}" if full else pool for pool in pools]
     return _table(["split", *titles, *words], rows, 1)
@@ -280,7 +281,8 @@ def _decisive(manifest: Manifest) -> Paragraph:
     if not manifest.contrast:
         return Paragraph((share, "the design names no hypotheses to tell apart."))
     compared = _codes((NONE, *manifest.contrast))  # "all" would be read as the hypothesis
-    return Paragraph((share, "on them no two of ", compared, " predict the same answer (*)."))
+    more = " Pairs that are not were left out." if manifest.decisive_only else ""
+    return Paragraph((share, "on them no two of ", compared, " predict the same answer (*).", more))
 
 
 def _counted(manifest: Manifest) -> list[tuple[str, int]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -53,6 +52,7 @@ def export(
     label: str | None = None,
     tokenizer: tuple[str, Encode] | None = None,
     answered: PairFilter | None = None,
+    decisive_only: bool = False,
     progress: Progress = no_progress,
 ) -> ExportSummary:
     """Write a dataset for another tool, one JSON lines file per split.
@@ -66,6 +66,7 @@ def export(
             the first one of the design's contrast if not given, or ``all`` where it has none.
         tokenizer: Its name and the tokenizer, for the tools that take token positions.
         answered: An LM; what it does not answer rightly on both sides is left out.
+        decisive_only: Whether pairs that are not decisive are left out.
         progress: Called with ``export pairs``.
 
     Returns:
@@ -99,6 +100,7 @@ def export(
         "label": chosen,
         "tokenizer": tokenizer[0] if tokenizer else None,
         "answered by": answered and answered.identity,
+        "decisive only": decisive_only,
         "version": version("cfgen"),
     }
     there = find_result(folder, RECORD, asked)
@@ -109,7 +111,7 @@ def export(
         for split in opened.files:
             counts[split] = 0
             with (fresh / f"{split}.jsonl").open("x", encoding="utf-8", newline="\n") as lines:
-                for row in _rows(opened, split, answered):
+                for row in _rows(opened, split, answered, decisive_only):
                     progress("export pairs", sum(counts.values()), manifest.rows)
                     made = TOOLS[tool](row, chosen, encode)
                     lines.write(json.dumps(made, ensure_ascii=False) + "\n")
@@ -123,6 +125,7 @@ def export(
             "seed": manifest.seed,
             "label": chosen,
             "tokenizer": tokenizer[0] if tokenizer else None,
+            "decisive_only": decisive_only,
             "answered": answered.record().model_dump() if answered else None,
             "rows": counts,
         }
@@ -130,12 +133,16 @@ def export(
     return ExportSummary(tool, counts, chosen, tuple(files))
 
 
-def _rows(opened: DatasetFolder, split: str, answered: PairFilter | None) -> Iterable[Row]:
-    """The rows of a split, or those that an LM answers rightly."""
-    if answered is None:
-        return opened.rows(split)
-    verdicts = answered.verdicts(pairs_of_split(opened, split), split)
-    return itertools.compress(opened.rows(split), verdicts)
+def _rows(
+    opened: DatasetFolder, split: str, answered: PairFilter | None, decisive_only: bool
+) -> Iterable[Row]:
+    """The rows of a split, or those that are decisive, or that an LM answers rightly."""
+    rows: Iterable[Row] = opened.rows(split)
+    if answered is not None:
+        pairs = [p for p in pairs_of_split(opened, split) if p.decisive or not decisive_only]
+        verdicts = dict(zip((p.id for p in pairs), answered.verdicts(pairs, split), strict=True))
+        rows = (row for row in rows if verdicts.get(row["id"]))
+    return (row for row in rows if row["decisive"] or not decisive_only)
 
 
 def _jsonl(row: Row, label: str, encode: Encode | None) -> dict[str, Any]:

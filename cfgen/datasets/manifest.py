@@ -40,6 +40,7 @@ class Manifest(BaseModel):
         contrast: The hypotheses that the design is meant to tell apart.
         seed: Seed.
         templates: Template ids asked for; empty for the task's default.
+        decisive_only: Whether only decisive pairs were taken.
         balanced: Whether inputs were drawn so that every value is used equally often.
         inputs: Input -> the slots that show its words; none where its values are no words.
         answer_prefixes: Template -> what stands between prompt and answer.
@@ -71,6 +72,7 @@ class Manifest(BaseModel):
     contrast: tuple[str, ...]
     seed: int
     templates: tuple[str, ...]
+    decisive_only: bool
     balanced: bool
     inputs: dict[str, tuple[str, ...]]
     answer_prefixes: dict[str, str]
@@ -107,6 +109,7 @@ def make_manifest(
         contrast=design.contrast,
         seed=recipe.seed,
         templates=recipe.templates,
+        decisive_only=recipe.decisive_only,
         balanced=recipe.balance,
         inputs=dict(rows.inputs),
         answer_prefixes=dict(rows.prefixes),
@@ -139,6 +142,7 @@ def request_of(recipe: DatasetRecipe, plan: AuditPlan, *, jsonl: bool) -> dict[s
         "templates": list(recipe.templates),
         "splits": dict(recipe.fractions),
         "balance": recipe.balance,
+        "decisive only": recipe.decisive_only,
         "tokenizers": list(plan.tokenizers),
         "words left out": hashlib.sha256(dropped.encode()).hexdigest() if plan.dropped else "",
         "coverage": plan.strength,

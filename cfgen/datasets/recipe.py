@@ -83,6 +83,7 @@ class DatasetRecipe:
         templates: Template ids to draw from; ``all`` for every one, none for the default.
         fractions: Split -> share of rows and of words.
         balance: Whether every value is used equally often.
+        decisive_only: Whether all pairs are to be decisive.
     """
 
     task: Task
@@ -92,6 +93,7 @@ class DatasetRecipe:
     templates: tuple[str, ...] = ()
     fractions: tuple[tuple[str, float], ...] = tuple(FRACTIONS.items())
     balance: bool = False
+    decisive_only: bool = False
 
     def candidates(self, n: int | None = None) -> list[Candidates]:
         """What the pairs of each split that has rows are chosen from.
@@ -127,11 +129,13 @@ def recipe(
     templates: Sequence[str] = (),
     fractions: Mapping[str, float] = FRACTIONS,
     balance: bool = False,
+    decisive_only: bool = False,
 ) -> DatasetRecipe:
     """Look up the parts of a recipe by name.
 
     Raises:
-        CfgenError: If the task, the design or a template does not exist.
+        CfgenError: If the task, the design or a template does not exist, or only decisive pairs
+            are wanted of a design without a contrast (``no-contrast``).
     """
     loaded = task if isinstance(task, Task) else load_task(task)
     # a name alone is meant as one, and what is no sequence of names is no name either
@@ -139,7 +143,11 @@ def recipe(
     names: tuple[Any, ...] = tuple(templates) if several else (templates,)
     loaded.template_domain(names)
     chosen, shares = loaded.design(design), tuple(fractions.items())
-    return DatasetRecipe(loaded, chosen, n, seed, names, shares, balance)
+    if decisive_only and not chosen.contrast:
+        message = f"design {chosen.name!r} has no contrast, so no pair of it is decisive or not"
+        hint = "say in the task which hypotheses it tells apart: Design(..., contrast=[...])"
+        raise CfgenError(Problem("no-contrast", message, chosen.where, hint))
+    return DatasetRecipe(loaded, chosen, n, seed, names, shares, balance, decisive_only)
 
 
 def split_shares(text: str) -> dict[str, float]:

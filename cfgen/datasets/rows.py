@@ -11,7 +11,7 @@ from contextlib import contextmanager, nullcontext
 
 import pyarrow as pa
 
-from cfgen.counterfactuals import Pair
+from cfgen.counterfactuals import Design, Pair
 from cfgen.datasets.answered import PairFilter
 from cfgen.datasets.drawing import column_drawer
 from cfgen.datasets.features import row_format, table_maker
@@ -30,6 +30,8 @@ from cfgen.progress import Progress, no_progress
 
 TRIES = 200
 """Candidates looked at before a design is said never to decide."""
+LOOKED_AT_MOST = 500
+"""So many times as many candidates as pairs are wanted are looked at for decisive ones."""
 ENOUGH = 1000
 """Pairs that words are dealt out to splits for where fewer are asked for; a few pairs for a run or
 a preview are from the same words as those of a dataset."""
@@ -63,9 +65,41 @@ def row_tables(
                 chunks = pool.chunks(candidates, distinct)
             else:
                 chunks = _in_order(table_chunks(candidates), distinct)
-            eligible = answered.eligible(candidates, candidate_pairs) if answered else None
+            eligible = _eligible(recipe, candidates, answered)
             for table, rows in _chosen(chunks, distinct, eligible):
                 yield candidates.split, table if len(rows) == len(table) else table.take(rows)
+
+
+def _eligible(
+    recipe: DatasetRecipe, candidates: Candidates, answered: PairFilter | None
+) -> Callable[[pa.Table], list[int]]:
+    """Which rows of tables of candidates, that follow each other, come into question."""
+    right = answered.eligible(candidates, candidate_pairs) if answered else None
+    split, wanted = candidates.split.name, candidates.split.rows
+    looked = kept = 0
+
+    def choose(table: pa.Table) -> list[int]:
+        nonlocal looked, kept
+        rows = list(range(len(table)))
+        if recipe.decisive_only:
+            if looked >= LOOKED_AT_MOST * wanted:
+                raise CfgenError(_too_few_decisive(recipe.design, split, wanted, looked, kept))
+            rows = [row for row, decides in enumerate(table["decisive"].to_pylist()) if decides]
+            looked, kept = looked + len(table), kept + len(rows)
+        return right(table, rows) if right and rows else rows
+
+    return choose
+
+
+def _too_few_decisive(design: Design, split: str, wanted: int, looked: int, kept: int) -> Problem:
+    return Problem(
+        "too-few-decisive",
+        f"split {split!r} is to have {wanted:,} decisive pairs, but of {looked:,} of design "
+        f"{design.name!r} only {kept:,} are",
+        where=design.where,
+        hint="ask for fewer, or let the design move what its contrast differs in: cfgen design "
+        "looks for one",
+    )
 
 
 def draw_pairs(

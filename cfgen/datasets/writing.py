@@ -39,6 +39,7 @@ def generate(
     templates: Sequence[str] = (),
     fractions: Mapping[str, float] = FRACTIONS,
     balance: bool = False,
+    decisive_only: bool = False,
 ) -> DatasetDict:
     """Generate a dataset in memory.
 
@@ -50,6 +51,7 @@ def generate(
         templates: Template ids to draw from; ``all`` for every one, none for the default.
         fractions: Split -> share of rows and of words.
         balance: Whether to use every value equally often.
+        decisive_only: Whether to take decisive pairs alone.
 
     Returns:
         The splits that have rows, with the features of :func:`schema_of`.
@@ -65,6 +67,7 @@ def generate(
         templates=templates,
         fractions=fractions,
         balance=balance,
+        decisive_only=decisive_only,
     )
     tables: dict[str, list[pa.Table]] = {}
     for split, table in row_tables(made):
