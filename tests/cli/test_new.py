@@ -62,7 +62,7 @@ def test_its_own_tests_pass(folder: Path) -> None:
     new_task("hats", folder)
     ended = run_its_own_tests(folder)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "3 passed" in ended.stdout
+    assert "4 passed" in ended.stdout
 
 
 def test_its_own_tests_fail_when_the_task_is_wrong(folder: Path) -> None:
@@ -71,7 +71,67 @@ def test_its_own_tests_fail_when_the_task_is_wrong(folder: Path) -> None:
     file.write_text(text.replace("return things[pointer]", "return things[0]"), encoding="utf-8")
     ended = run_its_own_tests(folder)
     assert ended.returncode == 1
-    assert "2 failed, 1 passed" in ended.stdout
+    assert "never-decisive" in ended.stdout
+    assert "cfgen lint hats finds:" in ended.stdout
+
+
+OTHER_TASK = '''"""Hats: whose hat is lost, of three people."""
+
+from cfgen import CausalModel, Design, Hypothesis, Site, TaskDefinition, distinct, edits, integers
+from cfgen import lexicon
+
+model = CausalModel("hats", output="owner")
+model.input("owners", distinct(lexicon("names"), 3))
+model.input("lost", integers(0, 2))
+
+
+@model.variable
+def place(lost: int) -> int:
+    return lost
+
+
+@model.variable
+def owner(place: int, owners: tuple[str, ...]) -> str:
+    return owners[place]
+
+
+task = TaskDefinition(
+    model,
+    [
+        Design(
+            "others",
+            counterfactual=[
+                edits.resample("owners", disjoint=True), edits.resample("lost", disjoint=True)
+            ],
+            contrast=["place"],
+        )
+    ],
+    [Hypothesis("place", ["place"], site=Site("last"))],
+    version="2",
+    default_design="others",
+    default_model="smollm2-135m",
+)
+'''
+OTHER_TEMPLATE = """---
+id: plain
+description: Three people and a hat.
+shows: [owners, lost]
+---
+{{ owner_1 }}, {{ owner_2 }} and {{ owner_3 }} come home. The hat of the \
+{{ ["first", "second", "third"][lost] }} is lost. \
+Question: Whose hat is lost? Answer:
+"""
+
+
+def test_its_own_tests_test_whatever_it_becomes(folder: Path) -> None:
+    file = new_task("hats", folder)[0]
+    file.write_text(OTHER_TASK, encoding="utf-8")
+    (folder / "templates/hats/plain.jinja").write_text(OTHER_TEMPLATE, encoding="utf-8")
+    (folder / "templates/hats/garden.jinja").unlink()
+    (folder / "data/lexicons/hats_things.txt").unlink()
+    ended = run_its_own_tests(folder)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "4 passed" in ended.stdout
 
 
 @pytest.mark.slow
