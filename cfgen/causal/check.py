@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import keyword
 import typing
@@ -50,18 +49,14 @@ def build_program(
     places |= {m.__name__: place_of(m) for m in mechanisms}
     known = list(places)
     parents: dict[str, tuple[str, ...]] = {item.name: () for item in inputs}
-    meant = dict(parents)
     for mechanism in mechanisms:
         problems += _signature_problems(mechanism, known)
         named = tuple(inspect.signature(mechanism).parameters)
         parents[mechanism.__name__] = tuple(name for name in named if name in places)
-        meant[mechanism.__name__] = _meant(mechanism.__name__, named, known)
     order, cycles = causal_order(parents)
     problems += [_circle(cycle, places[cycle[0]]) for cycle in cycles]
     graph = _graph(inputs, order, parents, output)
-    if output in places:
-        problems += _unreachable(_graph(inputs, order, meant, output), places)
-    else:
+    if output not in places:
         message = f"causal model {name!r} has no variable {output!r}, its declared output"
         problems.append(Problem("missing-output", message, where, did_you_mean(output, places)))
     if problems:
@@ -226,19 +221,6 @@ def _parameter_problems(
     return problems
 
 
-def _meant(name: str, parents: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
-    """Parents of a variable; a mistyped one counts as the name it is closest to.
-
-    So that one slip is reported once, and not again as a variable that nothing depends on.
-    """
-    others = [option for option in known if option != name]
-    matches = (
-        [parent] if parent in known else difflib.get_close_matches(parent, others, n=1)
-        for parent in parents
-    )
-    return tuple(match[0] for match in matches if match)
-
-
 def _graph(
     inputs: Sequence[Input],
     order: tuple[str, ...],
@@ -251,18 +233,3 @@ def _graph(
             children[parent].append(child)
     named = tuple(item.name for item in inputs)
     return Graph(named, order, parents, {p: tuple(cs) for p, cs in children.items()}, output)
-
-
-def _unreachable(graph: Graph, places: Mapping[str, str]) -> list[Problem]:
-    """Variables that the output does not depend on. Inputs may be there for the wording alone."""
-    needed = graph.ancestors(graph.output) | {graph.output} | set(graph.inputs)
-    return [
-        Problem(
-            "unreachable-variable",
-            f"the output {graph.output!r} does not depend on variable {name!r}",
-            where=places[name],
-            hint="make it a parent of something the output depends on, or drop it",
-        )
-        for name in graph.order
-        if name not in needed
-    ]

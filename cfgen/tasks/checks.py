@@ -110,6 +110,7 @@ def definition_problems(
     problems += _reading_problems(model)
     if templates is not None:
         problems += _template_problems(definition, templates)
+        problems += _unused_variables(model, templates.values())
     problems += _accept_problems(definition)
     for hypothesis in definition.hypotheses:
         problems += _hypothesis_problems(hypothesis, model, designs)
@@ -137,6 +138,28 @@ def _reading_problems(model: CausalModel) -> list[Problem]:
         )
         for name, mechanism, _ in steps
         if lexicon in inspect.getclosurevars(mechanism).globals.values()
+    ]
+
+
+def _unused_variables(model: CausalModel, templates: Iterable[Template]) -> list[Problem]:
+    """Variables that the output does not depend on, and no template shows.
+
+    Inputs may be there for what is drawn alone.
+    """
+    graph = model.graph()
+    shown = {name for template in templates for name in template.shows if name in graph.order}
+    needed = {graph.output, *graph.inputs, *shown}
+    needed = needed.union(*map(graph.ancestors, needed))
+    return [
+        Problem(
+            "unreachable-variable",
+            f"the output {graph.output!r} does not depend on variable {name!r}, and no template "
+            "shows it",
+            where=model.places[name],
+            hint="make it a parent of something the output depends on, show it, or drop it",
+        )
+        for name in graph.order
+        if name not in needed
     ]
 
 

@@ -110,18 +110,11 @@ def test_missing_output() -> None:
     assert problem.where.startswith(f"{HERE}:")
 
 
-def test_unreachable_variable_but_inputs_may_be_unused() -> None:
-    def spare(x: int) -> int:  # line of spare
+def test_variables_may_be_there_for_the_wording_alone() -> None:
+    def spare(x: int) -> int:
         return x
 
-    model = model_of(y, spare)
-    model.input("wording", integers(0, 1))
-    [problem] = problems_of(model)
-    assert str(problem) == (
-        f"{HERE}:{line_of('# line of ' + 'spare')}: the output 'y' does not depend on variable "
-        "'spare' [unreachable-variable]\n"
-        "    -> make it a parent of something the output depends on, or drop it"
-    )
+    assert model_of(y, spare).run({"x": 1})["spare"] == 1
 
 
 def test_default_argument() -> None:
@@ -184,7 +177,7 @@ def test_bad_names(name: str) -> None:
 def test_lambda_has_no_name() -> None:
     model = model_of(y)
     model.variable(lambda x: x)
-    assert [p.code for p in problems_of(model)] == ["bad-variable-name", "unreachable-variable"]
+    assert [p.code for p in problems_of(model)] == ["bad-variable-name"]
 
 
 @pytest.mark.parametrize("value", [3, "y", int, functools.partial(y, 1), len])

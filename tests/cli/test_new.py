@@ -110,6 +110,7 @@ task = TaskDefinition(
     version="2",
     default_design="others",
     default_model="smollm2-135m",
+    allow={"shortcut:others": "of three people in a fixed order, some are asked for more often"},
 )
 '''
 OTHER_TEMPLATE = """---
