@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cfgen import CfgenError, load_task
+from cfgen.datasets import draw_pairs, recipe, row_tables, write_dataset
 from cfgen.lint import lint_task
+from cfgen.tasks import Task
 from tests.pages import ROOT, blocks_of, run_block, write_files
 
 PAGE = ROOT / "docs/templates.md"
@@ -160,3 +165,74 @@ def test_a_lexicon_is_not_read_inside_a_mechanism(tmp_path: Path) -> None:
     (problem,) = error.value.problems
     assert problem.code == "lexicon-in-mechanism"
     assert problem.where.rpartition("capitals.py:")[2].isdigit()
+
+
+def capitals_of(folder: Path, countries: int = 18) -> Task:
+    """The task of the page, of so many countries."""
+    path = make_task(folder)
+    rows = "".join(f"Land{k}\tTown{k}\t{k}\n" for k in range(countries))
+    table = folder / "data/lexicons/countries.tsv"
+    table.write_text(f"country\tcapital\tpopulation\n{rows}", encoding="utf-8")
+    return load_task(path)
+
+
+def test_a_small_table_gives_few_pairs_of_prompts_used_once(tmp_path: Path) -> None:
+    task = capitals_of(tmp_path)
+    with pytest.raises(CfgenError, match=r"too-few-pairs") as error:
+        draw_pairs(recipe(task, 20))
+    assert "--reuse-prompts" in str(error.value)
+
+
+@given(
+    n=st.integers(1, 60),
+    seed=st.integers(0, 3),
+    balance=st.booleans(),
+    shares=st.sampled_from([(1, 0, 0), (1, 1, 1), (2, 0, 1)]),
+)
+def test_prompts_are_used_again_but_no_pair_and_in_no_other_split(
+    tmp_path_factory: pytest.TempPathFactory,
+    n: int,
+    seed: int,
+    balance: bool,
+    shares: tuple[int, ...],
+) -> None:
+    task = capitals_of(tmp_path_factory.mktemp("project"))
+    fractions = dict(zip(("train", "validation", "test"), shares, strict=True))
+    made = recipe(task, n, seed=seed, balance=balance, fractions=fractions, reuse_prompts=True)
+    owners: dict[str, str] = {}
+    pairs: set[tuple[str, str]] = set()
+    for split, table in row_tables(made):
+        for row in table.to_pylist():
+            both = row["original"]["prompt"], row["counterfactual"]["prompt"]
+            assert both[0] != both[1]
+            assert both not in pairs
+            pairs.add(both)
+            assert {owners.setdefault(prompt, split.name) for prompt in both} == {split.name}
+    assert len(pairs) == n
+
+
+def test_all_pairs_that_there_are_can_be_had_and_no_more(tmp_path: Path) -> None:
+    task = capitals_of(tmp_path, 6)
+    everything = recipe(task, 30, fractions={"train": 1}, reuse_prompts=True)
+    assert sum(len(table) for _, table in row_tables(everything)) == 30 == 6 * 5
+    with pytest.raises(CfgenError, match="only 30 different ones were found"):
+        [*row_tables(replace(everything, n=31))]
+
+
+def test_a_dataset_says_that_prompts_are_used_again(tmp_path: Path) -> None:
+    task = capitals_of(tmp_path)
+    made = recipe(task, 30, reuse_prompts=True)
+    manifest = write_dataset(made, tmp_path / "again")
+    assert manifest.reuse_prompts
+    assert manifest.splits["train"].originals == 6 < manifest.splits["train"].rows == 24
+    inside = [
+        leak for leak in manifest.leakage if leak.what == "prompts" and leak.one == leak.other
+    ]
+    assert inside[0].shared == 2 * 24 - 6
+    assert not any(leak.flagged for leak in manifest.leakage)
+    card = (tmp_path / "again/README.md").read_text("utf-8")
+    assert "a prompt may be in several pairs" in card
+    assert "originals" in card
+    assert write_dataset(made, tmp_path / "again") == manifest
+    with pytest.raises(CfgenError, match="reuse prompts"):
+        write_dataset(replace(made, reuse_prompts=False), tmp_path / "again")

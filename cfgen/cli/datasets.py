@@ -29,6 +29,15 @@ if TYPE_CHECKING:
 
 DEFAULT_N = 1000
 
+ReusePrompts = Annotated[
+    bool,
+    typer.Option(
+        "--reuse-prompts",
+        help="Let a prompt be in several pairs of its split, which are all different; for small "
+        "lexicons.",
+        show_default=False,
+    ),
+]
 Iia = Annotated[
     float, typer.Option("--iia", help="Share of pairs as predicted, if the hypothesis holds.")
 ]
@@ -71,6 +80,7 @@ def generate(
             show_default=False,
         ),
     ] = False,
+    reuse_prompts: ReusePrompts = False,
     coverage: Annotated[
         int,
         typer.Option("--coverage", help="Factors combined to count coverage.", min=1, max=4),
@@ -164,6 +174,7 @@ def generate(
             fractions=fractions,
             balance=balance,
             decisive_only=decisive_only,
+            reuse_prompts=reuse_prompts,
         )
         answered = (
             behaves_with(

@@ -58,6 +58,9 @@ OPTIONS = {
     ),
     "templates": Templates,
     "balance": _option(bool, "balance", "Use every value of every input equally often."),
+    "reuse_prompts": _option(
+        bool, "reuse_prompts", "Let a prompt be in several pairs, which are all different."
+    ),
     "tokenizers": _option(
         list[str],
         "tokenizers",

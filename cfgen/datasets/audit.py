@@ -60,6 +60,7 @@ class SplitSummary(BaseModel):
 
     Attributes:
         rows: Number of pairs.
+        originals: Number of different originals; as many as pairs, unless prompts are used again.
         candidates: Number of pairs drawn until there were so many without repetition.
         decisive: Number of decisive pairs.
         words: Lexicon -> number of words that belong to this split alone.
@@ -71,6 +72,7 @@ class SplitSummary(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     rows: int
+    originals: int
     candidates: int
     decisive: int
     words: dict[str, int]
@@ -117,7 +119,7 @@ def audit_folder(
         CfgenError: Pairs do not align (``not-aligned``).
     """
     task, design = recipe.task, recipe.design
-    leakage, alignment = LeakageAudit(), AlignmentCheck(plan.tokenizers)
+    leakage, alignment = LeakageAudit(recipe.reuse_prompts), AlignmentCheck(plan.tokenizers)
     splits: dict[str, SplitSummary] = {}
     coverage: dict[str, Coverage] = {}
     samples: dict[str, pa.Table] = {}
@@ -126,7 +128,7 @@ def audit_folder(
         split = candidates.split
         file = parquet_file(folder, split.name)
         counted = CoverageAudit(find_space(task, design, candidates.domains), plan.strength)
-        summary = SummaryAudit(split)
+        summary = SummaryAudit(split, recipe.reuse_prompts)
         for batch in _batches(file, _paths(task)):
             progress("audit pairs", done, recipe.n)
             done += len(batch)
@@ -137,7 +139,8 @@ def audit_folder(
                 _add_words(leakage, split.name, _inputs(batch, side, task), task)
         splits[split.name], coverage[split.name] = summary.result(), counted.result()
         seen = shortcut_columns(task, design.contrast)
-        samples[split.name] = pa.Table.from_batches([next(_batches(file, seen, SAMPLE))])
+        sample = pa.Table.from_batches([next(_batches(file, seen, SAMPLE))])
+        samples[split.name] = _once_each(sample) if recipe.reuse_prompts else sample
         if plan.tokenizers:
             for batch in _batches(file, None, SAMPLE):
                 alignment.add(batch.to_pylist())
@@ -156,6 +159,13 @@ def _paths(task: Task) -> list[str]:
 def _batches(file: Path, paths: list[str] | None, size: int = BATCH) -> Iterator[pa.RecordBatch]:
     with pq.ParquetFile(file) as parquet:
         yield from parquet.iter_batches(batch_size=size, columns=paths)
+
+
+def _once_each(rows: pa.Table) -> pa.Table:
+    """The first row of every original: a rule must not be tried on what it has learned from."""
+    texts = pc.struct_field(rows[SIDES[0]], "prompt").to_pylist()
+    first = {text: row for row, text in reversed([*enumerate(texts)])}
+    return rows.take(sorted(first.values()))
 
 
 def _inputs(batch: pa.RecordBatch, side: str, task: Task) -> dict[str, pa.Array]:
@@ -177,8 +187,9 @@ def _add_words(
 class SummaryAudit:
     """Counts the rows of one split, in portions."""
 
-    def __init__(self, split: Split) -> None:
+    def __init__(self, split: Split, reuse_prompts: bool = False) -> None:
         self._split = split
+        self._originals: set[str] | None = set() if reuse_prompts else None
         self._rows = self._decisive = self._last = 0
         self._answers: Counter[str] = Counter()
         self._templates: Counter[str] = Counter()
@@ -190,6 +201,8 @@ class SummaryAudit:
         self._decisive += pc.sum(rows["decisive"]).as_py()
         self._last = rows["index"][-1].as_py()
         original, kinds = rows[SIDES[0]], rows["kinds"]
+        if self._originals is not None:
+            self._originals.update(original.field("prompt").unique().to_pylist())
         self._answers.update(_counts(original.field("answer")))
         variables = original.field("variables")
         if variables.type.get_field_index(TEMPLATE_INPUT) >= 0:
@@ -204,6 +217,7 @@ class SummaryAudit:
         """The counts so far."""
         return SplitSummary(
             rows=self._rows,
+            originals=self._rows if self._originals is None else len(self._originals),
             candidates=self._last + 1,
             decisive=self._decisive,
             words={pool: len(words) for pool, words in self._split.pools.items()},

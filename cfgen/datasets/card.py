@@ -42,6 +42,12 @@ from cfgen.tasks import Task
 
 COMMONEST, ANSWERS = 5, 20
 """How many answers are named: in the summary, and on the card."""
+AGAIN = (
+    "No word of a lexicon and no prompt is used in two splits, and no pair occurs twice; but a "
+    "prompt may be in several pairs. Such pairs are not independent, which an interval of what is "
+    "estimated from them has to know; those of `cfgen run` do."
+)
+"""What is said of splits in which prompts are used again."""
 APART = "No word of a lexicon is used in two splits, and no prompt occurs twice."
 MISSING = WORDS = 10
 """How many missing combinations the card names per split, and words left out per lexicon."""
@@ -99,7 +105,10 @@ def dataset_card(task: Task, design: Design, manifest: Manifest, example: Pair) 
     sections: list[tuple[str, list[Block]]] = [
         ("One pair", _example(example)),
         ("Columns", [_columns()]),
-        ("Splits", [Paragraph(APART), _splits(manifest, full=True)]),
+        (
+            "Splits",
+            [Paragraph(AGAIN if manifest.reuse_prompts else APART), _splits(manifest, full=True)],
+        ),
         (
             "Decisive pairs and kinds of predictions",
             [_decisive(manifest), _kinds(manifest, full=True)],
@@ -241,15 +250,22 @@ def _provenance(manifest: Manifest) -> Listing:
 def _splits(manifest: Manifest, *, full: bool) -> Table:
     """Counts by split; in full with the candidates that were drawn."""
     pools = list(next(iter(manifest.splits.values())).words)
+    again = manifest.reuse_prompts
     rows = []
     for name, split in manifest.splits.items():
-        counts = [split.rows, split.decisive]
+        counts = [split.rows, *([split.originals] if again else []), split.decisive]
         counts += [split.candidates] if full else []
         counts += [split.candidates - split.rows, *(split.words[pool] for pool in pools)]
         rows.append([name, *(f"{count:,}" for count in counts)])
     chosen = manifest.answered or manifest.decisive_only
     dropped = "left out" if chosen else "repeats dropped"
-    titles = ["pairs", "decisive", *(["candidates"] if full else []), dropped]
+    titles = [
+        "pairs",
+        *(["originals"] if again else []),
+        "decisive",
+        *(["candidates"] if full else []),
+        dropped,
+    ]
     words = [f"words of {pool}" if full else pool for pool in pools]
     return _table(["split", *titles, *words], rows, 1)
 

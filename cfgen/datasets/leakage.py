@@ -30,7 +30,8 @@ class Leak(BaseModel):
         of: How many different ones there are in both together.
         examples: Some of the shared items, where they are texts that are kept.
         flagged: Whether something is shared that should not be. Shared templates are never
-            flagged: splits differ in their words.
+            flagged: splits differ in their words. Nor are prompts that occur again in their own
+            split, where it was asked for.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -47,7 +48,14 @@ class Leak(BaseModel):
 class LeakageAudit:
     """Takes a dataset in portions; keeps words, and 64 bits of each prompt."""
 
-    def __init__(self) -> None:
+    def __init__(self, reuse_prompts: bool = False) -> None:
+        """Begin to count.
+
+        Args:
+            reuse_prompts: Whether a prompt may be in several pairs of its split; then it is counted
+                there, but nothing is wrong with it, and near-duplicates are among different ones.
+        """
+        self._reuse = reuse_prompts
         self._prompts: dict[str, tuple[array[int], array[int]]] = {}
         self._texts: dict[str, dict[str, set[str]]] = {"words": {}, "templates": {}}
 
@@ -90,8 +98,13 @@ class LeakageAudit:
             hashes = {name: np.array(self._prompts[name][index], np.uint64) for name in splits}
             different = {name: np.unique(found) for name, found in hashes.items()}
             for name, found in hashes.items():
-                again = len(found) - len(different[name])
-                leaks.append(_leak(what, name, name, again, len(different[name])))
+                every = len(found)
+                if self._reuse and what == "near_duplicates":
+                    every = len(np.unique(np.array(self._prompts[name][0], np.uint64)))
+                again = every - len(different[name])
+                leak = _leak(what, name, name, again, len(different[name]))
+                wanted = self._reuse and what == "prompts"
+                leaks.append(leak.model_copy(update={"flagged": False}) if wanted else leak)
             for one, other in itertools.combinations(splits, 2):
                 both_hashes = np.intersect1d(different[one], different[other], assume_unique=True)
                 of = len(different[one]) + len(different[other]) - len(both_hashes)

@@ -42,6 +42,7 @@ class Manifest(BaseModel):
         templates: Template ids asked for; empty for the task's default.
         decisive_only: Whether only decisive pairs were taken.
         balanced: Whether inputs were drawn so that every value is used equally often.
+        reuse_prompts: Whether a prompt may be in several pairs of its split.
         inputs: Input -> the slots that show its words; none where its values are no words.
         answer_prefixes: Template -> what stands between prompt and answer.
         as_json: Variables whose values are kept as JSON text.
@@ -74,6 +75,7 @@ class Manifest(BaseModel):
     templates: tuple[str, ...]
     decisive_only: bool
     balanced: bool
+    reuse_prompts: bool
     inputs: dict[str, tuple[str, ...]]
     answer_prefixes: dict[str, str]
     as_json: tuple[str, ...]
@@ -111,6 +113,7 @@ def make_manifest(
         templates=recipe.templates,
         decisive_only=recipe.decisive_only,
         balanced=recipe.balance,
+        reuse_prompts=recipe.reuse_prompts,
         inputs=dict(rows.inputs),
         answer_prefixes=dict(rows.prefixes),
         as_json=tuple(sorted(rows.as_json)),
@@ -143,6 +146,7 @@ def request_of(recipe: DatasetRecipe, plan: AuditPlan, *, jsonl: bool) -> dict[s
         "splits": dict(recipe.fractions),
         "balance": recipe.balance,
         "decisive only": recipe.decisive_only,
+        "reuse prompts": recipe.reuse_prompts,
         "tokenizers": list(plan.tokenizers),
         "words left out": hashlib.sha256(dropped.encode()).hexdigest() if plan.dropped else "",
         "coverage": plan.strength,

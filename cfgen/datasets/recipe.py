@@ -51,6 +51,7 @@ class Candidates:
         seed: Seed of the dataset.
         split: The split; others draw other pairs, and other words.
         balance: Whether every value is used equally often, see :mod:`cfgen.datasets.drawing`.
+        reuse_prompts: Whether a prompt may be in several of the pairs that are chosen.
     """
 
     task: Task
@@ -59,6 +60,7 @@ class Candidates:
     seed: int = 0
     split: Split = Split("")
     balance: bool = False
+    reuse_prompts: bool = False
 
     @property
     def key(self) -> str:
@@ -84,6 +86,8 @@ class DatasetRecipe:
         fractions: Split -> share of rows and of words.
         balance: Whether every value is used equally often.
         decisive_only: Whether all pairs are to be decisive.
+        reuse_prompts: Whether a prompt may be in several pairs of its split, which are all
+            different; for small lexicons, of which there are more pairs than prompts.
     """
 
     task: Task
@@ -94,6 +98,7 @@ class DatasetRecipe:
     fractions: tuple[tuple[str, float], ...] = tuple(FRACTIONS.items())
     balance: bool = False
     decisive_only: bool = False
+    reuse_prompts: bool = False
 
     def candidates(self, n: int | None = None) -> list[Candidates]:
         """What the pairs of each split that has rows are chosen from.
@@ -115,6 +120,7 @@ class DatasetRecipe:
                 seed=self.seed,
                 split=split,
                 balance=self.balance,
+                reuse_prompts=self.reuse_prompts,
             )
             for split in make_splits(task, self.n if n is None else n, dict(self.fractions))
         ]
@@ -130,6 +136,7 @@ def recipe(
     fractions: Mapping[str, float] = FRACTIONS,
     balance: bool = False,
     decisive_only: bool = False,
+    reuse_prompts: bool = False,
 ) -> DatasetRecipe:
     """Look up the parts of a recipe by name.
 
@@ -147,7 +154,9 @@ def recipe(
         message = f"design {chosen.name!r} has no contrast, so no pair of it is decisive or not"
         hint = "say in the task which hypotheses it tells apart: Design(..., contrast=[...])"
         raise CfgenError(Problem("no-contrast", message, chosen.where, hint))
-    return DatasetRecipe(loaded, chosen, n, seed, names, shares, balance, decisive_only)
+    return DatasetRecipe(
+        loaded, chosen, n, seed, names, shares, balance, decisive_only, reuse_prompts
+    )
 
 
 def split_shares(text: str) -> dict[str, float]:

@@ -1,4 +1,7 @@
-"""Repetition: of candidates, the first ones of which neither prompt occurred before."""
+"""Repetition: of candidates, the first ones of which neither prompt occurred before.
+
+Where prompts may be used again, the first ones that are no pair yet, of prompts of their own split.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,11 @@ MOST = 2000
 """Candidates of a chunk."""
 LEAST = 64
 """Candidates that are made together, however few are missing."""
+
+MORE = "ask for fewer, allow more templates, add words to the lexicons"
+"""What to do where there are too few pairs."""
+AGAIN = "let a prompt be in several pairs (--reuse-prompts)"
+"""And what else, where each prompt is used once."""
 
 Content = TypeVar("Content")
 
@@ -50,23 +58,27 @@ def prompt_hashes(columns: PairColumns) -> NDArray[np.uint64]:
 class DistinctPrompts:
     """Chooses pairs of which neither prompt occurred before, until there are enough.
 
+    Where prompts may be used again, neither prompt of a pair is in another split, and no pair
+    occurs twice: the same two prompts, the same one of them the original.
+
     Attributes:
         missing: How many are still to be chosen.
     """
 
-    def __init__(self, design: Design, n: int, seen: set[int]) -> None:
+    def __init__(self, candidates: Candidates, seen: set[int]) -> None:
         """Begin to choose.
 
         Args:
-            design: How candidates are made, for the message if there are too few.
-            n: How many pairs to choose.
+            candidates: What they are chosen from, and how many.
             seen: 64-bit hashes of the prompts so far; added to.
         """
-        self.missing = n
-        self._design = design
-        self._n = n
+        self.missing = self._n = candidates.split.rows
+        self._design = candidates.design
+        self._reuse = candidates.reuse_prompts
         self._seen = seen
-        self._missed = 0  # in a row
+        self._elsewhere = frozenset(seen) if self._reuse else seen
+        self._pairs: set[tuple[int, int]] = set()  # where prompts may be used again
+        self._missed = self._same = 0  # in a row; those of which both prompts are the same
 
     @property
     def next_size(self) -> int:
@@ -93,21 +105,28 @@ class DistinctPrompts:
             if not self.missing:
                 break
             one, other = pairs[row]
-            if one == other or one in self._seen or other in self._seen:
+            used = one in self._elsewhere or other in self._elsewhere
+            if one == other or used or (one, other) in self._pairs:
                 self._missed += 1
+                self._same += one == other
                 found = self._n - self.missing
                 # With one pair in `found` left, the chance of missing it so often is e^-20.
                 if self._missed > max(1000, 20 * found):
-                    raise _no_more(one == other, self._design, self._n, found)
+                    same = self._same == self._missed
+                    raise _no_more(same, self._design, self._n, found, self._reuse)
                 continue
             self._seen.update((one, other))
+            if self._reuse:
+                self._pairs.add((one, other))
             chosen.append(row)
-            self.missing, self._missed = self.missing - 1, 0
+            self.missing, self._missed, self._same = self.missing - 1, 0, 0
         return chosen
 
 
 def check_possible(candidates: Candidates) -> None:
     """Check that there are as many different originals as pairs are asked for.
+
+    Where prompts may be used again, any two of the originals could be a pair.
 
     Raises:
         CfgenError: If there are fewer, counting only the inputs that the design leaves open.
@@ -115,23 +134,22 @@ def check_possible(candidates: Candidates) -> None:
     n, design, domains = candidates.split.rows, candidates.design, candidates.domains
     settled = {edit.input for edit in design.original if edit.replaces}
     possible = math.prod(d.count() for name, d in domains.items() if name not in settled)
-    if n > possible:
-        raise CfgenError(_too_few(design, n, f"there are at most {possible:,} different originals"))
+    if n > possible and not candidates.reuse_prompts:
+        why = f"there are at most {possible:,} different originals"
+        raise CfgenError(_too_few(design, n, why, f"{MORE}, or {AGAIN}"))
 
 
-def _no_more(same: bool, design: Design, n: int, found: int) -> CfgenError:
-    """The error of too many repetitions; whether both prompts of the last one are the same."""
+def _no_more(same: bool, design: Design, n: int, found: int, reuse: bool) -> CfgenError:
+    """The error of too many repetitions; whether both prompts of all of them were the same."""
     if same:
         hint = "both prompts of a pair come out the same: the design changes nothing they show"
         return CfgenError(_too_few(design, n, f"only {found:,} were found", hint))
-    return CfgenError(_too_few(design, n, f"only {found:,} have prompts that are all different"))
+    if reuse:
+        return CfgenError(_too_few(design, n, f"only {found:,} different ones were found", MORE))
+    why = f"only {found:,} have prompts that are all different"
+    return CfgenError(_too_few(design, n, why, f"{MORE}, or {AGAIN}"))
 
 
-def _too_few(
-    design: Design,
-    n: int,
-    why: str,
-    hint: str = "ask for fewer, allow more templates, or add words to the lexicons",
-) -> Problem:
+def _too_few(design: Design, n: int, why: str, hint: str) -> Problem:
     message = f"{n:,} pairs of design {design.name!r} were asked for in one split, but {why}"
     return Problem("too-few-pairs", message, where=design.where, hint=hint)

@@ -60,7 +60,7 @@ def row_tables(
     seen: set[int] = set()
     with Workers(recipe.task, workers, table_chunks) if workers > 1 else nullcontext() as pool:
         for candidates in by_split:
-            distinct = DistinctPrompts(recipe.design, candidates.split.rows, seen)
+            distinct = DistinctPrompts(candidates, seen)
             if pool:
                 chunks = pool.chunks(candidates, distinct)
             else:
@@ -207,7 +207,7 @@ def _distinct_pairs(
     def eligible(columns: PairColumns) -> list[int]:
         return [row for row, decides in enumerate(columns.decisive) if decides]
 
-    distinct = DistinctPrompts(candidates.design, candidates.split.rows, seen)
+    distinct = DistinctPrompts(candidates, seen)
     chunks = _in_order(column_chunks(candidates), distinct)
     for columns, rows in _chosen(chunks, distinct, eligible if decisive else None):
         yield pairs_of(candidates.task, columns, rows)

@@ -40,6 +40,7 @@ def generate(
     fractions: Mapping[str, float] = FRACTIONS,
     balance: bool = False,
     decisive_only: bool = False,
+    reuse_prompts: bool = False,
 ) -> DatasetDict:
     """Generate a dataset in memory.
 
@@ -52,6 +53,7 @@ def generate(
         fractions: Split -> share of rows and of words.
         balance: Whether to use every value equally often.
         decisive_only: Whether to take decisive pairs alone.
+        reuse_prompts: Whether a prompt may be in several pairs of its split.
 
     Returns:
         The splits that have rows, with the features of :func:`schema_of`.
@@ -68,6 +70,7 @@ def generate(
         fractions=fractions,
         balance=balance,
         decisive_only=decisive_only,
+        reuse_prompts=reuse_prompts,
     )
     tables: dict[str, list[pa.Table]] = {}
     for split, table in row_tables(made):

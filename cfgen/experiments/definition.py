@@ -19,7 +19,7 @@ VERIFIED = 2
 
 SOURCES = ("task", "dataset", "pairs")
 """Exactly one of these fields says where pairs come from."""
-DRAWING = ("design", "seed", "splits", "templates", "balance", "tokenizers")
+DRAWING = ("design", "seed", "splits", "templates", "balance", "reuse_prompts", "tokenizers")
 """Fields that say how a task's pairs are drawn."""
 
 
@@ -131,6 +131,7 @@ class Experiment(BaseModel):
         splits: Shares of train, validation and test, which words are dealt out by.
         templates: Wording; the task's default if none.
         balance: Whether every value is used equally often.
+        reuse_prompts: Whether a prompt may be in several of the pairs, which are all different.
         tokenizers: LMs under whose tokenizers all pairs align token by token.
         models: The LMs; the task's default if none.
         chat: Whether a prompt is the user's message in the LM's own chat template.
@@ -156,6 +157,7 @@ class Experiment(BaseModel):
     splits: str = "80/10/10"
     templates: Texts = ()
     balance: bool = False
+    reuse_prompts: bool = False
     tokenizers: Texts = ()
     models: Texts = ()
     chat: bool = False

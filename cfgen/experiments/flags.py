@@ -15,6 +15,7 @@ FLAGS: Mapping[str, str] = {
     "splits": "--splits",
     "templates": "--template",
     "balance": "--balance",
+    "reuse_prompts": "--reuse-prompts",
     "tokenizers": "--tokenizer",
     "models": "--model",
     "chat": "--chat",

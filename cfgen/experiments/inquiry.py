@@ -178,6 +178,7 @@ def _drawing(experiment: Experiment, progress: Progress) -> Callable[[int], Pair
         templates=experiment.templates,
         fractions=split_shares(experiment.splits),
         balance=experiment.balance,
+        reuse_prompts=experiment.reuse_prompts,
     )
     if experiment.tokenizers:
         made = _aligned(made, experiment, progress)
