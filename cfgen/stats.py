@@ -7,9 +7,11 @@ loaded where something is counted.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
+Units = Iterable[Hashable]
+"""What a case rests on and may share with others, one thing or two: the prompts of a pair."""
 CONFIDENCE = 0.95
 """Confidence level of every interval."""
 
@@ -21,7 +23,7 @@ class Rate:
     Attributes:
         k: How many.
         n: Out of how many.
-        low: Lower end of the 95 % Wilson interval.
+        low: Lower end of the 95 % Wilson interval, wider where cases are not independent.
         high: Upper end.
     """
 
@@ -60,23 +62,83 @@ def rate(k: int, n: int) -> Rate:
     Raises:
         ValueError: n is 0, or k is not between 0 and n.
     """
-    from scipy.special import ndtri
-
     if n < 1:
         raise ValueError("a rate needs at least one case")
     if not 0 <= k <= n:
         raise ValueError(f"{k} of {n} is no share")
+    return _wilson(k, n, n)
+
+
+def _wilson(k: int, n: int, effective: float) -> Rate:
+    """The share ``k / n`` with Wilson's interval for another number of cases."""
+    from scipy.special import ndtri
+
     z = float(ndtri(0.5 + 0.5 * CONFIDENCE))
     share = k / n
-    centre = (2 * n * share + z**2) / (2 * (n + z**2))
-    half = z / (2 * (n + z**2)) * math.sqrt(4 * n * share * (1 - share) + z**2)
+    centre = (2 * effective * share + z**2) / (2 * (effective + z**2))
+    half = z / (2 * (effective + z**2)) * math.sqrt(4 * effective * share * (1 - share) + z**2)
     return Rate(k, n, centre - half if k else 0.0, centre + half if k < n else 1.0)
 
 
-def rate_of(outcomes: Iterable[bool]) -> Rate:
-    """The share of true outcomes, of which there must be at least one."""
+def rate_of(outcomes: Iterable[bool], rests_on: Sequence[Units] | None = None) -> Rate:
+    """The share of true outcomes, of which there must be at least one.
+
+    Where cases share something they rest on, the interval is Wilson's for the effective number of
+    cases (Korn and Graubard 1998): ``n`` over the design effect, which is the ratio of the variance
+    that :func:`_variance` finds to the one of independent cases, times the squared ratio of
+    Student's quantiles for ``n - 1`` and for as many degrees of freedom as there are independent
+    cases, less one. Where all outcomes are the same, the effective number is that of the
+    independent cases. It is never more than ``n``.
+
+    Args:
+        outcomes: True or false, for every case.
+        rests_on: For every case, the one or two things that it rests on, such as its prompts; cases
+            are independent if they have none in common. All are, if it is not given.
+    """
+    from scipy.special import stdtrit
+
     listed = list(outcomes)
-    return rate(sum(listed), len(listed))
+    k, n = sum(listed), len(listed)
+    independent = float(n) if rests_on is None else _independent(rests_on)
+    if not 0 < independent < n or rests_on is None:
+        return rate(k, n)
+    if independent <= 1:
+        return Rate(k, n, 0.0, 1.0)
+    share = k / n
+    if k in (0, n):
+        return _wilson(k, n, independent)
+    plain = share * (1 - share) / n
+    effect = max(1.0, _variance([one - share for one in listed], rests_on) / plain)
+    level = 0.5 + 0.5 * CONFIDENCE
+    students = float(stdtrit(n - 1, level) / stdtrit(independent - 1, level))
+    return _wilson(k, n, n / effect * students**2)
+
+
+def _independent(rests_on: Sequence[Units]) -> float:
+    """How many cases there would be if each rested on things of its own."""
+    each = [frozenset(units) for units in rests_on]
+    return len(frozenset().union(*each)) * len(each) / sum(map(len, each))
+
+
+def _variance(residuals: Sequence[float], rests_on: Sequence[Units]) -> float:
+    """The variance of an average of cases that are correlated where they share a thing.
+
+    The sum of the products of residuals over all pairs of cases that have at least one thing in
+    common, over n squared (Aronow, Samii and Assenova 2015, for cases of two things;
+    Liang and Zeger 1986 for cases of one): the squared sums over the cases of each thing, less
+    those over the cases of each two things, which would be counted twice. Never less than if the
+    cases were independent.
+    """
+    of_one: dict[Hashable, list[float]] = {}
+    of_two: dict[frozenset[Hashable], list[float]] = {}
+    for residual, units in zip(residuals, map(frozenset, rests_on), strict=True):
+        for unit in units:
+            of_one.setdefault(unit, []).append(residual)
+        if len(units) > 1:
+            of_two.setdefault(units, []).append(residual)
+    total = math.fsum(math.fsum(part) ** 2 for part in of_one.values())
+    total -= math.fsum(math.fsum(part) ** 2 for part in of_two.values())
+    return max(total, math.fsum(each**2 for each in residuals)) / len(residuals) ** 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +158,18 @@ class Mean:
     high: float | None
 
 
-def mean_of(numbers: Sequence[float]) -> Mean:
+def mean_of(numbers: Sequence[float], rests_on: Sequence[Units] | None = None) -> Mean:
     """The average of finite numbers, with its Student interval (Student 1908).
 
     The same as ``scipy.stats.t.interval`` with the standard error of the mean; exact for numbers
-    that are normally distributed, and close to it where there are many.
+    that are normally distributed, and close to it where there are many. Where cases share something
+    that they rest on, with the variance that :func:`_variance` finds, times ``g / (g - 1)``, and
+    ``g - 1`` degrees of freedom, ``g`` being the number of independent cases; of independent cases
+    this is the same.
+
+    Args:
+        numbers: One for every case.
+        rests_on: As for :func:`rate_of`.
 
     Raises:
         ValueError: There is no number.
@@ -113,8 +182,15 @@ def mean_of(numbers: Sequence[float]) -> Mean:
     value = math.fsum(numbers) / n
     if n == 1:
         return Mean(n, value, None, None)
-    variance = math.fsum((each - value) ** 2 for each in numbers) / (n - 1)
-    half = float(stdtrit(n - 1, 0.5 + 0.5 * CONFIDENCE)) * math.sqrt(variance / n)
+    independent, variance = float(n), math.fsum((each - value) ** 2 for each in numbers) / n**2
+    if rests_on is not None:
+        independent = _independent(rests_on)
+    if independent <= 1:
+        return Mean(n, value, None, None)
+    if rests_on is not None and independent < n:
+        variance = _variance([each - value for each in numbers], rests_on)
+    variance *= independent / (independent - 1)
+    half = float(stdtrit(independent - 1, 0.5 + 0.5 * CONFIDENCE)) * math.sqrt(variance)
     return Mean(n, value, value - half, value + half)
 
 

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import itertools
 import math
+import random
 
 import pytest
 import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cfgen.stats import Interval, Mean, at_least, difference, mean_of, rate, rate_of
+from cfgen.stats import Interval, Mean, Rate, at_least, difference, mean_of, rate, rate_of
 
 
 @pytest.mark.parametrize(
@@ -42,6 +44,82 @@ def test_the_interval_is_wilsons_formula(data):
 def test_rate_of_counts():
     assert rate_of([True, False, True]) == rate(2, 3)
     assert str(rate(1, 2)) == "0.50 [0.09, 0.91] (n=2)"
+
+
+def plainly(residuals: list[float], units: list[tuple[int, ...]]) -> float:
+    """The variance of an average, over all two cases that share something."""
+    products = (
+        one * other
+        for one, mine in zip(residuals, units, strict=True)
+        for other, theirs in zip(residuals, units, strict=True)
+        if {*mine} & {*theirs}
+    )
+    n = len(residuals)
+    return max(math.fsum(products), math.fsum(each**2 for each in residuals)) / n**2
+
+
+CASES = st.lists(
+    st.tuples(
+        st.tuples(st.integers(0, 6), st.integers(0, 6)) | st.tuples(st.integers(0, 6)),
+        st.floats(-5, 5),
+    ),
+    min_size=2,
+    max_size=30,
+)
+
+
+@given(CASES)
+def test_cases_that_share_something_are_not_independent(cases):
+    units, numbers = [unit for unit, _ in cases], [number for _, number in cases]
+    n, per_case = len(cases), sum(len({*unit}) for unit in units) / len(cases)
+    independent = len({each for unit in units for each in unit}) / per_case
+    found, alone = mean_of(numbers, units), mean_of(numbers)
+    assert (found.n, found.value) == (alone.n, alone.value)
+    if independent <= 1:
+        assert found.low is found.high is None
+    elif independent < n:
+        variance = plainly([each - found.value for each in numbers], units)
+        half = scipy.stats.t.ppf(0.975, independent - 1)
+        half *= math.sqrt(variance * independent / (independent - 1))
+        assert found.high - found.value == pytest.approx(half, rel=1e-6, abs=1e-9)
+
+    outcomes = [number > 0 for number in numbers]
+    wide, plain = rate_of(outcomes, units), rate_of(outcomes)
+    assert (wide.k, wide.n) == (plain.k, plain.n)
+    assert 0 <= wide.low <= plain.low + 1e-12
+    assert plain.high - 1e-12 <= wide.high <= 1
+    assert wide.low <= wide.value <= wide.high
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=40))
+def test_cases_of_their_own_are_as_they_always_were(outcomes):
+    own = [(2 * number, 2 * number + 1) for number in range(len(outcomes))]
+    assert rate_of(outcomes, own) == rate_of(outcomes)
+    numbers = [float(outcome) for outcome in outcomes]
+    assert mean_of(numbers, own) == mean_of(numbers)
+
+
+def test_saying_everything_twice_says_nothing_more():
+    outcomes, units = [True, False, True, True] * 5, [(n, -1 - n) for n in range(20)]
+    once, twice = rate_of(outcomes, units), rate_of(outcomes * 2, units * 2)
+    assert twice.n == 2 * once.n
+    assert twice.high - twice.low >= once.high - once.low
+    assert rate_of([True] * 40, units * 2).low == rate_of([True] * 20, units).low
+    assert rate_of([True, False], [(1, 2), (2, 1)]) == Rate(1, 2, 0.0, 1.0)
+
+
+def test_the_interval_holds_what_it_should_where_prompts_are_used_again():
+    """Of 400 samples of 60 pairs of 12 prompts, each with an effect of its own, 95 % should."""
+    rng, possible = random.Random(5), list(itertools.permutations(range(12), 2))
+    held = {"plain": 0, "robust": 0}
+    for _ in range(400):
+        effect = [rng.gauss(0, 0.7) for _ in range(12)]
+        pairs = rng.sample(possible, 60)
+        outcomes = [effect[a] + effect[b] + rng.gauss(0, 1) < 0 for a, b in pairs]
+        for name, found in (("plain", rate_of(outcomes)), ("robust", rate_of(outcomes, pairs))):
+            held[name] += found.low <= 0.5 <= found.high
+    assert held["plain"] < 0.8 * 400
+    assert held["robust"] > 0.9 * 400
 
 
 def test_no_cases_no_rate():

@@ -98,10 +98,10 @@ class LeakageAudit:
             hashes = {name: np.array(self._prompts[name][index], np.uint64) for name in splits}
             different = {name: np.unique(found) for name, found in hashes.items()}
             for name, found in hashes.items():
-                every = len(found)
+                listed = len(found)
                 if self._reuse and what == "near_duplicates":
-                    every = len(np.unique(np.array(self._prompts[name][0], np.uint64)))
-                again = every - len(different[name])
+                    listed = len(np.unique(np.array(self._prompts[name][0], np.uint64)))
+                again = listed - len(different[name])
                 leak = _leak(what, name, name, again, len(different[name]))
                 wanted = self._reuse and what == "prompts"
                 leaks.append(leak.model_copy(update={"flagged": False}) if wanted else leak)

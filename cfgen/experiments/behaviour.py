@@ -16,7 +16,7 @@ from cfgen.counterfactuals import Side
 from cfgen.errors import CfgenError, Problem
 from cfgen.interventions import Reply
 from cfgen.lm import AnswerTree, PairTokens
-from cfgen.stats import Rate, rate_of
+from cfgen.stats import Rate, Units, rate_of
 from cfgen.tasks import TEMPLATE_INPUT
 
 SIDES = ("original", "counterfactual")
@@ -28,6 +28,10 @@ NO_SLOT = "(another word)"
 """Stands for the place of a word that the prompt has, but not as the value of a slot."""
 NOT_THERE = "(not in the prompt)"
 """Stands for the place of a word that the prompt does not have."""
+
+
+Graded = tuple[bool, Units]
+"""Whether something is right, and the prompts that this rests on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,11 @@ class Behaviour:
     keep_by_answer: dict[str, Rate]
 
 
+def prompts_of(pair: PairTokens) -> tuple[str, str]:
+    """What a pair rests on: pairs that share a prompt are not independent."""
+    return pair.pair.original.prompt.text, pair.pair.counterfactual.prompt.text
+
+
 def wrong_sides(pair: PairTokens, replies: tuple[Reply, Reply]) -> tuple[str, ...]:
     """Which of a pair's prompts the LM does not answer correctly; one without answer is not graded.
 
@@ -86,38 +95,42 @@ def grade(encoded: Sequence[PairTokens], replies: Sequence[tuple[Reply, Reply]])
     Returns:
         The kept pairs, with rates.
     """
-    right: dict[str, list[bool]] = {side: [] for side in SIDES}
-    keep: list[bool] = []
+    right: dict[str, list[Graded]] = {side: [] for side in SIDES}
+    keep: list[Graded] = []
     dropped: Counter[str] = Counter()
     for pair, both in zip(encoded, replies, strict=True):
         wrong = wrong_sides(pair, both)
-        for side, answer in zip(SIDES, _answers(pair), strict=True):
+        for side, answer, text in zip(SIDES, _answers(pair), prompts_of(pair), strict=True):
             if answer is not None:
-                right[side].append(side not in wrong)
-        keep.append(not wrong)
+                right[side].append((side not in wrong, (text,)))
+        keep.append((not wrong, prompts_of(pair)))
         if wrong:
             dropped[f"{' and '.join(wrong)} answered wrongly"] += 1
     return Behaviour(
-        kept=tuple(index for index, kept in enumerate(keep) if kept),
+        kept=tuple(index for index, (kept, _) in enumerate(keep) if kept),
         dropped=dict(sorted(dropped.items())),
         clean=_maybe(right["original"] + right["counterfactual"]),
         clean_original=_maybe(right["original"]),
         clean_counterfactual=_maybe(right["counterfactual"]),
-        keep=rate_of(keep),
+        keep=_rate(keep),
         keep_by_design=_by([pair.pair.design for pair in encoded], keep),
         keep_by_answer=_by([pair.pair.original.answer or NO_ANSWER for pair in encoded], keep),
     )
 
 
-def _maybe(outcomes: list[bool]) -> Rate | None:
-    return rate_of(outcomes) if outcomes else None
+def _rate(outcomes: Sequence[Graded]) -> Rate:
+    return rate_of((outcome for outcome, _ in outcomes), [prompts for _, prompts in outcomes])
 
 
-def _by(keys: Sequence[str], keep: Sequence[bool]) -> dict[str, Rate]:
-    groups: dict[str, list[bool]] = {}
+def _maybe(outcomes: Sequence[Graded]) -> Rate | None:
+    return _rate(outcomes) if outcomes else None
+
+
+def _by(keys: Sequence[str], keep: Sequence[Graded]) -> dict[str, Rate]:
+    groups: dict[str, list[Graded]] = {}
     for key, kept in zip(keys, keep, strict=True):
         groups.setdefault(key, []).append(kept)
-    return {key: rate_of(groups[key]) for key in sorted(groups)}
+    return {key: _rate(groups[key]) for key in sorted(groups)}
 
 
 def check_any_kept(
@@ -151,6 +164,7 @@ class GradedPrompt:
     Attributes:
         pair_id: Whose prompt it is.
         side: ``original`` or ``counterfactual``.
+        text: The prompt.
         design: How the pair was made.
         template: Wording; empty where that is not known.
         expected: The answer.
@@ -163,6 +177,7 @@ class GradedPrompt:
 
     pair_id: str
     side: str
+    text: str
     design: str
     template: str
     expected: str
@@ -197,6 +212,7 @@ def graded_prompts(
                 GradedPrompt(
                     pair_id=pair.id,
                     side=name,
+                    text=side.prompt.text,
                     design=pair.design,
                     template=str(side.variables.get(TEMPLATE_INPUT, "")),
                     expected=side.answer,
@@ -260,13 +276,13 @@ def accuracy_by(
 
     Groups are in alphabetical order; a side that a group has no prompt of is left out.
     """
-    found: dict[str, dict[str, list[bool]]] = {}
+    found: dict[str, dict[str, list[Graded]]] = {}
     for prompt in prompts:
         sides = found.setdefault(group(prompt), {side: [] for side in (*SIDES, BOTH)})
-        sides[prompt.side].append(prompt.right)
-        sides[BOTH].append(prompt.right)
+        sides[prompt.side].append((prompt.right, (prompt.text,)))
+        sides[BOTH].append((prompt.right, (prompt.text,)))
     return {
-        name: {side: rate_of(right) for side, right in found[name].items() if right}
+        name: {side: _rate(right) for side, right in found[name].items() if right}
         for name in sorted(found)
     }
 

@@ -11,12 +11,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from cfgen.counterfactuals import COUNTERFACTUAL, NONE, ORIGINAL, THIRD
+from cfgen.experiments.behaviour import prompts_of
 from cfgen.experiments.cells import Cell, VacuousCell
 from cfgen.experiments.measures import Judgement, Measure, judge
 from cfgen.experiments.sweeps import Sweep, Trial
 from cfgen.interventions import Reply
 from cfgen.lm import PairTokens
-from cfgen.stats import mean_of, rate_of
+from cfgen.stats import Units, mean_of, rate_of
 
 OTHER = "other"
 """Kind of an output that no side answers and no hypothesis predicts."""
@@ -68,8 +69,12 @@ def score(
     cells = []
     for name in dict.fromkeys([*sweep.hypotheses, NONE]):  # the control, at every site
         for layer, here in at.items():
-            judged = [judge(pairs[pair], name, reply) for pair, reply in here.items()]
-            cases = [case for case in judged if case.predicted is not None]
+            judged = [
+                (judge(pairs[pair], name, reply), pairs[pair]) for pair, reply in here.items()
+            ]
+            cases = [
+                (case, prompts_of(pair)) for case, pair in judged if case.predicted is not None
+            ]
             if cases and layer not in empty:
                 place = (*sweep.place, layer)
                 cells += [Cell(name, *place, m.name, *_numbers(m, cases)) for m in measures]
@@ -78,16 +83,20 @@ def score(
 
 
 def _numbers(
-    measure: Measure, cases: Iterable[Judgement]
+    measure: Measure, cases: Iterable[tuple[Judgement, Units]]
 ) -> tuple[int, float | None, float | None, float | None, int]:
-    """Count, average, its interval, and how many have no number, of cases with a prediction."""
-    given = [measure.of(case) for case in cases]
-    numbers = [value for value in given if value is not None and math.isfinite(value)]
+    """Count, average, its interval, and how many have no number, of cases with a prediction.
+
+    Each case comes with the prompts that it rests on: pairs that share one are not independent.
+    """
+    given = [(measure.of(case), prompts) for case, prompts in cases]
+    finite = [(value, p) for value, p in given if value is not None and math.isfinite(value)]
+    numbers, rests_on = [value for value, _ in finite], [prompts for _, prompts in finite]
     left_out = len(given) - len(numbers)
     if not numbers:
         return 0, None, None, None, left_out
     if measure.share:
-        share = rate_of(value == 1 for value in numbers)
+        share = rate_of((value == 1 for value in numbers), rests_on)
         return share.n, share.value, share.low, share.high, left_out
-    mean = mean_of(numbers)
+    mean = mean_of(numbers, rests_on)
     return mean.n, mean.value, mean.low, mean.high, left_out
