@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cfgen import CfgenError, load_task
-from cfgen.datasets import draw_pairs, recipe, row_tables, write_dataset
+from cfgen.datasets import draw_pairs, recipe, row_tables, solve_words, write_dataset
 from cfgen.lint import lint_task
+from cfgen.prompts import Encode
 from cfgen.tasks import Task
 from tests.pages import ROOT, blocks_of, run_block, write_files
 
@@ -157,6 +161,57 @@ def test_variables_and_attributes_are_shown_by_all_that_shows_prompts(tmp_path: 
         names = [span.name for span in side.prompt.spans]
         assert names == ["country_1", "country_1.capital", "country_2", "larger"]
     assert [(f.code, f.message) for f in lint_task(str(task.path)).findings] == []
+
+
+def marked(pattern: str) -> Encode:
+    """A token a word with the space in front; two of words that match."""
+
+    def encode(text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        offsets: list[tuple[int, int]] = []
+        for match in re.finditer(r" ?\w+|[^\w\s]|\s", text):
+            start, end = match.span()
+            cut = [start + 2] if re.fullmatch(pattern, match[0].strip()) else []
+            offsets += itertools.pairwise([start, *cut, end])
+        return [zlib.crc32(text[a:b].encode()) for a, b in offsets], offsets
+
+    return encode
+
+
+VARIABLE = SHOWN.replace(" ({{ country_1.capital }})", "").replace("larger]", "larger, answer]")
+VARIABLE = VARIABLE.replace("is\n", "is {{ answer }}. Again: its capital is\n")
+
+
+@pytest.mark.parametrize(
+    ("template", "answer", "pattern", "reason"),
+    [
+        (SHOWN, "table[larger].capital", r"Land[123]", "takes 2 tokens where the others take 1"),
+        (SHOWN, "table[larger].capital", r"Town[123]", "has 'Town1', which takes 2 tokens as an"),
+        (SHOWN, "str(larger > '')", r"Town[123]", "takes 2 tokens where the others take 1"),
+        (VARIABLE, "table[larger].capital", r"Town[123]", "which takes 2 tokens as an answer"),
+    ],
+    ids=["word", "answer", "shown", "variable"],
+)
+def test_a_row_is_left_out_whole(
+    tmp_path: Path, template: str, answer: str, pattern: str, reason: str
+) -> None:
+    path = make_compared(tmp_path, template)
+    source = path.read_text("utf-8").replace("return table[larger].capital", f"return {answer}")
+    path.write_text(source, encoding="utf-8")
+    task = load_task(path)
+    solved = solve_words(task, task.design(), {"t": marked(pattern)}, splits=1)
+    left = next(iter(solved.task.causal_model.domains.values())).pools["countries"]
+    assert {*left} == {f"Land{k}" for k in range(4, 13)}
+    assert {each.word for each in solved.dropped} == {"Land1", "Land2", "Land3"}
+    assert reason in solved.dropped[0].reason
+
+
+def test_a_capital_of_two_countries_is_no_collision(tmp_path: Path) -> None:
+    path = make_compared(tmp_path)
+    table = tmp_path / "data/lexicons/countries.tsv"
+    table.write_text(table.read_text("utf-8").replace("Town2", "Town1"), encoding="utf-8")
+    task = load_task(path)
+    solved = solve_words(task, task.design(), {"t": marked("")}, splits=1)
+    assert (dict(solved.kept), solved.dropped) == ({"countries": 12}, ())
 
 
 def test_a_lexicon_is_not_read_inside_a_mechanism(tmp_path: Path) -> None:
