@@ -30,7 +30,7 @@ NOT_THERE = "(not in the prompt)"
 """Stands for the place of a word that the prompt does not have."""
 
 
-Graded = tuple[bool, Units]
+Grade = tuple[bool, Units]
 """Whether something is right, and the prompts that this rests on."""
 
 
@@ -95,8 +95,8 @@ def grade(encoded: Sequence[PairTokens], replies: Sequence[tuple[Reply, Reply]])
     Returns:
         The kept pairs, with rates.
     """
-    right: dict[str, list[Graded]] = {side: [] for side in SIDES}
-    keep: list[Graded] = []
+    right: dict[str, list[Grade]] = {side: [] for side in SIDES}
+    keep: list[Grade] = []
     dropped: Counter[str] = Counter()
     for pair, both in zip(encoded, replies, strict=True):
         wrong = wrong_sides(pair, both)
@@ -118,16 +118,16 @@ def grade(encoded: Sequence[PairTokens], replies: Sequence[tuple[Reply, Reply]])
     )
 
 
-def _rate(outcomes: Sequence[Graded]) -> Rate:
+def _rate(outcomes: Sequence[Grade]) -> Rate:
     return rate_of((outcome for outcome, _ in outcomes), [prompts for _, prompts in outcomes])
 
 
-def _maybe(outcomes: Sequence[Graded]) -> Rate | None:
+def _maybe(outcomes: Sequence[Grade]) -> Rate | None:
     return _rate(outcomes) if outcomes else None
 
 
-def _by(keys: Sequence[str], keep: Sequence[Graded]) -> dict[str, Rate]:
-    groups: dict[str, list[Graded]] = {}
+def _by(keys: Sequence[str], keep: Sequence[Grade]) -> dict[str, Rate]:
+    groups: dict[str, list[Grade]] = {}
     for key, kept in zip(keys, keep, strict=True):
         groups.setdefault(key, []).append(kept)
     return {key: _rate(groups[key]) for key in sorted(groups)}
@@ -276,7 +276,7 @@ def accuracy_by(
 
     Groups are in alphabetical order; a side that a group has no prompt of is left out.
     """
-    found: dict[str, dict[str, list[Graded]]] = {}
+    found: dict[str, dict[str, list[Grade]]] = {}
     for prompt in prompts:
         sides = found.setdefault(group(prompt), {side: [] for side in (*SIDES, BOTH)})
         sides[prompt.side].append((prompt.right, (prompt.text,)))

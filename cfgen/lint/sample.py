@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cfgen.causal import CausalModel, Choice
+from cfgen.causal import CausalModel, Choice, table_of
 from cfgen.counterfactuals import Pair, answers_of
 from cfgen.datasets import Candidates, Split, candidate_pairs
 from cfgen.errors import CfgenError
@@ -66,12 +66,14 @@ def own_design(task: Task, hypothesis: str) -> str:
 def possible_answers(task: Task, sample: Sample) -> list[str]:
     """Every answer that pairs were found to have or to predict.
 
-    Where one of them is a word of a lexicon, all words of that lexicon may be.
+    Where one of them is a word of a lexicon, or an attribute of one, all words of that lexicon, or
+    all that stands in the column of its table, may be.
     """
     pairs = itertools.chain.from_iterable(sample.pairs.values())
     found = dict.fromkeys(answers_of(pairs))
     for domain in task.causal_model.domains.values():
-        for words in domain.pools.values():
+        columns = [*domain.pools.values(), *zip(*table_of(domain).rows, strict=True)]
+        for words in columns:
             if not found.keys().isdisjoint(words):
                 found.update(dict.fromkeys(words))
     return sorted(found)

@@ -43,7 +43,7 @@ def test_commands_print_what_the_page_shows(ran: tuple[Path, dict[str, str]]) ->
             if shown:
                 assert printed[command] == shown
                 compared += 1
-    assert (compared, len(printed)) == (2, 4)
+    assert (compared, len(printed)) == (2, 5)
 
 
 def test_excerpts_are_those_of_the_card(ran: tuple[Path, dict[str, str]]) -> None:

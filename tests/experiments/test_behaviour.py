@@ -8,7 +8,6 @@ from cfgen.errors import CfgenError
 from cfgen.experiments import NO_ANSWER, check_any_kept, grade, wrong_sides
 from cfgen.interventions import Reply
 from cfgen.lm import encode_pairs
-from cfgen.stats import rate
 
 
 def graded(lm, make, answers, designs=None):
@@ -43,6 +42,10 @@ def replies(lm, encoded, said):
     ]
 
 
+def counted(share):
+    return share.k, share.n
+
+
 def test_counts(tiny_lm, make):
     answers = [("tea", "milk"), ("tea", "milk"), ("milk", "tea"), ("tea", "milk"), ("tea", None)]
     said = [("tea", "milk"), ("tea", "juice"), ("juice", "tea"), ("juice", "juice"), ("tea", "box")]
@@ -54,12 +57,13 @@ def test_counts(tiny_lm, make):
         "original and counterfactual answered wrongly": 1,
         "original answered wrongly": 1,
     }
-    assert found.clean_original == rate(3, 5)
-    assert found.clean_counterfactual == rate(2, 4)
-    assert found.clean == rate(5, 9)
-    assert found.keep == rate(2, 5)
-    assert found.keep_by_design == {"a": rate(1, 2), "b": rate(1, 3)}
-    assert found.keep_by_answer == {"milk": rate(0, 1), "tea": rate(2, 4)}
+    assert counted(found.clean_original) == (3, 5)
+    assert counted(found.clean_counterfactual) == (2, 4)
+    assert counted(found.clean) == (5, 9)
+    assert counted(found.keep) == (2, 5)
+    assert {k: counted(v) for k, v in found.keep_by_design.items()} == {"a": (1, 2), "b": (1, 3)}
+    by_answer = {answer: counted(share) for answer, share in found.keep_by_answer.items()}
+    assert by_answer == {"milk": (0, 1), "tea": (2, 4)}
 
 
 def test_sides_without_answers_are_not_filtered_on(tiny_lm, make):
@@ -67,8 +71,9 @@ def test_sides_without_answers_are_not_filtered_on(tiny_lm, make):
     found = grade(encoded, replies(tiny_lm, encoded, [("mug", "jar"), ("mug", "jar")]))
     assert found.kept == (0,)
     assert found.clean_original is None
-    assert found.clean == found.clean_counterfactual == rate(0, 1)
-    assert found.keep_by_answer == {NO_ANSWER: rate(1, 2)}
+    assert found.clean == found.clean_counterfactual
+    assert counted(found.clean) == (0, 1)
+    assert counted(found.keep_by_answer[NO_ANSWER]) == (1, 2)
 
 
 def test_no_pair_kept_says_what_the_lm_says_instead(tiny_lm, make):

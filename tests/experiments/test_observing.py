@@ -27,7 +27,7 @@ from cfgen.experiments import (
     read_results,
 )
 from cfgen.interventions import choose_engine
-from cfgen.stats import rate
+from cfgen.stats import rate_of
 from tests.inquiries import request_of
 
 WORDS = (
@@ -122,6 +122,7 @@ def plainly_counted(lm, pairs):
             side.answer,
             said(lm, side),
             first_mention(side, said(lm, side)),
+            side.prompt.text,
         )
         for pair in pairs
         for name, side in (("original", pair.original), ("counterfactual", pair.counterfactual))
@@ -133,12 +134,12 @@ def test_every_number_is_that_of_a_plain_count(lm, pairs, tmp_path):
     rows = plainly_counted(lm, pairs)
 
     def counted(column, value, side):
-        right = [
-            row[4] == row[5]
+        chosen = [
+            row
             for row in rows
             if (column is None or row[column] == value) and side in ("both", row[0])
         ]
-        return rate(sum(right), len(right))
+        return rate_of([row[4] == row[5] for row in chosen], [row[-1:] for row in chosen])
 
     def same(share, expected):
         numbers = (expected.k, expected.n, expected.value, expected.low, expected.high)
@@ -163,7 +164,8 @@ def test_every_number_is_that_of_a_plain_count(lm, pairs, tmp_path):
     assert counts == sorted(counts, reverse=True)
     kept = [all(said(lm, s) == s.answer for s in (p.original, p.counterfactual)) for p in pairs]
     assert (found.n, found.kept) == (70, sum(kept))
-    same(found.keep, rate(sum(kept), 70))
+    texts = [(pair.original.prompt.text, pair.counterfactual.prompt.text) for pair in pairs]
+    same(found.keep, rate_of(kept, texts))
     assert sum(found.dropped.values()) == 70 - sum(kept)
 
 
@@ -173,7 +175,7 @@ def test_every_prompt_is_written(lm, pairs, tmp_path):
     names = ("side", "template", "expected_at", "expected", "said", "said_at", "right")
     assert [tuple(row[name] for name in names) for row in table] == [
         (side, template, at, expected, word, word_at, expected == word)
-        for side, template, _, at, expected, word, word_at in plainly_counted(lm, pairs)
+        for side, template, _, at, expected, word, word_at, _ in plainly_counted(lm, pairs)
     ]
     assert [row["pair_id"] for row in table[::2]] == [pair.id for pair in pairs]
 

@@ -9,7 +9,7 @@ import torch
 from cfgen.counterfactuals import Site
 from cfgen.errors import CfgenError
 from cfgen.experiments import MemoryStore
-from cfgen.stats import rate
+from cfgen.stats import rate, rate_of
 from tests.inquiries import ask
 
 WORDS = (
@@ -485,7 +485,10 @@ def test_pairs_are_drawn_until_enough_are_kept(lm, pairs):
     given = [wrong, *pairs[1:5], dataclasses.replace(wrong, id="wrong 2"), *pairs[5:]]
     found = ask(lm, given, {"all": Site()}, n=6, kept=True)
     assert [pair.id for pair in found.pairs] == [pair.id for pair in given[:8]]
-    assert found.behaviour.keep == rate(6, 8)
+    prompts = [(pair.original.prompt.text, pair.counterfactual.prompt.text) for pair in given[:8]]
+    kept = [not pair.id.startswith("wrong") and pair is not wrong for pair in given[:8]]
+    assert found.behaviour.keep == rate_of(kept, prompts)
+    assert found.behaviour.keep.k == 6
     assert {output.pair_id for output in found.outputs} == {pair.id for pair in pairs[1:7]}
     with pytest.raises(CfgenError, match=r"12 pairs.*13 that there are.*only 11.*too-few-kept"):
         ask(lm, given, {"all": Site()}, n=12, kept=True)
