@@ -291,8 +291,8 @@ def _reason(word: str, kept: Sequence[str], found: Mapping[str, WordTokens]) -> 
         pairs = zip(mine.signature, found[kept[0]].signature, strict=True)
         one, other = next((a, b) for a, b in pairs if a != b)
         counts = itertools.zip_longest(one, other, fillvalue=0)  # of the word, and of its row
-        took, usual = next((a, b) for a, b in counts if a != b)
-        return f"takes {took} tokens where the others take {usual}"
+        mine_here, theirs = next((a, b) for a, b in counts if a != b)
+        return f"takes {mine_here} tokens where the others take {theirs}"
     if mine.variables:
         return "takes another number of tokens where a variable shows it"
     return ""

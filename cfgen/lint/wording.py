@@ -50,7 +50,7 @@ def check_ambiguity(task: Task) -> Iterable[Finding]:
     out is found by looking at what it says.
     """
     model, rng = task.causal_model, random.Random(0)
-    answer = model.output
+    answer, impossible = model.output, model.program.broken
     for template in task.templates.values():
         changed = shown_by(task, template) & model.graph().ancestors(answer) & {*model.domains}
         for inputs, name in itertools.product(
@@ -60,6 +60,8 @@ def check_ambiguity(task: Task) -> Iterable[Finding]:
             if name == TEMPLATE_INPUT or template.unsupported(other):
                 continue
             with suppress(CfgenError):  # check_rendering says what fails
+                if impossible(inputs) or impossible(other):
+                    continue
                 said = [model.program.run(each)[answer] for each in (inputs, other)]
                 prompts = [task.prompt(each, template).text for each in (inputs, other)]
                 if said[0] != said[1] and prompts[0] == prompts[1]:

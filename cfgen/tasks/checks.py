@@ -126,15 +126,16 @@ def definition_problems(
 def _reading_problems(model: CausalModel) -> list[Problem]:
     """Mechanisms that read a lexicon when they run: nobody notes what a pair rests on."""
     try:
-        steps = model.program.steps
+        steps = (*model.program.steps, *model.program.requirements)
     except CfgenError:  # which is reported by itself
         return []
     return [
         Problem(
             "lexicon-in-mechanism",
-            f"variable {name!r} reads a lexicon each time that it is computed",
-            where=model.places[name],
-            hint='read it once, before the variable: countries = lexicon("countries")',
+            f"{name!r} reads a lexicon each time that it is computed",
+            where=f"{inspect.unwrap(mechanism).__code__.co_filename}:"
+            f"{inspect.unwrap(mechanism).__code__.co_firstlineno}",
+            hint='read it once, before the function: countries = lexicon("countries")',
         )
         for name, mechanism, _ in steps
         if lexicon in inspect.getclosurevars(mechanism).globals.values()
