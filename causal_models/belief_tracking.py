@@ -438,6 +438,7 @@ task = TaskDefinition(
     default_design="restate",
     default_model="smollm2-belief",
     default_template="restaurant",
+    languages=["en"],
     allow={
         "predicts-as-all:answer_payload": "the last variable before the answer: layers tell it "
         "from copying everything",

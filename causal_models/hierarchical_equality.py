@@ -154,6 +154,7 @@ task = TaskDefinition(
     default_design="change_both",
     default_model="smollm2-135m",
     default_template="two_sentences",
+    languages=["en"],
     allow={
         "predicts-as-all:right": "its design moves the right pair alone; change_both is there to "
         "tell a half from the whole answer",

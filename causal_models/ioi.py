@@ -108,6 +108,7 @@ task = TaskDefinition(
     default_design="fresh_names",
     default_model="smollm2-135m",
     default_template="then_went",
+    languages=["en"],
     allow={
         "predicts-as-all:output_token": "the last variable before the answer: layers tell it from "
         "copying everything",

@@ -125,6 +125,7 @@ task = TaskDefinition(
     default_design="move_and_change",
     default_model="smollm2-135m",
     default_template="on_lines",
+    languages=["en"],
     allow={
         "predicts-as-all:answer": "the last variable: layers tell it from copying everything",
     },

@@ -77,7 +77,7 @@ def write_card(path: Path, task: Task, design: Design, manifest: Manifest, examp
     files = [{"split": name, "path": f"data/{name}-*.parquet"} for name in manifest.splits]
     header = {
         "pretty_name": f"{task.name}: {design.name}",
-        "language": ["en"],
+        **({"language": list(task.languages)} if task.languages else {}),
         "tags": ["interpretability", "counterfactual", "causal-model", "cfgen"],
         "size_categories": [_size(manifest.rows)],
         "configs": [
@@ -197,10 +197,11 @@ def _joined(parts: Iterable[Inline], between: str) -> Inline:
 
 def _what(task: Task, design: Design) -> list[Block]:
     contrast = _codes(design.contrast) if design.contrast else "none declared"
+    described = f" ({design.description})" if design.description else ""
     return [
         Paragraph(task.description),
         Paragraph(
-            f"Pairs of an original and a counterfactual prompt ({design.description}), each with "
+            f"Pairs of an original and a counterfactual prompt{described}, each with "
             "the output that every hypothesis predicts when the values of its variables are taken "
             "from the counterfactual."
         ),

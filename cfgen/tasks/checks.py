@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -51,7 +52,23 @@ def form_problems(definition: TaskDefinition) -> list[Problem]:
         )
         for name, value, kind in expected
         if not isinstance(value, kind)
-    ]
+    ] + _language_problems(definition)
+
+
+def _language_problems(definition: TaskDefinition) -> list[Problem]:
+    """Languages that are none: the Hub would refuse a card that names them."""
+    given = definition.languages
+    listed = given if isinstance(given, (list, tuple)) else (None,)
+    return [
+        Problem(
+            "bad-definition",
+            f"languages: {_short(given)} is not a list of language codes",
+            where=definition.where,
+            hint='write codes of two or three small letters (ISO 639): languages=["hi"]',
+        )
+        for code in listed
+        if not (isinstance(code, str) and re.fullmatch(r"[a-z]{2,3}", code))
+    ][:1]
 
 
 def _answer_parts(definition: TaskDefinition) -> list[tuple[str, Any, type]]:

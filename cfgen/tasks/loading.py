@@ -134,6 +134,7 @@ def _assemble(
         allow=dict(definition.allow),
         candidates=tuple(definition.candidates or ()),
         accept=definition.accept,
+        languages=tuple(definition.languages),
         path=path,
         where=definition.where,
         content_hash=_content_hash(model, path, templates, lexicons),

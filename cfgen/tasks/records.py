@@ -40,6 +40,8 @@ class TaskDefinition:
             by itself: what they all begin with is given to the LM.
         accept: From an answer to the texts any of which is right for it, such as other spellings;
             None where only the answer itself is. A text may be right for several answers.
+        languages: ISO 639 codes of the languages that prompts are in, such as ``hi``, for the card
+            of a dataset; it names none that is not said here.
         where: ``file:line`` of the declaration.
     """
 
@@ -53,6 +55,7 @@ class TaskDefinition:
     allow: Mapping[str, str] = field(default_factory=dict)
     candidates: Sequence[str] | None = None
     accept: Accept | None = None
+    languages: Sequence[str] = ()
     where: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
@@ -77,6 +80,7 @@ class Task:
         allow: What ``cfgen lint`` finds and is meant to be so: code, or ``code:name``, to a reason.
         candidates: All answers that the causal model can give; none if a run finds them out.
         accept: From an answer to the texts any of which is right for it; None for itself alone.
+        languages: ISO 639 codes of the languages that prompts are in, as far as they are said.
         path: The task file.
         where: ``file:line`` of its definition.
         content_hash: SHA-256 over task file, templates and lexicons.
@@ -95,6 +99,7 @@ class Task:
     allow: Mapping[str, str]
     candidates: tuple[str, ...]
     accept: Accept | None
+    languages: tuple[str, ...]
     path: Path
     where: str
     content_hash: str
