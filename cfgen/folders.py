@@ -20,13 +20,13 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from cfgen.bounded import hash_file, read_json
+from cfgen.bounded import hash_file, read_file, read_json
 from cfgen.errors import CfgenError, Problem
 from cfgen.paths import display
 from cfgen.progress import kept_if_interrupted
@@ -35,11 +35,9 @@ NAMED = 5
 """How many files of others, or differences, an error names."""
 ASKED = "asked"
 """Key of a record under which stands what was asked for."""
-PART_NAME = 80
-"""Characters of a file's name that its part keeps: there has to be room for what comes behind."""
 _LOCK = "lock"
 _OWNER = "owner"
-_PART = re.compile(r"\..+\.(?P<host>[^.]+)\.(?P<pid>\d{1,10})\.part")
+_LEFTOVER = re.compile(r"\..{1,48}-[a-z0-9_]{8}")
 
 
 @contextmanager
@@ -60,46 +58,64 @@ def new_folder(folder: Path) -> Iterator[Path]:
     try:
         folder = _resolved(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        prefix = f".{folder.name[:48]}-"
-        _remove_leftovers(folder.parent, prefix)
-        beside = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
-    except OSError as error:
-        raise _cannot_write(folder, error) from error
-    fresh = beside / "new"
-    try:
-        with FileLock(beside / _LOCK):
-            (beside / _OWNER).write_text(_owner(), encoding="utf-8")
+        remove_leftovers(folder.parent, folder.name)
+        with _aside(folder) as beside:
+            fresh = beside / "new"
             fresh.mkdir()
             with kept_if_interrupted(lambda: _nothing_kept(folder)):
                 yield fresh
             _put_in_place(fresh, folder)
     except OSError as error:
         raise _cannot_write(folder, error) from error
+
+
+@contextmanager
+def _aside(path: Path) -> Iterator[Path]:
+    """A hidden folder beside what is to be written, for as long as that takes."""
+    beside = Path(tempfile.mkdtemp(prefix=_hidden(path.name), dir=path.parent))
+    try:
+        with FileLock(beside / _LOCK):
+            (beside / _OWNER).write_text(_owner(), encoding="utf-8")
+            yield beside
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
 
+def _hidden(name: str) -> str:
+    """How the name begins of a hidden folder in which something of this name is written."""
+    return f".{name[:48]}-"
+
+
 def _owner() -> str:
-    return f"cfgen on {_host()}"
+    return f"cfgen on {socket.gethostname()}"
 
 
-def _remove_leftovers(parent: Path, prefix: str) -> None:
-    """Remove what killed processes of this machine left behind: no living one holds their locks."""
-    for path in parent.glob(f"{_literal(prefix)}*"):
-        try:
-            if not re.fullmatch(r"\w{8}", path.name.removeprefix(prefix)) or path.is_symlink():
-                continue
-            if (path / _OWNER).read_text(encoding="utf-8") != _owner():
-                continue
-            with FileLock(path / _LOCK, timeout=0):
-                shutil.rmtree(path, ignore_errors=True)
-        except (OSError, ValueError, Timeout):
-            continue
+def remove_leftovers(folder: Path, name: str = "") -> None:
+    """Remove what killed processes of this machine left behind: no living one holds their locks.
+
+    Args:
+        folder: Where they were writing.
+        name: What they were writing there; anything if not given.
+    """
+    for path in sorted(folder.glob(".*-*")):
+        with suppress(OSError, Timeout):
+            if is_leftover(path) and (not name or path.name[:-8] == _hidden(name)):
+                with FileLock(path / _LOCK, timeout=0):
+                    shutil.rmtree(path, ignore_errors=True)
 
 
-def _literal(text: str) -> str:
-    """A text as a pattern of files that means itself."""
-    return re.sub(r"([*?\[\]])", r"[\1]", text)
+def is_aside(name: str) -> bool:
+    """Whether a folder is called like one in which something is written, on whatever machine."""
+    return bool(_LEFTOVER.fullmatch(name))
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether a process of this machine writes something here, or did when it was killed."""
+    if not is_aside(path.name) or path.is_symlink() or not path.is_dir():
+        return False
+    with suppress(OSError, ValueError):
+        return read_file(path / _OWNER).decode() == _owner()
+    return False
 
 
 def _nothing_kept(folder: Path) -> str:
@@ -187,7 +203,7 @@ def write_file(path: Path, content: bytes) -> bool:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        remove_parts(path.parent, path.name)
+        remove_leftovers(path.parent, path.name)
         try:
             return write_once(path, lambda part: part.write_bytes(content))
         except FileExistsError as error:
@@ -211,51 +227,17 @@ def write_once(path: Path, write: Callable[[Path], object]) -> bool:
     Raises:
         FileExistsError: Something else is there.
     """
-    part = path.with_name(f".{path.name[:PART_NAME]}.{_host()}.{os.getpid()}.part")
-    try:
-        write(part)
-        with part.open("rb+") as stream:
-            os.fsync(stream.fileno())
-        os.link(part, path)
-    except FileExistsError:
-        if path.is_file() and path.read_bytes() == part.read_bytes():
-            return False
-        raise
-    finally:
-        part.unlink(missing_ok=True)
-    return True
-
-
-def is_part(name: str) -> bool:
-    """Whether a file is called like one that is being written."""
-    return bool(_PART.fullmatch(name))
-
-
-def remove_parts(folder: Path, name: str = "") -> None:
-    """Remove what processes of this machine were writing in a folder when they were killed.
-
-    Args:
-        folder: The folder.
-        name: Name of the file that they were writing; any if not given.
-    """
-    pattern = f".{_literal(name[:PART_NAME])}.*.part" if name else ".*.part"
-    for path in folder.glob(pattern):
-        found = _PART.fullmatch(path.name)
-        if found and found["host"] == _host() and not _alive(int(found["pid"])):
-            path.unlink(missing_ok=True)
-
-
-def _host() -> str:
-    return socket.gethostname().replace(".", "-")
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # it is somebody else's
-        return True
+    with _aside(path) as beside:
+        part = beside / path.name
+        try:
+            write(part)
+            with part.open("rb+") as stream:
+                os.fsync(stream.fileno())
+            os.link(part, path)
+        except FileExistsError:
+            if path.is_file() and path.read_bytes() == part.read_bytes():
+                return False
+            raise
     return True
 
 

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from cfgen.errors import CfgenError
-from cfgen.folders import find_result, new_folder, write_file, write_record
+from cfgen.folders import (
+    find_result,
+    is_leftover,
+    new_folder,
+    remove_leftovers,
+    write_file,
+    write_record,
+)
 
 RECORD = "manifest.json"
 ASKED = {"seed": 0, "n": 3}
@@ -232,17 +238,40 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_makes_stays
     assert (tmp_path / ".out-abcdefgh/mine").read_text() == "mine"
 
 
+WRITE = """
+import os, signal, sys
+from pathlib import Path
+from cfgen.folders import write_once
+write_once(Path(sys.argv[1]), lambda part: (part.write_text("half"), os.kill(os.getpid(), 9)))
+"""
+
+
 def test_what_a_killed_process_left_of_a_file_is_removed(tmp_path: Path) -> None:
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    path = tmp_path / "a.json"
-    write_file(path, b"one")
-    host = socket.gethostname().replace(".", "-")
-    for name, pid in [("a.json", ended.pid), ("a.json", os.getpid()), ("b.json", ended.pid)]:
-        (tmp_path / f".{name}.{host}.{pid}.part").write_text("half")
-    (tmp_path / f".a.json.another-machine.{ended.pid}.part").write_text("half")
-    path.unlink()
-    assert write_file(path, b"one")
-    left = {each.name for each in tmp_path.iterdir()}
-    assert f".a.json.{host}.{ended.pid}.part" not in left
-    assert len(left) == 3  # the file; that of another machine; and of another name
+    for name in ("a.json", "b.json"):
+        subprocess.run([sys.executable, "-c", WRITE, str(tmp_path / name)], check=False)
+    elsewhere = tmp_path / ".a.json-00000000"
+    elsewhere.mkdir()
+    (elsewhere / "owner").write_text("cfgen on another machine")
+    assert len(list(tmp_path.iterdir())) == 3
+    with new_folder(tmp_path / "a.json-not") as fresh:  # whoever writes something else
+        fill(fresh, "one")
+        assert write_file(tmp_path / "a.json", b"one")
+        left = sorted(path.name[:-8] for path in tmp_path.glob(".*"))
+        assert left == [".a.json-", ".a.json-not-", ".b.json-"]
+    assert elsewhere.exists()
+    remove_leftovers(tmp_path)
+    assert sorted(path.name for path in tmp_path.glob(".*")) == [elsewhere.name]
+
+
+@pytest.mark.parametrize("name", [".x-12345678", ".x-1234567", "x-12345678"])
+def test_what_only_looks_like_a_leftover_stays(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    for owner in ("mine", None):
+        (tmp_path / name / "owner").unlink(missing_ok=True)
+        if owner is None:
+            os.mkfifo(tmp_path / name / "owner")
+        else:
+            (tmp_path / name / "owner").write_text(owner)
+        remove_leftovers(tmp_path)
+        assert not is_leftover(tmp_path / name)
+        assert (tmp_path / name / "owner").exists()

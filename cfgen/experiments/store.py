@@ -35,7 +35,7 @@ from cfgen import folders
 from cfgen.bounded import hash_file, read_json
 from cfgen.errors import CfgenError, Problem
 from cfgen.experiments.units import marked_table, read_unit
-from cfgen.folders import is_part, remove_parts, sealed, write_once, wrong_with
+from cfgen.folders import is_aside, remove_leftovers, sealed, write_once, wrong_with
 from cfgen.paths import display, plain_name
 from cfgen.progress import Progress, no_progress
 
@@ -186,7 +186,7 @@ def open_store(
     with _locked(folder / f".lock{'-' + shard if shard else ''}", report):
         check_ours(folder, key, request)
         for each in (folder, folder / UNITS):
-            remove_parts(each)
+            remove_leftovers(each)
         store = RunStore(folder, key, alone)
         record = {"format": FORMAT, "key": key, "request": request}
         text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
@@ -347,7 +347,7 @@ def check_ours(folder: Path, key: str, request: Mapping[str, Any]) -> None:
 def _begun(path: Path) -> bool:
     """Whether a file is what a command leaves that is killed before ``store.json`` is there."""
     known = path.name in (UNITS, LOG, "experiment.yaml")
-    return known or bool(_LOCK.fullmatch(path.name)) or is_part(path.name)
+    return known or bool(_LOCK.fullmatch(path.name)) or is_aside(path.name)
 
 
 def _others(folder: Path) -> list[str]:
