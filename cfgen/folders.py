@@ -214,6 +214,19 @@ def write_file(path: Path, content: bytes) -> bool:
         raise _cannot_write(path, error) from error
 
 
+def note(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a note to ourselves as JSON, in place of an older one: in the cache, nowhere else.
+
+    Raises:
+        OSError: It can't be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(path.parent, path.name)
+    with _aside(path) as beside:
+        (beside / "note").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        os.replace(beside / "note", path)
+
+
 def write_once(path: Path, write: Callable[[Path], object]) -> bool:
     """Have a file written aside, and give it its name when the disk has it.
 

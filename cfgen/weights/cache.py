@@ -18,6 +18,7 @@ from typing import Any
 
 import platformdirs
 
+from cfgen import folders
 from cfgen.bounded import check_file, read_json
 from cfgen.paths import real_path
 from cfgen.progress import Progress, no_progress
@@ -74,11 +75,7 @@ def sha256_of(file: Path, progress: Progress = no_progress) -> str:
                 progress("hash", stream.tell(), max(now.st_size, stream.tell()))
     if lasting:
         with suppress(OSError):  # a folder that can't be written to costs time, nothing else
-            note.parent.mkdir(parents=True, exist_ok=True)
-            part = note.with_suffix(f".{os.getpid()}")
-            text = json.dumps({"file": identity, "sha256": digest.hexdigest()})
-            part.write_text(text, encoding="utf-8")
-            os.replace(part, note)
+            folders.note(note, {"file": identity, "sha256": digest.hexdigest()})
     return digest.hexdigest()
 
 

@@ -5,8 +5,6 @@ They are asked for, remembered in the cache folder, and shown in full where a wh
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import tempfile
 import textwrap
@@ -14,6 +12,7 @@ from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
+from cfgen import folders
 from cfgen.errors import CfgenError, Problem
 from cfgen.paths import display
 from cfgen.progress import Progress, no_progress
@@ -89,10 +88,7 @@ def _remember(entry: BaseEntry) -> None:
         "accepted": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_suffix(f".{os.getpid()}")
-        part.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        os.replace(part, file)
+        folders.note(file, record)
     except OSError as error:
         message = (
             f"that you accept the {entry.licence} can't be noted in the cache folder "
