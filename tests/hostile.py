@@ -85,8 +85,8 @@ def mutated(value: Any, rng: Random, times: int = 0) -> Any:
             del holder[key]
         elif kind == 4:
             holder[key], holder[other] = holder[other], holder[key]
-        elif kind == 5 and isinstance(holder[key], int | float):
-            holder[key] = holder[key] + rng.choice((-1, 1, 0.5, 10**9))
+        elif kind == 5 and isinstance(holder[key], int):
+            holder[key] += rng.choice((-1, 1, 10**9))
         elif isinstance(holder, dict):
             holder[rng.choice(NAMES)] = holder.pop(key) if kind == 5 else holder[key]
         else:

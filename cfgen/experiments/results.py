@@ -6,15 +6,16 @@ import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from cfgen.counterfactuals import ALL, NONE, Pair
 from cfgen.errors import CfgenError, Problem
 from cfgen.experiments.cells import Cell, Output, VacuousCell
 from cfgen.experiments.definition import Experiment
+from cfgen.experiments.measures import MEASURES
 from cfgen.stats import CONFIDENCE, Rate
 
 if TYPE_CHECKING:
@@ -156,6 +157,13 @@ class Results(BaseModel):
     coincides: dict[str, tuple[str, ...]]
     experiment: Experiment
     source: dict[str, str]
+
+    @model_validator(mode="after")
+    def _of_known_measures(self) -> Self:
+        for cell in self.cells:
+            if cell.measure not in MEASURES or (cell.low is None) != (cell.high is None):
+                raise ValueError("a cell that cfgen does not write")
+        return self
 
 
 def as_results(record: RunRecord, inquiry: Inquiry) -> Results:

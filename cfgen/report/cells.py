@@ -139,7 +139,7 @@ def _table(cells: Sequence[Cell], names: Sequence[str]) -> Table:
     best = {name: best_cell(cells, name) for name in names if (name, cells[0].layer) in here}
     titles = [f"{_broken(name)}\nn = {cell.n if cell else 0}" for name, cell in best.items()]
     rows = (
-        (str(layer), *(_entry(here[name, layer], best[name]) for name in best))
+        (str(layer), *(_entry(here.get((name, layer)), best[name]) for name in best))
         for layer in sorted({cell.layer for cell in cells})
     )
     return Table(tuple(Column(title, "right") for title in ("layer", *titles)), tuple(rows))
@@ -157,8 +157,8 @@ def _broken(name: str) -> str:
     return "\n".join(lines)
 
 
-def _entry(cell: Cell, best: Cell | None) -> Inline:
-    if cell.value is None:
+def _entry(cell: Cell | None, best: Cell | None) -> Inline:
+    if cell is None or cell.value is None:
         return faint("no number")
     share = MEASURES[cell.measure].share
     marked = (
