@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from cfgen.causal import Columns, Program
@@ -113,6 +113,20 @@ def kind_of(prediction: str | None, original: str | None, counterfactual: str | 
     return COUNTERFACTUAL if prediction == counterfactual else THIRD
 
 
-def is_decisive(predictions: Sequence[str | None]) -> bool:
-    """Whether what ``none`` and the hypotheses of a contrast predict is all different."""
-    return len(predictions) > 1 and len({*predictions}) == len(predictions)
+def is_decisive(
+    predictions: Sequence[str | None], accepted: Callable[[str], Collection[str]] | None = None
+) -> bool:
+    """Whether what ``none`` and the hypotheses of a contrast predict is all different.
+
+    Args:
+        predictions: What each predicts.
+        accepted: From an answer to the texts any of which is right for it. Two answers that share
+            one are not different: an LM that says it would be right by both. None if an answer is
+            right by itself alone.
+    """
+    if len(predictions) < 2 or len({*predictions}) < len(predictions):
+        return False
+    if accepted is None:
+        return True
+    texts = [text for p in predictions for text in ([None] if p is None else {*accepted(p)})]
+    return len({*texts}) == len(texts)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from cfgen.causal import Columns
@@ -20,7 +21,7 @@ from cfgen.counterfactuals import (
     output_text,
 )
 from cfgen.prompts import Prompt, Spans, render_columns
-from cfgen.tasks import TEMPLATE_INPUT, Task
+from cfgen.tasks import TEMPLATE_INPUT, Task, accepted_texts
 
 Inputs = Mapping[str, Any]
 Texts = Sequence[str | None]
@@ -60,6 +61,18 @@ class PairColumns:
     contrast: tuple[str, ...]
 
 
+def _accepted_by(task: Task) -> Callable[[str], tuple[str, ...]] | None:
+    """From an answer to the texts that count as it; None where it is the only one."""
+    if task.accept is None:
+        return None
+
+    @lru_cache(maxsize=100_000)
+    def accepted(answer: str) -> tuple[str, ...]:
+        return accepted_texts(task.accept, [answer], task.where)[answer]
+
+    return accepted
+
+
 class PairLabeller:
     """Says all there is about pairs of inputs, of one pair or of many at once."""
 
@@ -73,6 +86,7 @@ class PairLabeller:
         self._task = task
         self._design = design
         self._predictor = Predictor(task.causal_model.program, task.hypotheses.values())
+        self._accepted = _accepted_by(task)
         self._head = "\0".join([task.name, *self._predictor.names]) + "\0"
 
     def __call__(self, original: Inputs, counterfactual: Inputs, index: int = 0) -> Pair:
@@ -116,7 +130,7 @@ class PairLabeller:
             kinds={
                 name: list(map(kind_of, texts, ours, theirs)) for name, texts in predictions.items()
             },
-            decisive=list(map(is_decisive, rivals)),
+            decisive=[is_decisive(each, self._accepted) for each in rivals],
             contrast=self._design.contrast,
         )
 
