@@ -45,7 +45,7 @@ COMMONEST, ANSWERS = 5, 20
 AGAIN = (
     "No word of a lexicon and no prompt is used in two splits, and no pair occurs twice; but a "
     "prompt may be in several pairs. Such pairs are not independent, which an interval of what is "
-    "estimated from them has to know; those of `cfgen run` do."
+    "estimated from them has to know; those of a run (cfgen run) do."
 )
 """What is said of splits in which prompts are used again."""
 APART = "No word of a lexicon is used in two splits, and no prompt occurs twice."
