@@ -291,3 +291,29 @@ def test_a_dataset_says_that_prompts_are_used_again(tmp_path: Path) -> None:
     assert write_dataset(made, tmp_path / "again") == manifest
     with pytest.raises(CfgenError, match="reuse prompts"):
         write_dataset(replace(made, reuse_prompts=False), tmp_path / "again")
+
+
+def test_words_are_measured_where_inputs_may_not_be_the_same(tmp_path: Path) -> None:
+    """Two inputs of one lexicon, a requirement, a variable that fails where it is not met."""
+    path = make_compared(tmp_path)
+    source = path.read_text("utf-8").replace(
+        'model.input("countries", distinct(table, 2), each="country")',
+        'model.input("one", table)\nmodel.input("two", table)\n\n@model.require\n'
+        "def different(one: str, two: str) -> bool:\n    return one != two\n",
+    )
+    source = source.replace("(countries: tuple[str, ...])", "(one: str, two: str)")
+    source = source.replace(
+        "return max(countries, key=lambda country: int(table[country].population))",
+        "rows = {int(table[name].population): name for name in (one, two)}\n"
+        "    low, high = sorted(rows)\n    return rows[high]",
+    )
+    path.write_text(source.replace('"countries")]', '"one"), edits.resample("two")]'), "utf-8")
+    shown = tmp_path / "templates/compared/compared.jinja"
+    text = SHOWN.replace("countries", "one, two").replace("country_1", "one")
+    shown.write_text(text.replace("country_2", "two"), encoding="utf-8")
+    task = load_task(path)
+    solved = solve_words(task, task.design(), {"t": marked(r"Land1|Town2")}, splits=1)
+    assert dict(solved.kept) == {"countries": 10}
+    report = lint_task(str(path), {"t": marked(r"Land1|Town2")})
+    [words] = [found.message for found in report.findings if found.code == "word-tokens"]
+    assert words.endswith("are not one token each as one, one.capital: 'Land1', 'Land2'")

@@ -103,10 +103,12 @@ def measure(
         texts = {texts[word]: column for column, texts in reversed(columns.items())}
         for context in contexts:
             for name, index, slot in places:
-                inputs = dict(context.inputs)
+                inputs, others = dict(context.inputs), (w for w in fill if w != word)
                 for other in dict.fromkeys(name for name, _, _ in places):
-                    inputs[other] = _filled(inputs[other], word, fill)
+                    inputs[other] = _filled(inputs[other], others)
                 inputs[name] = _with_word(inputs[name], index, word)
+                if model.program.broken(inputs):
+                    continue
                 prompt = task.prompt(inputs)
                 variables = task.template_of(inputs).variables
                 yield _counts(prompt, encode, slot, worded, variables, texts)
@@ -143,9 +145,8 @@ def columns_of_words(domain: Domain, words: Sequence[str]) -> dict[str, dict[str
     }
 
 
-def _filled(value: Any, word: str, fill: Sequence[str]) -> Any:
-    """A value of other words, the first ones there are."""
-    others = (other for other in fill if other != word)
+def _filled(value: Any, others: Iterator[str]) -> Any:
+    """A value of other words, the next ones there are: no two inputs have the same."""
     if not isinstance(value, tuple):
         return next(others, value)
     return tuple(next(others, element) for element in value)

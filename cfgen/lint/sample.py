@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,10 @@ PAIRS = 200
 
 INPUTS = 4000
 """Combinations of inputs that a template is rendered for at most."""
+FEW = 50
+"""Inputs that it is rendered for at least, where only words tell them apart."""
+TRIES = 20
+"""Draws of words for one combination, until the requirements are met."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,8 @@ def possible_answers(task: Task, sample: Sample) -> list[str]:
 def inputs_for(model: CausalModel, template: Template) -> Iterator[dict[str, Any]]:
     """Inputs for one template: every combination of what is not a word, and words at random.
 
-    Combinations beyond :data:`INPUTS` are drawn at random, always the same ones.
+    Combinations beyond :data:`INPUTS` are drawn at random, always the same ones; few of them are
+    tried again, with other words. Words are drawn again where a requirement is not met.
     """
     rng = random.Random(0)
     domains = dict(model.domains)
@@ -96,11 +101,14 @@ def inputs_for(model: CausalModel, template: Template) -> Iterator[dict[str, Any
     total = 1
     for domain in listed.values():
         total *= domain.count()
-    combinations: Iterable[tuple[Any, ...]] = itertools.product(*listed.values())
+    rounds = range(-(-FEW // total) if total else 0)
+    combinations = (each for _ in rounds for each in itertools.product(*listed.values()))
     if total > INPUTS:
         combinations = (tuple(d.sample(rng) for d in listed.values()) for _ in range(INPUTS))
     for combination in combinations:
-        words = {name: domain.sample(rng) for name, domain in domains.items() if domain.pools}
-        inputs = {**words, **dict(zip(listed, combination, strict=True))}
-        if not model.program.broken(inputs):
-            yield inputs
+        for _ in range(TRIES):
+            words = {name: domain.sample(rng) for name, domain in domains.items() if domain.pools}
+            inputs = {**words, **dict(zip(listed, combination, strict=True))}
+            if not model.program.broken(inputs):
+                yield inputs
+                break

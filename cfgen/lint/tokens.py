@@ -86,18 +86,22 @@ def check_answer_tokens(task: Task, sample: Sample, tokens: Tokens) -> Iterable[
 
 
 def check_word_tokens(task: Task, sample: Sample, tokens: Tokens) -> Iterable[Finding]:
-    """Words of lexicons that are not one token where a prompt shows them."""
+    """Words of lexicons that are not one token where a prompt shows them or their attributes."""
     model = task.causal_model
     for template in task.templates.values():
-        inputs = next(inputs_for(model, template))
+        inputs = next(inputs_for(model, template), None)
+        if inputs is None:  # hardly any meet the requirements, which drawing pairs says
+            continue
         for name, domain in model.domains.items():
             for pool, words in domain.pools.items() if name in template.shows else ():
                 several: dict[str, str] = {}
                 for (place, slot), word in itertools.product(enumerate(model.slots[name]), words):
                     placed = {**inputs, name: _placed(inputs[name], place, word)}
-                    prompt = task.prompt(placed, template)
-                    if any(count != 1 for count in _slot_tokens(tokens, prompt, slot)):
-                        several.setdefault(word, slot)
+                    if model.program.broken(placed):
+                        continue
+                    found = _slot_tokens(tokens, task.prompt(placed, template), slot)
+                    for shown in (shown for shown, count in found if count != 1):
+                        several.setdefault(word, shown)
                 if several:
                     slots = ", ".join(sorted({*several.values()}))
                     yield Finding(
@@ -120,19 +124,22 @@ def _placed(value: Any, index: int, word: str) -> Any:
     return word
 
 
-def _slot_tokens(tokens: Tokens, prompt: Prompt, slot: str) -> list[int]:
-    """How many tokens each mention of a slot takes; 0 where it shares one with its surroundings."""
+def _slot_tokens(tokens: Tokens, prompt: Prompt, slot: str) -> list[tuple[str, int]]:
+    """How many tokens each mention of a slot, and of an attribute of its word, takes.
+
+    0 where it shares one with its surroundings.
+    """
     encoded = tokens.of(prompt)
     counts = []
     for span in prompt.spans:
-        if span.name == slot:
+        if span.name.partition(".")[0] == slot:
             touching = [
                 encoded.offsets[n] for n in tokens_over(encoded.offsets, span.start, span.end)
             ]
             inside = all(
                 b <= span.end and not prompt.text[a : span.start].strip() for a, b in touching
             )
-            counts.append(len(touching) if inside else 0)
+            counts.append((span.name, len(touching) if inside else 0))
     return counts
 
 
