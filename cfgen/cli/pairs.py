@@ -139,7 +139,7 @@ def parse_pair(text: str, source: str) -> dict[str, Mapping[str, Any]]:
         Problem("not-a-pair", f"{name!r} is given twice", source, "give it once")
         for name in dict.fromkeys(twice)
     ]
-    problems += _form_problems(given, source)
+    problems += _form_problems(given, source) or _text_problems(given, source)
     if problems:
         raise CfgenError(problems)
     return {side: given[side] for side in SIDES}
@@ -160,6 +160,16 @@ def _form_problems(given: Any, source: str) -> list[Problem]:
             message = f"{side!r} is not an object of inputs and their values"
             problems.append(Problem("not-a-pair", message, source, FORM))
     return problems
+
+
+def _text_problems(given: Any, source: str) -> list[Problem]:
+    """Texts that no file could hold."""
+    try:
+        jsonlib.dumps(given, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        message, hint = "a text holds half a character (a lone surrogate)", "write it in UTF-8"
+        return [Problem("not-a-pair", message, source, hint)]
+    return []
 
 
 def complete_sides(task: Task, given: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

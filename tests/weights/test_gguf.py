@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cfgen.weights import read_header
+from tests.hostile import survives
 
 
 def scalar(value: object) -> object:
@@ -62,3 +63,39 @@ def test_whatever_is_damaged_it_ends_with_an_answer(small_llama, data):
         file.write_bytes(content)
         with pytest.raises(ValueError, match=r"\w"):  # it lacks most of its weights in any case
             read_header(file)
+
+
+def text(content: bytes) -> bytes:
+    return struct.pack("<Q", len(content)) + content
+
+
+def begun(tensors: int, fields: int, *rest: bytes) -> bytes:
+    return b"GGUF" + struct.pack("<IQQ", 3, tensors, fields) + b"".join(rest)
+
+
+HUGE = (10**5 + 1, 2**31, 2**63, 2**64 - 1)
+ZEROS = bytes(1 << 16)
+STRINGS = text(b"a") + struct.pack("<II", 9, 8)
+TENSOR = text(b"t")
+ABSURD = [
+    *((begun(huge, 0, ZEROS), "tensors") for huge in HUGE),
+    *((begun(0, huge, ZEROS), "fields") for huge in HUGE),
+    *((begun(0, 1, struct.pack("<Q", huge), ZEROS), "short or damaged") for huge in HUGE),
+    *((begun(0, 1, STRINGS, struct.pack("<Q", huge), ZEROS), "damaged") for huge in HUGE),
+    (begun(0, 1, text(b"a") + struct.pack("<IIQ", 9, 12, 2**63), ZEROS), "damaged"),
+    (begun(0, 1, text(b"a") + struct.pack("<IIQ", 9, 9, 3), ZEROS), "damaged"),
+    (begun(0, 1, text(b"a") + struct.pack("<I", 99), ZEROS), "damaged"),
+    (begun(0, 1, text(b"general.alignment") + struct.pack("<II", 4, 0), ZEROS), "damaged"),
+    (begun(1, 0, TENSOR, struct.pack("<I", 2**32 - 1), ZEROS), "dimensions"),
+    (begun(1, 0, TENSOR, struct.pack("<IQIQ", 1, 2**63, 0, 0), ZEROS), "cut short"),
+    (begun(1, 0, TENSOR, struct.pack("<IQIQ", 1, 1, 0, 2**63), ZEROS), "cut short"),
+    (begun(1, 0, TENSOR, struct.pack("<IQIQ", 1, 1, 99, 0), ZEROS), "99 is not"),
+]
+
+
+@pytest.mark.parametrize(("content", "part"), ABSURD)
+def test_absurd_numbers(tmp_path, content, part):
+    file = tmp_path / "absurd.gguf"
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=part):
+        survives(lambda: read_header(file))
