@@ -161,7 +161,7 @@ def survives(read: Callable[[], Any], *others: type[Exception]) -> Any:
     Returns:
         What it returns; None if it raises an error with a remedy.
     """
-    with _limited():
+    with limited():
         try:
             return read()
         except CfgenError as error:
@@ -177,7 +177,9 @@ def survives(read: Callable[[], Any], *others: type[Exception]) -> Any:
 
 
 @contextmanager
-def _limited() -> Iterator[None]:
+def limited() -> Iterator[None]:
+    """Fail where something takes too long, or too much memory."""
+
     def ring(number: int, frame: object) -> None:
         raise Overtime(f"it takes longer than {SECONDS} s")
 

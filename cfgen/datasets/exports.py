@@ -13,7 +13,7 @@ from typing import Any
 from cfgen.counterfactuals import ALL
 from cfgen.datasets.alignment import answer_tokens, span_range
 from cfgen.datasets.answered import PairFilter
-from cfgen.datasets.reading import DatasetFolder, open_dataset, pairs_of_split
+from cfgen.datasets.reading import DatasetFolder, changed_row, open_dataset, pairs_of_split
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.folders import ASKED, find_result, new_folder, write_record
 from cfgen.paths import display
@@ -113,8 +113,11 @@ def export(
             with (fresh / f"{split}.jsonl").open("x", encoding="utf-8", newline="\n") as lines:
                 for row in _rows(opened, split, answered, decisive_only):
                     progress("export pairs", sum(counts.values()), manifest.rows)
-                    made = TOOLS[tool](row, chosen, encode)
-                    lines.write(json.dumps(made, ensure_ascii=False) + "\n")
+                    try:
+                        made = TOOLS[tool](row, chosen, encode)
+                        lines.write(json.dumps(made, ensure_ascii=False) + "\n")
+                    except (KeyError, TypeError, AttributeError, ValueError) as error:
+                        raise changed_row(opened.files[split], counts[split] + 1) from error
                     counts[split] += 1
         content = {
             ASKED: asked,

@@ -163,8 +163,7 @@ def pairs_of_split(dataset: DatasetFolder, split: str, n: int | None = None) -> 
         try:
             pairs.append(_pair(row, rows, manifest))
         except (KeyError, TypeError, ValueError) as error:
-            wrong = f"has a row {number + 1} that cfgen does not write"
-            raise _changed(dataset.files[split], wrong) from error
+            raise changed_row(dataset.files[split], number + 1) from error
     return pairs
 
 
@@ -293,6 +292,11 @@ def _hashable(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(map(_hashable, value))
     return value
+
+
+def changed_row(file: Path, number: int) -> CfgenError:
+    """What is wrong with a file in which a row is not as cfgen writes it."""
+    return _changed(file, f"has a row {number} that cfgen does not write")
 
 
 def _changed(file: Path, wrong: str) -> CfgenError:

@@ -26,6 +26,7 @@ from cfgen.datasets import (
     recipe,
     write_dataset,
 )
+from cfgen.errors import CfgenError
 from tests.hostile import NAMES, as_json, damaged, fuzzed, mutated, survives, tree
 
 SEEDS = st.integers(0, 2**48)
@@ -120,6 +121,14 @@ def test_hostile_rows(dataset: Path, copy: Path, seed: int) -> None:
         content["splits"]["test"]["rows"] = rng.choice((1, 12, 10**12))
     (copy / "set/manifest.json").write_bytes(forged(content))
     read_all(copy / "set", copy / "out")
+
+
+def test_a_dataset_without_splits(dataset: Path, tmp_path: Path) -> None:
+    shutil.copytree(dataset, tmp_path / "set")
+    content = json.loads((tmp_path / "set/manifest.json").read_bytes())
+    (tmp_path / "set/manifest.json").write_bytes(forged({**content, "splits": {}}))
+    with pytest.raises(CfgenError, match="dataset-changed"):
+        export(tmp_path / "set", "causalab", tmp_path / "out")
 
 
 def written(rows: Any, kind: str) -> bytes:

@@ -109,6 +109,36 @@ def test_hostile_runs(finished: Path, request_made, tmp_path: Path, seed: int) -
     assert {name for name in after if not name.startswith(("runs/one", "merged"))} <= set(before)
 
 
+FORMAT = "cfgen-store-3"
+RECORDS = [
+    {},
+    {"format": FORMAT},
+    {"format": FORMAT, "key": "k"},
+    {"format": FORMAT, "key": 3, "request": {"models": [], "n": 1}},
+    {"format": FORMAT, "key": "k", "request": {}},
+    {"format": FORMAT, "key": "k", "request": {"models": [None], "n": 1}},
+    {"format": FORMAT, "key": "k", "request": {"models": ["a"], "n": None}},
+    [FORMAT],
+]
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=str)
+def test_a_record_that_lacks_what_is_shown_is_none(tmp_path: Path, record: object) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/store.json").write_bytes(as_json(record))
+    assert list_stores(tmp_path) == []
+
+
+def test_a_cell_that_is_missing_is_left_empty(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    file = tmp_path / "run" / RESULTS
+    content = json.loads(file.read_bytes())
+    del content["cells"][-1]
+    hashes = {name: sha for name, sha in content["sha256"].items() if name != RESULTS}
+    file.write_bytes(as_json(sealed(content, hashes, RESULTS)))
+    assert "no number" in markdown(run_view(read_results(tmp_path / "run"), tmp_path / "run"))
+
+
 @fuzzed(60)
 @given(SEEDS)
 def test_hostile_experiments(tmp_path: Path, seed: int) -> None:

@@ -14,9 +14,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cfgen.errors import CfgenError
 from cfgen.lm import load_lm, load_tokenizer
 from tests.conftest import make_tiny_lm
-from tests.hostile import as_json, damaged, fuzzed, mutated, survives
+from tests.hostile import as_json, damaged, fuzzed, limited, mutated, survives
 
 SEEDS = st.integers(0, 2**48)
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -114,3 +115,25 @@ def test_hostile_indices(valid: Path, tmp_path: Path, seed: int) -> None:
     found = survives(lambda: answers(folder))
     if found is not None:
         assert torch.equal(found[1], answers(valid / "shards")[1])
+
+
+FOUND = [
+    ("config.json", {"num_hidden_layers": 10**6}, "blocks"),
+    ("config.json", {"num_hidden_layers": 10**30}, "blocks"),
+    ("config.json", {"hidden_size": 10**5, "intermediate_size": 10**6}, "numbers"),
+    ("config.json", {"vocab_size": 10**9}, "numbers"),
+    ("tokenizer_config.json", {"model_max_length": [1]}, "tokenizer"),
+    ("tokenizer_config.json", {"model_max_length": {"a": 1}}, "tokenizer"),
+]
+"""What was found: settings that took minutes, gigabytes, or ended in a traceback."""
+
+
+@pytest.mark.parametrize(("name", "fields", "part"), FOUND)
+def test_settings_that_did_harm(
+    valid: Path, tmp_path: Path, name: str, fields: dict[str, Any], part: str
+) -> None:
+    shutil.copytree(valid / "whole", tmp_path / "lm")
+    file = tmp_path / "lm" / name
+    file.write_bytes(as_json({**json.loads(file.read_bytes()), **fields}))
+    with limited(), pytest.raises(CfgenError, match=part):
+        load_lm(str(tmp_path / "lm"), device="cpu")
