@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cfgen import CfgenError, load_task
@@ -238,6 +238,7 @@ def test_a_small_table_gives_few_pairs_of_prompts_used_once(tmp_path: Path) -> N
     assert "--reuse-prompts" in str(error.value)
 
 
+@settings(deadline=None, max_examples=20)
 @given(
     n=st.integers(1, 60),
     seed=st.integers(0, 3),

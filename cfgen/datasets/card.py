@@ -6,12 +6,9 @@ summary those that one wants to see first.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-
-import yaml
 
 from cfgen.counterfactuals import ALL, KINDS, NONE, THIRD, Design, Pair
 from cfgen.datasets.leakage import Leak
@@ -33,7 +30,6 @@ from cfgen.documents import (
     Table,
     code,
     faint,
-    markdown,
     strong,
 )
 from cfgen.paths import display
@@ -52,7 +48,6 @@ APART = "No word of a lexicon is used in two splits, and no prompt occurs twice.
 MISSING = WORDS = 10
 """How many missing combinations the card names per split, and words left out per lexicon."""
 THIRD_LOOKS: tuple[Look, ...] = ("strong", "good")
-_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 _CONTENT = """\
 `id` | hash of the content
 `index` | number of the candidate within its split; the same however many are asked for
@@ -65,32 +60,6 @@ characters, end exclusive)
 `kinds` | whether that prediction is the original's answer, the counterfactual's, or a third
 `decisive` | whether `none` and the hypotheses of the contrast all predict different outputs"""
 _LOAD = 'from datasets import load_dataset\n\ndataset = load_dataset("path/to/this/folder")'
-
-
-def write_card(path: Path, task: Task, design: Design, manifest: Manifest, example: Pair) -> None:
-    """Write the dataset card, with front matter that the Hugging Face Hub understands.
-
-    The configuration's description names the content, because ``datasets`` keeps what it has read
-    in a cache by the folder's last name and the configuration: without it, a dataset written over
-    an earlier one, or to a folder of the same name, would be read as the earlier one.
-    """
-    files = [{"split": name, "path": f"data/{name}-*.parquet"} for name in manifest.splits]
-    header = {
-        "pretty_name": f"{task.name}: {design.name}",
-        **({"language": list(task.languages)} if task.languages else {}),
-        "tags": ["interpretability", "counterfactual", "causal-model", "cfgen"],
-        "size_categories": [_size(manifest.rows)],
-        "configs": [
-            {
-                "config_name": "default",
-                "data_files": files,
-                "description": f"content {_content(path.parent)}",
-            }
-        ],
-    }
-    front = yaml.safe_dump(header, sort_keys=False, allow_unicode=True)
-    text = f"---\n{front}---\n\n" + markdown(dataset_card(task, design, manifest, example))
-    path.write_text(text, encoding="utf-8", newline="\n")
 
 
 def dataset_card(task: Task, design: Design, manifest: Manifest, example: Pair) -> Document:
@@ -159,19 +128,6 @@ def dataset_summary(manifest: Manifest, folder: Path, url: str | None = None) ->
             *map(Paragraph, files),
         )
     )
-
-
-def _content(folder: Path) -> str:
-    """Hash of the Parquet files, 64 bits in hexadecimal."""
-    digest = hashlib.sha256()
-    for file in sorted((folder / "data").glob("*.parquet")):
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()[:16]
-
-
-def _size(rows: int) -> str:
-    return next((name for bound, name in _SIZES if rows < bound), "1M<n<10M")
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Inline]], numbers: int = 0) -> Table:

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import yaml
 
-from cfgen.counterfactuals import Pair
+from cfgen.counterfactuals import Design, Pair
 from cfgen.datasets.audit import AuditPlan, audit_folder, parquet_file
-from cfgen.datasets.card import write_card
+from cfgen.datasets.card import dataset_card
 from cfgen.datasets.features import schema_of
 from cfgen.datasets.manifest import Manifest, make_manifest, request_of
 from cfgen.datasets.recipe import FRACTIONS, DatasetRecipe, Split, recipe
 from cfgen.datasets.rows import candidate_pairs, row_tables
+from cfgen.documents import markdown
 from cfgen.folders import find_result, new_folder, write_record
 from cfgen.progress import Progress, no_progress
 from cfgen.tasks import Task
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 ROW_GROUP = 2000
 """Rows of a Parquet row group."""
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
 def generate(
@@ -134,7 +137,7 @@ def write_dataset(
         audit = audit_folder(fresh, recipe, plan, progress)
         manifest = make_manifest(recipe, audit, plan, request_of(recipe, plan, jsonl=jsonl))
         example = _first_pair(fresh, recipe)
-        write_card(fresh / "README.md", recipe.task, recipe.design, manifest, example)
+        _write_card(fresh / "README.md", recipe.task, recipe.design, manifest, example)
         content = json.loads(manifest.model_dump_json())
         manifest = Manifest.model_validate(write_record(fresh, "manifest.json", content))
     return manifest
@@ -215,3 +218,42 @@ def _append_jsonl(path: Path, table: pa.Table) -> None:
     with path.open("a", encoding="utf-8", newline="\n") as file:
         for row in table.to_pylist():
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def _write_card(path: Path, task: Task, design: Design, manifest: Manifest, example: Pair) -> None:
+    """Write the dataset card, with front matter that the Hugging Face Hub understands.
+
+    The configuration's description names the content, because ``datasets`` keeps what it has read
+    in a cache by the folder's last name and the configuration: without it, a dataset written over
+    an earlier one, or to a folder of the same name, would be read as the earlier one.
+    """
+    files = [{"split": name, "path": f"data/{name}-*.parquet"} for name in manifest.splits]
+    header = {
+        "pretty_name": f"{task.name}: {design.name}",
+        **({"language": list(task.languages)} if task.languages else {}),
+        "tags": ["interpretability", "counterfactual", "causal-model", "cfgen"],
+        "size_categories": [_size(manifest.rows)],
+        "configs": [
+            {
+                "config_name": "default",
+                "data_files": files,
+                "description": f"content {_content(path.parent)}",
+            }
+        ],
+    }
+    front = yaml.safe_dump(header, sort_keys=False, allow_unicode=True)
+    text = f"---\n{front}---\n\n" + markdown(dataset_card(task, design, manifest, example))
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _content(folder: Path) -> str:
+    """Hash of the Parquet files, 64 bits in hexadecimal."""
+    digest = hashlib.sha256()
+    for file in sorted((folder / "data").glob("*.parquet")):
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+def _size(rows: int) -> str:
+    return next((name for bound, name in _SIZES if rows < bound), "1M<n<10M")

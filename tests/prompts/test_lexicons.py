@@ -4,7 +4,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cfgen.errors import CfgenError
@@ -69,6 +69,7 @@ def test_a_column_is_called_what_can_be_written_behind_a_dot(tmp_path: Path, col
     assert load_lexicon("w", tmp_path).words()["a"].kind == "b"
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.text(st.characters(codec="utf-8", categories=("L", "N", "P")), min_size=1).filter(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import jinja2
 import pytest
 from hypothesis import given
@@ -127,6 +128,7 @@ PIECES = ["home", "home.capital", "land_1", "land_2.capital", "lands[asked].size
 PIECES += ["home.capital | title", "turned[1]", "total", "turned[asked] | lower", "asked"]
 
 
+@hypothesis.settings(deadline=None, max_examples=40)  # each writes and loads a file
 @given(shown=st.lists(st.sampled_from(PIECES), min_size=1, max_size=5), text=st.integers(0, 1))
 def test_any_mixture(
     write_template: Callable[..., Path],
