@@ -86,6 +86,7 @@ def _requirement_problems(
     for requirement in requirements:
         said, place = f"requirement {requirement.__name__!r}", place_of(requirement)
         parameters = inspect.signature(requirement).parameters.values()
+        problems += _annotation_problems(requirement, "requirement")
         if not parameters:
             message = f"{said} looks at no input, so it holds always or never"
             hint = "name the inputs that it is about as parameters"
@@ -151,14 +152,14 @@ def _not_a_function(mechanism: Any, where: str) -> Problem:
     )
 
 
-def _annotation_problems(mechanism: Mechanism) -> list[Problem]:
+def _annotation_problems(mechanism: Mechanism, what: str = "variable") -> list[Problem]:
     try:
         typing.get_type_hints(mechanism)
     except Exception as error:
         return [
             Problem(
                 "bad-annotation",
-                f"variable {mechanism.__name__!r} has an annotation that cannot be read: {error}",
+                f"{what} {mechanism.__name__!r} has an annotation that cannot be read: {error}",
                 where=place_of(mechanism),
                 hint="import what it names, or drop it",
             )

@@ -25,7 +25,7 @@ from cfgen.causal.setting import Setting, Source, read_sources
 from cfgen.errors import CfgenError, Problem, caller_place, did_you_mean
 from cfgen.faces import found_later
 
-TRIES = 1_000
+TRIES = 5_000
 """Inputs that are drawn before it is said that hardly any meet the requirements."""
 F = typing.TypeVar("F", bound=Callable[..., Any])
 
@@ -251,16 +251,20 @@ class CausalModel:
         """
         program = self.program
         domains = {n: d.restrict(pools) if pools else d for n, d in self.domains.items()}
+        broken = dict.fromkeys((name for name, *_ in program.requirements), 0)
         for _ in range(TRIES):
             inputs = {name: domain.sample(rng) for name, domain in domains.items()}
-            if not program.requirements or not program.broken(inputs):
+            failed = program.broken(inputs)
+            if not failed:
                 return inputs
-        names = ", ".join(name for name, *_ in program.requirements)
+            for name in failed:
+                broken[name] += 1
+        shares = ", ".join(f"{name!r} {1 - n / TRIES:.1%}" for name, n in broken.items())
         raise CfgenError(
             Problem(
                 "rare-requirement",
-                f"of {TRIES} inputs drawn for causal model {self.name!r} none met its "
-                f"requirements ({names})",
+                f"of {TRIES:,} inputs drawn for causal model {self.name!r} none met all its "
+                f"requirements; met each by itself: {shares}",
                 where=place_of(program.requirements[0][1]),
                 hint="choose domains that break them less often, or drop one",
             )

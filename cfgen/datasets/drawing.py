@@ -15,8 +15,10 @@ from cfgen.counterfactuals import Design, apply_edits, draw_inputs
 from cfgen.datasets.recipe import Candidates
 from cfgen.errors import CfgenError, Problem
 
-TRIES = 200
-"""Draws of one candidate before it is said that no template supports what a design makes."""
+TRIES = 5_000
+"""Draws of one candidate before it is said that what a design makes cannot be used."""
+JUDGED = 1_000
+"""Pairs that are drawn to say what they break."""
 LEVELS = 32
 """An input with more values than this is drawn at random, unless it draws from a lexicon."""
 MOST_WORDS = 100_000
@@ -64,22 +66,33 @@ def _drawer(candidates: Candidates) -> Callable[[int], tuple[Inputs, Inputs]]:
                 pair = draw_inputs(design, domains, rng)
             if not restricted or all(map(task.supports, pair)):
                 return pair
-        raise _unsupported(candidates, pair)
+        raise _unusable(candidates, rng)
 
     return draw
 
 
-def _unsupported(candidates: Candidates, last: tuple[Inputs, Inputs]) -> CfgenError:
-    """Say why no draw could be used, by the last one."""
-    task, design = candidates.task, candidates.design
-    broken = [name for side in last for name in task.causal_model.program.broken(side)]
-    if not broken:
+def _unusable(candidates: Candidates, rng: random.Random) -> CfgenError:
+    """Say why no draw could be used: which requirements pairs break, and how many of them."""
+    task, design, program = candidates.task, candidates.design, candidates.task.causal_model.program
+    pairs = [draw_inputs(design, candidates.domains, rng) for _ in range(JUDGED)]
+    broken = [tuple({*program.broken(side)} for side in pair) for pair in pairs]
+    if any(not one | other for one, other in broken):
         message = f"no template of task {task.name!r} supports what design {design.name!r} makes"
         hint = "look at `supports:` in the templates, or name others with --template"
         return CfgenError(Problem("unsupported-inputs", message, design.where, hint))
-    names = ", ".join(map(repr, dict.fromkeys(broken)))
-    message = f"of {TRIES} pairs of design {design.name!r} none met requirement {names}"
+    met = {
+        name: [sum(name not in pair[side] for pair in broken) / JUDGED for side in (0, 1)]
+        for name, *_ in program.requirements
+    }
+    shares = "; ".join(
+        f"{name!r} holds for {one:.1%} of originals and {other:.1%} of counterfactuals"
+        for name, (one, other) in met.items()
+        if min(one, other) < 1
+    )
+    message = f"of {TRIES:,} pairs of design {design.name!r} none met all requirements: {shares}"
     hint = "let its edits keep to it, such as by setting what it is about, or drop it"
+    if all(one for one, _ in broken):
+        hint = "choose domains whose values meet it more often, or drop it"
     return CfgenError(Problem("design-breaks-requirement", message, design.where, hint))
 
 

@@ -177,6 +177,10 @@ def task_record(task: Task) -> dict[str, Any]:
             for name in graph.order
             if name not in graph.inputs
         ],
+        "requirements": [
+            {"name": name, "inputs": list(inputs), "description": first_paragraph(rule.__doc__)}
+            for name, rule, inputs in model.program.requirements
+        ],
         "output": graph.output,
         "graph": {"mermaid": graph.mermaid(), "dot": graph.dot()},
         "designs": [_design_record(design) for design in task.designs.values()],

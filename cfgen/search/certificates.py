@@ -35,6 +35,8 @@ from cfgen.search.predictions import CaseTable, Symmetry, case_table
 from cfgen.tasks import TEMPLATE_INPUT, Task, get_named
 
 FORMAT: Literal["cfgen-certificate-2"] = "cfgen-certificate-2"
+MOST_MISSED = 10_000
+"""Pairs that do not occur, one after the other, after which no more are drawn."""
 SAMPLED = 20_000
 """Pairs drawn where there are too many to look at all of them."""
 ASSUMED = (
@@ -341,23 +343,25 @@ def sample(thesis: Thesis, sampled: int, progress: Progress = no_progress) -> Ce
 
     Args:
         thesis: What is to be decided.
-        sampled: Pairs to draw at most.
+        sampled: Pairs that occur, to look at at most.
         progress: Called with ``draw pairs``.
     """
     comparison, rng = thesis.comparison, random.Random(0)
     drawn = thesis.design or Design("any", ())
     predict = Predictor(comparison.program, comparison.hypotheses)
-    witness, cases = None, 0
-    while cases < sampled and witness is None:
+    witness, cases, missed = None, 0, 0
+    while cases < sampled and witness is None and missed < MOST_MISSED:
         original, other = draw_inputs(drawn, comparison.domains, rng)
         if thesis.design is None:
             _, other = draw_inputs(drawn, comparison.domains, rng)
         progress("draw pairs", cases, sampled)
-        cases += 1
-        if comparison.occurs(original, other):
-            said = predict(comparison.program.run(original), comparison.program.run(other))
-            if len({output_text(said[name]) for name in thesis.pair}) > 1:
-                witness = thesis.witness(original, other)
+        if not comparison.occurs(original, other):
+            missed += 1
+            continue
+        cases, missed = cases + 1, 0
+        said = predict(comparison.program.run(original), comparison.program.run(other))
+        if len({output_text(said[name]) for name in thesis.pair}) > 1:
+            witness = thesis.witness(original, other)
     names = comparison.inputs_that_matter(drawn)
     return thesis.certificate(
         answer="differ" if witness else "undecided",

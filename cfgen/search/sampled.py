@@ -24,6 +24,8 @@ from cfgen.stats import rate
 
 SCREENED, JUDGED, BEAM = 60, 2_000, 10
 """Pairs drawn of every composition, of those returned, and compositions kept in each round."""
+DRAWN_MOST = 10
+"""So many times as many pairs are drawn at most, where not all of them occur."""
 PALETTE = PALETTES[-2]
 
 
@@ -134,12 +136,14 @@ def _drawn(comparison: Comparison, designs: Sequence[Design], pairs: int) -> Pre
     """Predictions for pairs of a design or, of two, for pairs of originals of each."""
     rng = random.Random(0)
     drawn = []
-    for _ in range(pairs):
+    for _ in range(DRAWN_MOST * pairs):
         first, second = draw_inputs(designs[0], comparison.domains, rng)
         if len(designs) > 1:
             second, _ = draw_inputs(designs[1], comparison.domains, rng)
         if comparison.occurs(first, second):
             drawn.append((first, second))
+        if len(drawn) == pairs:
+            break
     if not drawn:
         none = np.zeros((0, len(comparison.labels)), dtype=np.int32)
         return Predictions(none, (), np.zeros(0, dtype=np.bool_), 0)

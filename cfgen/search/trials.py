@@ -9,7 +9,6 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cfgen.causal import Program
 from cfgen.counterfactuals import Predictor, output_text
 from cfgen.search.atoms import Atoms, Kind
 from cfgen.search.comparison import Comparison, Inputs
@@ -33,16 +32,22 @@ def permuted(comparison: Comparison, atoms: Atoms, trials: int) -> dict[int, str
     wrong: dict[int, None] = {}
     for _ in range(trials if kinds else 0):
         sides = [{n: d.sample(rng) for n, d in comparison.domains.items()} for _ in range(2)]
+        if not comparison.occurs(*sides):
+            continue  # mechanisms need not know what to say of it
         for kind in kinds:
-            if not _agree_alike(comparison.program, predict, sides, kind, rng):
+            if not _agree_alike(comparison, predict, sides, kind, rng):
                 wrong |= dict.fromkeys(sorted(kind.pools))
     return dict.fromkeys(wrong, "other hypotheses agree when words trade places")
 
 
 def _agree_alike(
-    program: Program, predict: Predictor, sides: Sequence[Inputs], kind: Kind, rng: random.Random
+    comparison: Comparison,
+    predict: Predictor,
+    sides: Sequence[Inputs],
+    kind: Kind,
+    rng: random.Random,
 ) -> bool:
-    """Whether the same hypotheses agree about a pair when words of a kind trade places in it."""
+    """Whether a pair still occurs, and the same hypotheses agree, when words trade places in it."""
     values = list(kind.values)
     rng.shuffle(values)
     names = dict(zip(kind.values, values, strict=True))
@@ -50,8 +55,10 @@ def _agree_alike(
     def rename(value: Any) -> Any:
         return names.get(value, value) if type(value) is str else value
 
-    said = predict(*(program.run(side) for side in sides))
-    then = predict(*(program.run(replaced(dict(side), rename)) for side in sides))
+    renamed = [replaced(dict(side), rename) for side in sides]
+    if not comparison.occurs(*renamed):
+        return False
+    said, then = (predict(*map(comparison.program.run, pair)) for pair in (sides, renamed))
     return _partition(said) == _partition(then)
 
 

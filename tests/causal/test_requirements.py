@@ -104,6 +104,10 @@ def giver(asked: int) -> bool:
     return asked > 0
 
 
+def badly_annotated(asked: Nmber) -> bool:  # type: ignore[name-defined]  # noqa: F821
+    return asked > 0
+
+
 @pytest.mark.parametrize(
     ("requirement", "code"),
     [
@@ -112,6 +116,8 @@ def giver(asked: int) -> bool:
         (of_a_mistyped_input, "unknown-parent"),
         (with_a_default, "default-argument"),
         (giver, "duplicate-variable"),
+        (badly_annotated, "bad-annotation"),
+        (lambda asked: asked > 0, "bad-variable-name"),
         (3, "not-a-function"),
         (len, "not-a-function"),
     ],
@@ -146,7 +152,7 @@ def test_nothing_meets_it() -> None:
         return asked > 2
 
     model = model_with(impossible)
-    with pytest.raises(CfgenError, match="rare-requirement"):
+    with pytest.raises(CfgenError, match=r"met each by itself: .impossible. 0\.0%"):
         model.sample(random.Random(0))
     assert list(model.enumerate()) == []
 

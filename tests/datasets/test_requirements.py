@@ -97,5 +97,6 @@ def test_a_design_that_breaks_it_is_named(task: Task) -> None:
     with pytest.raises(CfgenError, match="design-breaks-requirement") as caught:
         list(candidate_pairs(candidates, 1))
     (problem,) = caught.value.problems
-    assert "'giver_is_not_receiver'" in problem.message
+    assert "'giver_is_not_receiver' holds for 6" in problem.message
+    assert "of originals and 0.0% of counterfactuals" in problem.message
     assert problem.where == task.design("broken").where

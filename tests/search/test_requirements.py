@@ -19,6 +19,7 @@ from cfgen.search import (
     design_shares,
     prove,
     recheck,
+    sampled_search,
     search,
 )
 from tests.search.brute import every_pair
@@ -139,3 +140,49 @@ def test_a_search_counts_pairs_that_occur(name: str) -> None:
         said = predict(program.run(a), program.run(b))
         expected += chance * (len({said["none"], said["pointer"], said["out"]}) == 3)
     assert best.decisive == expected > 0
+
+
+def test_mechanisms_need_not_know_of_what_breaks_it() -> None:
+    model = CausalModel("partial", output="out")
+    model.input("pair", distinct(COLOURS, 2))
+    model.input("asked", integers(0, 3))
+    model.input("giver", integers(0, 3))
+
+    @model.require
+    def apart(asked: int, giver: int) -> bool:
+        return asked != giver
+
+    @model.variable
+    def turn(asked: int, giver: int) -> int:
+        return 10 // (asked - giver)  # fails where it does not hold
+
+    @model.variable
+    def out(turn: int, pair: tuple[str, ...]) -> str:
+        return pair[turn % 2]
+
+    comparison = Comparison(model.program, (Hypothesis("turn", ["turn"]),), model.domains)
+    assert case_table(comparison).symmetry.interchangeable == {"colours": 4}
+    request = DesignRequest(targets=("turn",))
+    assert search(comparison, request).best[0].decisive == 1
+    assert sampled_search(comparison, request).best[0].pairs == 2_000
+
+
+def test_a_sample_is_of_pairs_that_occur(make: Make, tmp_path: Any) -> None:
+    make()
+    rare = """
+model.input("number", integers(0, 999_999))
+
+
+@model.require
+def low(number, asked):
+    return number < 100_000 and number >= asked
+
+
+@model.variable
+def payload"""
+    source = TASK.replace("ANSWER", "payload").replace("\n@model.variable\ndef payload", rare)
+    (tmp_path / "causal_models/lookup.py").write_text(source)
+    task = load_task("lookup", tmp_path)
+    found = prove(task, "payload", "all", sampled=100)
+    assert (found.answer, found.cases, found.pairs) == ("undecided", 100, 100)
+    assert recheck(found, task) == []
