@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import functools
+import inspect
+import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +82,48 @@ def did_you_mean(name: str, options: Iterable[str]) -> str:
     return f"there is: {', '.join(known)}" if known else "there is none"
 
 
+def authored(function: F) -> F:
+    """Say where, and what to write, if what an author writes is called in a way that it cannot be.
+
+    For functions of a few lines that do no more than to record what they are given: whatever fails
+    in them does so because of that.
+
+    Raises:
+        CfgenError: Of the function (``wrong-arguments``).
+    """
+    signature = inspect.signature(function)
+    name = function.__qualname__.removesuffix(".__init__")
+    shown = re.sub(r"\s*->.*$|self, |self", "", str(signature)).replace("'", "")
+
+    @functools.wraps(function)
+    def call(*given: Any, **named: Any) -> Any:
+        try:
+            signature.bind(*given, **named)
+            return function(*given, **named)
+        except (TypeError, AttributeError, ValueError) as error:
+            message = f"{name}() cannot be written like that: {error}"
+            problem = Problem("wrong-arguments", message, caller_place(0), f"write {name}{shown}")
+        raise CfgenError(problem)
+
+    return cast(F, call)
+
+
+def authored_record(kind: type[T]) -> type[T]:
+    """The same for a record that an author writes; see :func:`authored`."""
+    setattr(kind, "__init__", authored(vars(kind)["__init__"]))  # noqa: B010
+    return kind
+
+
 def caller_place(depth: int) -> str:
     """``file:line`` of a calling frame, for records that remember where they were declared.
 
     Args:
-        depth: How many frames up from the function that calls this one.
+        depth: How many frames up from the function that calls this one; those of
+            :func:`authored` are not counted.
     """
-    frame = sys._getframe(depth + 1)
+    frame = sys._getframe(1)
+    while depth or frame.f_code.co_filename == __file__:
+        depth -= frame.f_code.co_filename != __file__
+        assert frame.f_back is not None
+        frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -14,7 +14,7 @@ from types import GenericAlias
 from typing import Any, Protocol, runtime_checkable
 
 from cfgen.causal.attributes import WordRow, WordTable
-from cfgen.errors import CfgenError, Problem, caller_place
+from cfgen.errors import CfgenError, Problem, authored, caller_place
 
 Pools = Mapping[str, tuple[str, ...]]
 """Name of a lexicon -> the words that are drawn from it."""
@@ -259,6 +259,7 @@ def as_tuples(value: Any) -> Any:
     return value
 
 
+@authored
 def integers(low: int, high: int) -> Choice:
     """The whole numbers from ``low`` to ``high``, both included.
 
@@ -271,6 +272,7 @@ def integers(low: int, high: int) -> Choice:
     return Choice(range(low, high + 1))
 
 
+@authored
 def choice(values: Sequence[Any]) -> Choice:
     """One of ``values``; lists among them become tuples.
 
@@ -297,11 +299,13 @@ def choice(values: Sequence[Any]) -> Choice:
     return Choice(listed)
 
 
+@authored
 def boolean() -> Choice:
     """False or True."""
     return Choice((False, True))
 
 
+@authored
 def distinct(of: Choice | Words, size: int) -> Distinct:
     """``size`` different values of the domain ``of``, as a tuple.
 

@@ -22,7 +22,7 @@ from cfgen.causal.inputs import (
 )
 from cfgen.causal.program import Mechanism, Program, place_of
 from cfgen.causal.setting import Setting, Source, read_sources
-from cfgen.errors import CfgenError, Problem, caller_place, did_you_mean
+from cfgen.errors import CfgenError, Problem, authored, caller_place, did_you_mean
 from cfgen.faces import found_later
 
 TRIES = 5_000
@@ -41,6 +41,7 @@ class CausalModel:
         output: Name of the variable that is the model's answer.
     """
 
+    @authored
     def __init__(self, name: str, *, output: str) -> None:
         self.name = name
         self.output = output
@@ -58,6 +59,7 @@ class CausalModel:
         shown: str = found_later("cfgen.notebooks", "model_html")(self)
         return shown
 
+    @authored
     def input(
         self, name: str, domain: Domain, *, each: str | None = None, default: Any = REQUIRED
     ) -> None:

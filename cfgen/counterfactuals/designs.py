@@ -9,9 +9,10 @@ from typing import Any
 
 from cfgen.causal import Domain, Pools
 from cfgen.counterfactuals.operation import InputEdit, apply_edits
-from cfgen.errors import caller_place, shortened
+from cfgen.errors import authored_record, caller_place, shortened
 
 
+@authored_record
 @dataclass(frozen=True, slots=True, repr=False)
 class Design:
     """How pairs are made.

@@ -29,7 +29,7 @@ from cfgen.counterfactuals.operation import (
     Steps,
     Values,
 )
-from cfgen.errors import caller_place
+from cfgen.errors import CfgenError, Problem, authored, caller_place, did_you_mean
 
 MOST_SET = 8
 """Values of an input up to which a search tries each as a fixed value."""
@@ -303,21 +303,25 @@ OPERATIONS: tuple[type[InputEdit], ...] = (
 # What users write.
 
 
+@authored
 def keep(name: str) -> InputEdit:
     """Leave the input as it is (what happens to every input that no edit names)."""
     return Keep(name, where=caller_place(1))
 
 
+@authored
 def reverse(name: str) -> InputEdit:
     """Reverse the order of the elements."""
     return Reverse(name, where=caller_place(1))
 
 
+@authored
 def permute(name: str, order: Sequence[int]) -> InputEdit:
     """Put the elements in another order: first the one with the index ``order[0]``, and so on."""
     return Permute(name, as_tuples(order), where=caller_place(1))
 
 
+@authored
 def resample(name: str, *, disjoint: bool = False, index: int | None = None) -> InputEdit:
     """Draw the input anew.
 
@@ -329,19 +333,34 @@ def resample(name: str, *, disjoint: bool = False, index: int | None = None) -> 
     return Resample(name, disjoint, index, where=caller_place(1))
 
 
+@authored
 def flip(name: str) -> InputEdit:
     """Take the other one of the two values that the input can have."""
     return Flip(name, where=caller_place(1))
 
 
+@authored
 def set(name: str, value: Any) -> InputEdit:
     """Give the input a fixed value; a list stands for a tuple."""
     return SetValue(name, as_tuples(value), where=caller_place(1))
 
 
+@authored
 def copy(name: str, *, of: str) -> InputEdit:
     """Give the input the value that the input ``of`` has by then."""
     return CopyValue(name, of, where=caller_place(1))
+
+
+def __getattr__(name: str) -> Any:
+    """Say which edits there are, to whoever asks for another one."""
+    if name.startswith("_"):
+        raise AttributeError(name)
+    message, hint = f"there is no edit {name!r}", did_you_mean(name, VERBS)
+    raise CfgenError(Problem("unknown-edit", message, caller_place(1), hint))
+
+
+VERBS = tuple(operation.verb for operation in OPERATIONS)
+"""Names of the functions that make edits."""
 
 
 # What a search tries.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from cfgen.errors import caller_place, shortened
+from cfgen.errors import authored_record, caller_place, shortened
 from cfgen.prompts import whole_spans
 
 NONE = "none"
@@ -23,6 +23,7 @@ LAYER_MODES = ("each", "up_to", "window(3)")
 """Examples of how layers are swept."""
 
 
+@authored_record
 @dataclass(frozen=True, slots=True)
 class Site:
     """Where in the LM the variables of a hypothesis are said to live.
@@ -95,6 +96,7 @@ class Site:
         return f"{text}, frozen {'+'.join(self.frozen)}" if self.frozen else text
 
 
+@authored_record
 @dataclass(frozen=True, slots=True, repr=False)
 class Hypothesis:
     """A set of variables to interchange (and perhaps to hold), said to live at one site.

@@ -149,6 +149,9 @@ def recipe(
     several = isinstance(templates, Iterable) and not isinstance(templates, str)
     names: tuple[Any, ...] = tuple(templates) if several else (templates,)
     loaded.template_domain(names)
+    if type(seed) is not int:
+        hint = "give a whole number, as in seed=0"
+        raise CfgenError(Problem("bad-seed", f"{seed!r} is no seed", hint=hint))
     chosen, shares = loaded.design(design), tuple(fractions.items())
     if decisive_only and not chosen.contrast:
         message = f"design {chosen.name!r} has no contrast, so no pair of it is decisive or not"
@@ -211,7 +214,9 @@ def _check(n: int, fractions: Mapping[str, float]) -> None:
         message = f"{n!r} pairs were asked for"
         problems.append(Problem("bad-count", message, hint="ask for a whole number of 1 or more"))
     unknown = [name for name in fractions if name not in FRACTIONS]
-    if unknown or any(share < 0 for share in fractions.values()) or not sum(fractions.values()):
+    shares = [share for share in fractions.values() if isinstance(share, (int, float))]
+    odd = len(shares) < len(fractions) or any(share < 0 for share in shares)
+    if unknown or odd or not sum(shares):
         problems.append(
             Problem(
                 "bad-splits",

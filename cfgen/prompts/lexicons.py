@@ -15,7 +15,7 @@ from keyword import iskeyword
 from pathlib import Path
 
 from cfgen.causal import Words, WordTable
-from cfgen.errors import CfgenError, Problem, caller_place, did_you_mean
+from cfgen.errors import CfgenError, Problem, authored, caller_place, did_you_mean
 from cfgen.paths import display, find_all, plain_name, project_of
 from cfgen.prompts.frontmatter import read_text
 from cfgen.prompts.spans import PARTS
@@ -65,6 +65,7 @@ def noting_lexicons() -> Iterator[list[Words]]:
         _noted.reset(token)
 
 
+@authored
 def lexicon(name: str) -> Words:
     """One word of ``data/lexicons/<name>.txt`` (or ``.tsv``, a table with a row for each word).
 
@@ -84,6 +85,7 @@ def lexicon(name: str) -> Words:
     return words
 
 
+@authored
 def faker(count: int, *, locale: str = "en_US", seed: int = 0) -> Words:
     """One of ``count`` different first names from Faker, the same ones for the same seed.
 

@@ -15,7 +15,7 @@ from typing import Any
 from jinja2 import TemplateSyntaxError, nodes
 
 from cfgen.causal import CausalModel, Choice, WordTable, table_of
-from cfgen.errors import CfgenError, Problem, caller_place, did_you_mean
+from cfgen.errors import CfgenError, Problem, authored, caller_place, did_you_mean
 from cfgen.paths import display, find_all, plain_name, project_of, project_roots
 from cfgen.prompts.environment import PromptEnvironment
 from cfgen.prompts.frontmatter import TemplateSource, read_source, read_text
@@ -120,6 +120,7 @@ class Template:
         return (Template, (*kept, self.answer_prefix, self.slots, *files))
 
 
+@authored
 def templates(task: str) -> Choice:
     """The id of one of the templates in ``templates/<task>/``, in alphabetical order.
 

@@ -302,12 +302,10 @@ def _words(value: Any) -> Iterator[Any]:
 def _open(values: Iterable[Any], mentioned: Any, groups: Collection[Group]) -> list[Any]:
     """Of the words that are not mentioned yet, the first of each group; and all other values."""
     known = {word for word in _words(mentioned) if isinstance(word, str)}
-    listed = list(values)
     later: set[str] = set()
     for group in groups:
-        unknown = [word for word in group if word not in known]
-        later |= set(unknown[1:])
-    return [value for value in listed if not (isinstance(value, str) and value in later)]
+        later |= set([word for word in group if word not in known][1:])
+    return [value for value in values if not (isinstance(value, str) and value in later)]
 
 
 def _values(

@@ -56,7 +56,7 @@ KEEPING = frozenset(
     {"append", "appendleft", "extend", "extendleft", "insert", "reverse", "copy", "clear", "rotate"}
     | {"values", "keys", "items", "popleft", "move_to_end", "__len__", "__iter__", "__reversed__"}
 )
-"""Methods of containers that neither compare nor hash anything."""
+"""Methods of lists, dictionaries and sets that neither compare nor hash anything."""
 COMPARING = frozenset({"index", "count", "remove", "sort"})
 HASHING = frozenset(
     {"pop", "setdefault", "update", "add", "discard", "remove", "union", "intersection"}

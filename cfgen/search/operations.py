@@ -1,6 +1,6 @@
 """What is done with values that may have opaque words in them, but for calls.
 
-Containers, comparisons, operators, texts: each method stands for something that is written in
+Lists, dictionaries, comparisons, operators, texts: each method stands for something written in
 Python, and does the same, once it is certain that no word is treated otherwise than another.
 """
 
@@ -179,7 +179,7 @@ class Operations:
         with self.watch.permitted():
             return self.made(set(items))
 
-    # Parts of containers.
+    # Parts of what holds values.
 
     def item(self, owner: Any, key: Any) -> Any:
         """``owner[key]``."""

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from cfgen.causal import CausalModel, Choice, Domain
 from cfgen.counterfactuals import Design, Hypothesis, Pair
-from cfgen.errors import CfgenError, Problem, caller_place, did_you_mean
+from cfgen.errors import CfgenError, Problem, authored_record, caller_place, did_you_mean
 from cfgen.faces import found_later
 from cfgen.prompts import Prompt, Template, render
 
@@ -22,6 +22,7 @@ Accept: TypeAlias = Callable[[str], Sequence[str]]
 Record = TypeVar("Record")
 
 
+@authored_record
 @dataclass(frozen=True, slots=True)
 class TaskDefinition:
     """What the author of a task writes. A task file ends with ``task = TaskDefinition(...)``.
