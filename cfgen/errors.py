@@ -65,6 +65,14 @@ def shortened(text: str, most: int = 120) -> str:
     return line if len(line) <= most else f"{line[: most - 4]}...)"
 
 
+def shown_value(value: Any) -> str:
+    """A value of somebody else's making on one short line, even if it cannot be printed."""
+    try:
+        return shortened(repr(value))
+    except Exception:  # such as a whole number of thousands of digits
+        return f"something of type {type(value).__name__}"
+
+
 def did_you_mean(name: str, options: Iterable[str]) -> str:
     """Suggest what a mistyped name may have meant.
 

@@ -48,8 +48,6 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "an edit of two inputs": (lambda: edits.copy("a", "b"), "wrong-arguments"),  # type: ignore
     "an edit of none": (lambda: edits.flip(), "wrong-arguments"),  # type: ignore[call-arg]
     "an unknown option": (lambda: edits.resample("a", fresh=True), "wrong-arguments"),  # type: ignore
-    "a site that is a number": (lambda: Site(ANY or 3), "wrong-arguments"),
-    "a site of nothing": (lambda: Site(ANY), "wrong-arguments"),
     "a site with an unknown part": (lambda: Site(depth=3), "wrong-arguments"),  # type: ignore
     "a design of nothing": (lambda: Design("a", counterfactual=ANY), "wrong-arguments"),
     "a design without edits": (lambda: Design("a"), "wrong-arguments"),  # type: ignore[call-arg]

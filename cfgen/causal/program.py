@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cfgen.causal.graph import Graph
-from cfgen.errors import CfgenError, Problem
+from cfgen.errors import CfgenError, Problem, shown_value
 
 Mechanism = Callable[..., Any]
 Step = tuple[str, Mechanism, tuple[str, ...]]
@@ -165,7 +165,7 @@ class Program:
     ) -> CfgenError:
         name, mechanism, parents = step
         pairs = zip(parents, arguments, strict=True)
-        given = ", ".join(f"{parent}={value!r}" for parent, value in pairs)
+        given = ", ".join(f"{parent}={shown_value(value)}" for parent, value in pairs)
         # The first frame is ours; what follows is the mechanism's own.
         frames = error.__traceback__.tb_next if error.__traceback__ else None
         shown = "".join(traceback.format_exception(type(error), error, frames))

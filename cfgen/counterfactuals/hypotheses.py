@@ -53,8 +53,9 @@ class Site:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "positions", _names(self.positions))
-        object.__setattr__(self, "frozen", tuple(map(whole_spans, _names(self.frozen))))
-        object.__setattr__(self, "neurons", tuple(self.neurons))
+        frozen = (whole_spans(one) if isinstance(one, str) else one for one in _names(self.frozen))
+        object.__setattr__(self, "frozen", tuple(frozen))
+        object.__setattr__(self, "neurons", tuple(_names(self.neurons)))  # type: ignore[arg-type]
 
     @property
     def part(self) -> str:
@@ -148,4 +149,6 @@ class Hypothesis:
 
 
 def _names(given: str | Iterable[str]) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(given)
+    # what is no name is left to the checks of a task, which say where it was written
+    several = isinstance(given, Iterable) and not isinstance(given, str)
+    return tuple(given) if several else (given,)  # type: ignore[return-value]

@@ -6,8 +6,8 @@ import itertools
 import json
 import types
 import typing
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from cfgen.counterfactuals import ALL, NONE, Pair
 from cfgen.datasets.labelling import PairColumns, SideColumns, columns_of, word_slots
+from cfgen.errors import CfgenError, Problem, shown_value
 from cfgen.prompts import Spans
 from cfgen.tasks import Task
 
@@ -123,12 +124,14 @@ class RowFormat:
         as_json: Variables whose values are kept as JSON text.
         inputs: Input -> the slots that show its words; none where its values are no words.
         prefixes: Template -> what stands between prompt and answer.
+        places: Variable -> where it is declared, for errors.
     """
 
     schema: pa.Schema
     as_json: frozenset[str]
     inputs: Mapping[str, tuple[str, ...]]
     prefixes: Mapping[str, str]
+    places: Mapping[str, str] = field(default_factory=dict)
 
     def table(self, pairs: Sequence[Pair]) -> pa.Table:
         """Pairs of one task and design as a table."""
@@ -146,6 +149,7 @@ def row_format(task: Task) -> RowFormat:
         as_json=frozenset(as_json),
         inputs={name: slots.get(name, ()) for name in task.causal_model.domains},
         prefixes={name: template.answer_prefix for name, template in task.templates.items()},
+        places=task.causal_model.places,
     )
 
 
@@ -160,8 +164,12 @@ def table_maker(rows: RowFormat, task: str) -> Callable[[PairColumns], pa.Table]
     Args:
         rows: How pairs are kept as rows.
         task: Name of their task.
+
+    Returns:
+        The conversion. It raises :class:`CfgenError` for a value that is not of its variable's
+        type (``value-not-of-type``).
     """
-    schema, as_json = rows.schema, rows.as_json
+    schema = rows.schema
     side, by_hypothesis = schema.field("original").type, schema.field("predictions").type
 
     def make(pairs: PairColumns) -> pa.Table:
@@ -170,10 +178,10 @@ def table_maker(rows: RowFormat, task: str) -> Callable[[PairColumns], pa.Table]
             pa.array(pairs.indices, pa.int64()),
             pa.repeat(pa.scalar(task, pa.string()), len(pairs.ids)),
             pa.repeat(pa.scalar(pairs.design, pa.string()), len(pairs.ids)),
-            _side(pairs.original, side, as_json),
-            _side(pairs.counterfactual, side, as_json),
-            _struct(pairs.predictions, by_hypothesis),
-            _struct(pairs.kinds, by_hypothesis),
+            _side(pairs.original, side, rows),
+            _side(pairs.counterfactual, side, rows),
+            _by_hypothesis(pairs.predictions, by_hypothesis),
+            _by_hypothesis(pairs.kinds, by_hypothesis),
             pa.array(pairs.decisive, pa.bool_()),
         ]
         return pa.Table.from_arrays(columns, schema=schema)
@@ -181,32 +189,71 @@ def table_maker(rows: RowFormat, task: str) -> Callable[[PairColumns], pa.Table]
     return make
 
 
-def _side(side: SideColumns, kind: pa.StructType, as_json: Collection[str]) -> pa.StructArray:
+def _side(side: SideColumns, kind: pa.StructType, rows: RowFormat) -> pa.StructArray:
     completions = [
         None if answer is None else prefix + answer
         for prefix, answer in zip(side.prefixes, side.answers, strict=True)
     ]
     arrays = [pa.array(each, pa.string()) for each in (side.texts, side.answers, completions)]
     if side.variables:
-        arrays.append(_struct(side.variables, kind.field("variables").type, as_json))
+        arrays.append(_variables(side.variables, kind.field("variables").type, rows))
     arrays.append(_spans(side.spans, SPANS))
     return pa.StructArray.from_arrays(arrays, fields=list(kind))
 
 
-def _struct(
-    columns: Mapping[str, Sequence[Any]], kind: pa.StructType, as_json: Collection[str] = ()
+def _variables(
+    columns: Mapping[str, Sequence[Any]], kind: pa.StructType, rows: RowFormat
 ) -> pa.StructArray:
+    """The values of variables; a CfgenError (``value-not-of-type``) names one that has no place."""
     arrays = []
-    for field in kind:
-        values = columns[field.name]
-        if field.name in as_json:
+    for each in kind:
+        values = columns[each.name]
+        if each.name in rows.as_json:
             values = [json.dumps(value, ensure_ascii=False, default=repr) for value in values]
-        arrays.append(_array(values, field.type))
+        try:
+            arrays.append(_array(values, each.type))
+        except (TypeError, ValueError, OverflowError) as error:
+            where = rows.places.get(each.name, "")
+            raise CfgenError(_not_of_type(each.name, values, each.type, where)) from error
+    return pa.StructArray.from_arrays(arrays, fields=list(kind))
+
+
+def _not_of_type(name: str, values: Iterable[Any], kind: pa.DataType, where: str) -> Problem:
+    """Name the first value that is not of the type of its column."""
+
+    def fails(value: Any) -> bool:
+        try:
+            _array([value], kind)
+        except (TypeError, ValueError, OverflowError):
+            return True
+        return False
+
+    value = next(filter(fails, values), "another value")
+    return Problem(
+        "value-not-of-type",
+        f"variable {name!r} is {shown_value(value)}, which is not of its type, {_type_name(kind)}",
+        where,
+        "let the annotation (of an input: its domain) say what its values are; whole numbers lie "
+        "between -2**63 and 2**63",
+    )
+
+
+def _type_name(kind: pa.DataType) -> str:
+    """An Arrow type as an annotation says it."""
+    if pa.types.is_list(kind):
+        return f"list[{_type_name(kind.value_type)}]"
+    return next((one.__name__ for one, arrow in _SCALARS.items() if arrow == kind), str(kind))
+
+
+def _by_hypothesis(columns: Mapping[str, Sequence[Any]], kind: pa.StructType) -> pa.StructArray:
+    arrays = [_array(columns[each.name], each.type) for each in kind]
     return pa.StructArray.from_arrays(arrays, fields=list(kind))
 
 
 def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     """An Arrow array; lists are put together from one array of all their elements."""
+    if kind == pa.int64() and any(issubclass(each, float) for each in set(map(type, values))):
+        raise TypeError("fractions would be cut off")
     if not pa.types.is_list(kind) or None in values:
         return pa.array(values, kind)
     offsets = np.zeros(len(values) + 1, np.int32)

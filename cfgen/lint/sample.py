@@ -13,7 +13,7 @@ from typing import Any
 
 from cfgen.causal import CausalModel, Choice, table_of
 from cfgen.counterfactuals import Pair, answers_of
-from cfgen.datasets import Candidates, Split, candidate_pairs
+from cfgen.datasets import Candidates, Split, candidate_pairs, pairs_table
 from cfgen.errors import CfgenError
 from cfgen.lint.findings import Finding, from_error
 from cfgen.prompts import Template
@@ -55,7 +55,9 @@ def draw_sample(task: Task, n: int = PAIRS) -> Sample:
     for name, design in task.designs.items():
         candidates = Candidates(task, design, task.causal_model.domains, split=Split("lint"))
         try:
-            pairs[name] = tuple(candidate_pairs(candidates, n))
+            made = tuple(candidate_pairs(candidates, n))
+            pairs_table(task, made)  # whatever takes pairs keeps them so
+            pairs[name] = made
         except CfgenError as error:
             pairs[name] = ()
             findings += from_error(error, design.where)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from cfgen.causal import CausalModel
-from cfgen.counterfactuals import ALL, NONE, Design, Hypothesis, InputEdit, problems_with
+from cfgen.counterfactuals import ALL, NONE, Design, Hypothesis, InputEdit, Site, problems_with
 from cfgen.counterfactuals.hypotheses import LAYER_MODES, Align
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.prompts import Template, lexicon, parse_position
@@ -39,6 +39,11 @@ def form_problems(definition: TaskDefinition) -> list[Problem]:
         expected += [(name, item, kind) for item in listed]
         if listed is not given:
             expected.append((name, given, list))
+    for hypothesis in (
+        definition.hypotheses if isinstance(definition.hypotheses, (list, tuple)) else ()
+    ):
+        if isinstance(hypothesis, Hypothesis):
+            expected += _site_parts(hypothesis)
     for design in definition.designs if isinstance(definition.designs, (list, tuple)) else ():
         if isinstance(design, Design):
             edits = (*design.original, *design.counterfactual)
@@ -69,6 +74,22 @@ def _language_problems(definition: TaskDefinition) -> list[Problem]:
         for code in listed
         if not (isinstance(code, str) and re.fullmatch(r"[a-z]{2,3}", code))
     ][:1]
+
+
+def _site_parts(hypothesis: Hypothesis) -> list[tuple[str, Any, type]]:
+    """What a hypothesis says of its site, and of which type each part has to be."""
+    name, site = f"hypothesis {hypothesis.name!r}: ", hypothesis.site
+    if not isinstance(site, Site):
+        return [(f"{name}site", site, Site)]
+    parts: list[tuple[str, Any, type]] = [
+        (f"{name}layers", site.layers, str),
+        (f"{name}component", site.component, str),
+        *((f"{name}a position", each, str) for each in (*site.positions, *site.frozen)),
+        *((f"{name}a neuron", each, int) for each in site.neurons),
+    ]
+    if not site.positions:
+        parts.append((f"{name}a position", None, str))
+    return parts if site.head is None else [*parts, (f"{name}head", site.head, int)]
 
 
 def _answer_parts(definition: TaskDefinition) -> list[tuple[str, Any, type]]:

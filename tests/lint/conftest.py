@@ -46,7 +46,7 @@ task = TaskDefinition(
     hypotheses=hypotheses,
     version="1",
     default_design="other",
-    default_model="no-such-lm",
+    default_model="smollm2-135m",
 )
 '''
 PLAIN = """---
