@@ -15,6 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from cfgen.causal.attributes import WordRow, WordTable
 from cfgen.errors import CfgenError, Problem, authored, caller_place
+from cfgen.words import word_key
 
 Pools = Mapping[str, tuple[str, ...]]
 """Name of a lexicon -> the words that are drawn from it."""
@@ -288,7 +289,7 @@ def choice(values: Sequence[Any]) -> Choice:
         raise CfgenError(Problem("empty-domain", message, caller_place(1), hint))
     listed = as_tuples(tuple(values))
     try:
-        different = len(set(listed))
+        different = len({word_key(each) if isinstance(each, str) else each for each in listed})
     except TypeError as error:
         message = f"choice({list(values)!r}) has a value that can be changed: {error}"
         hint = "use text, numbers, None, or tuples of these"

@@ -20,6 +20,7 @@ from cfgen.counterfactuals import (
     kind_of,
     output_text,
 )
+from cfgen.errors import CfgenError, Problem
 from cfgen.prompts import Prompt, Spans, render_columns
 from cfgen.tasks import TEMPLATE_INPUT, Task, accepted_texts
 
@@ -73,6 +74,65 @@ def _accepted_by(task: Task) -> Callable[[str], tuple[str, ...]] | None:
     return accepted
 
 
+SCALARS = frozenset({str, int, float, bool, type(None)})
+"""Types whose values have one text, whoever writes it down, and whenever."""
+
+
+def check_values(variables: Columns, task: Task) -> None:
+    """See to it that all values are compared and stored by what they are.
+
+    Raises:
+        CfgenError: With every variable that has a value of another kind (``unstable-value``).
+    """
+    problems = []
+    for name, column in variables.items():
+        if {value.__class__ for value in column} <= SCALARS:
+            continue
+        odd = next((found for value in column if (found := _unstable(value)) is not None), None)
+        if odd is not None:
+            problems.append(
+                Problem(
+                    "unstable-value",
+                    f"variable {name!r} has a {type(odd).__name__} in a value, which has no text "
+                    "that is always the same",
+                    task.causal_model.places.get(name, ""),
+                    "return text, a number, True, False, None, or a tuple of these; of a set, "
+                    "tuple(sorted(...))",
+                )
+            )
+    if problems:
+        raise CfgenError(problems)
+
+
+def _unstable(value: Any) -> Any:
+    """What in a value has no stable text; None if all has."""
+    if type(value) in SCALARS:
+        return None
+    if isinstance(value, (tuple, list)):
+        return next((odd for item in value if (odd := _unstable(item)) is not None), None)
+    return value
+
+
+def check_answers(outputs: Sequence[Any], task: Task) -> None:
+    """See to it that all answers are texts, or numbers that can be written as such.
+
+    Raises:
+        CfgenError: If one is something else (``answer-not-text``).
+    """
+    odd = next((value for value in outputs if type(value) not in SCALARS), None)
+    if odd is not None:
+        output = task.causal_model.output
+        raise CfgenError(
+            Problem(
+                "answer-not-text",
+                f"the answer {output!r} is a {type(odd).__name__}, which no LM can say",
+                task.causal_model.places.get(output, ""),
+                "return text; where several texts are right, give the answer a name of its own and "
+                "say in accept= of the task which texts these are",
+            )
+        )
+
+
 class PairLabeller:
     """Says all there is about pairs of inputs, of one pair or of many at once."""
 
@@ -116,6 +176,10 @@ class PairLabeller:
             program.run_columns(side, len(indices)) for side in (original, counterfactual)
         )
         said = self._predictor.columns(before, after)
+        for side in (before, after):
+            check_values(side, self._task)
+        for outputs in said.values():
+            check_answers(outputs, self._task)
         predictions = {name: _texts(outputs) for name, outputs in said.items()}
         one, other = self._side(before), self._side(after)
         ours, theirs = predictions[NONE], predictions[ALL]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import unicodedata
 from array import array
 from collections.abc import Iterable, Sequence
 
@@ -11,10 +10,12 @@ import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
+from cfgen.words import OPERATORS, near_key
+
 SHOWN = 5
 """How many shared items are named."""
 MASK = 2**64 - 1
-_LEFT_OUT = bytes(byte for byte in range(128) if not chr(byte).isalnum())
+_LEFT_OUT = bytes(b for b in range(128) if not (chr(b).isalnum() or chr(b) in OPERATORS))
 _LOWER = bytes(range(256)).lower()
 
 
@@ -113,11 +114,10 @@ class LeakageAudit:
 
 
 def normalised(prompt: str) -> bytes:
-    """A prompt without case, spaces and punctuation, and with one form of every character."""
-    if not prompt.isascii():
-        prompt = unicodedata.normalize("NFKC", prompt).casefold()
-        prompt = "".join(mark for mark in prompt if mark.isalnum())
-    return prompt.encode().translate(_LOWER, _LEFT_OUT)
+    """A prompt without case, spaces and punctuation, see :func:`cfgen.words.near_key`."""
+    if prompt.isascii():
+        return prompt.encode().translate(_LOWER, _LEFT_OUT)
+    return near_key(prompt).encode()
 
 
 def _bytes_of(texts: pa.StringArray) -> tuple[bytes, list[int]]:

@@ -119,6 +119,8 @@ def _text_filter(name: str) -> Callable[..., Any]:
         def change(text: Any) -> Any:
             return function(*head, text, *rest, **kwargs)
 
+        if name == "string" and not (rest or kwargs or holds_text(value)):
+            return as_text(value)  # what a library writes of an object is no text of ours
         if holds_text((rest, kwargs)) or not isinstance(value, Text):
             return guarded(function, f"{name!r} of several values")(*head, value, *rest, **kwargs)
         direct = change if rest or kwargs else _DIRECT.get(name, change)

@@ -19,6 +19,7 @@ from cfgen.errors import CfgenError, Problem, authored, caller_place, did_you_me
 from cfgen.paths import display, find_all, plain_name, project_of
 from cfgen.prompts.frontmatter import read_text
 from cfgen.prompts.spans import PARTS
+from cfgen.words import disguise_in, word_key
 
 PATIENCE = 20_000
 """Names in a row that Faker may repeat before it counts as exhausted."""
@@ -154,12 +155,17 @@ def _read(name: str, path: Path) -> Lexicon:
     if path.suffix == ".tsv" and rows:
         number, columns = rows.pop(0)
         problems += _check_header(columns, f"{display(path)}:{number}")
-    seen: dict[str, int] = {}
+    seen: dict[str, tuple[int, str]] = {}
     for number, cells in rows:
         where = f"{display(path)}:{number}"
         problems += _check_row(cells, columns, where)
-        if (before := seen.setdefault(cells[0], number)) != number:
+        if cells[0] != cells[0].strip():
+            continue  # which is said already
+        before, word = seen.setdefault(word_key(cells[0]), (number, cells[0]))
+        if before != number:
             message = f"{cells[0]!r} is already in line {before}"
+            if word != cells[0]:
+                message += f", where it is {word!r}: what differs is not seen, or means the same"
             problems.append(Problem("lexicon-duplicate", message, where, "remove one of them"))
     if not rows:
         message = f"the lexicon {name!r} has no entries"
@@ -202,6 +208,10 @@ def _check_row(cells: list[str], columns: list[str], where: str) -> list[Problem
         elif cell != cell.strip() or re.search(r"\t", cell):
             message = f"{cell!r} has whitespace around it"
             problems.append(Problem("lexicon-whitespace", message, where, "remove it"))
+        elif disguise_in(cell):
+            message = f"{cell!r} has a character in it that steers the screen it is shown on"
+            hint = "leave it out; texts that are read from right to left need none"
+            problems.append(Problem("lexicon-control", message, where, hint))
     return problems
 
 

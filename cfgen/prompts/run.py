@@ -5,6 +5,7 @@ Pure: the same template and values give the same text and spans, on every platfo
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from cfgen.prompts.environment import PromptEnvironment, TemplateBranch
 from cfgen.prompts.spans import Prompt, Span
 from cfgen.prompts.template import Template
 from cfgen.prompts.text import Change, Fault, Hole, Kind, Mark, Text, empty, text_parts
+
+_ADDRESS = re.compile(r"<([^<>]*) at 0x[0-9A-Fa-f]{4,}>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +167,17 @@ def check_inputs(template: Template, inputs: Mapping[str, Any]) -> None:
 
 
 def check_edges(text: str) -> None:
-    """Check that a prompt is not empty, and neither starts nor ends in whitespace.
+    """Check that a prompt is not empty, starts nor ends in whitespace, and shows no object.
 
     Raises:
         Fault: It does.
     """
+    if " at 0x" in text and (found := _ADDRESS.search(text)):
+        raise Fault(
+            code="value-not-text",
+            message=f"an object is printed ({found[1]}), with where it happens to be in memory",
+            hint="print strings and numbers",
+        )
     if text and text == text.strip():
         return
     edge = "is empty" if not text.strip() else "starts in whitespace"

@@ -455,7 +455,13 @@ def plain_text(prompt: str) -> str:
     """A prompt without case, spaces and punctuation, and with one form of every character."""
     # folding is not always to small letters: Cherokee is folded to its capitals
     folded = unicodedata.normalize("NFKC", prompt).casefold()
-    return "".join(mark for mark in folded if mark.isalnum())
+    kinds = {"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Nl", "No", "Sm", "Sc", "So"}
+    kept = "".join(
+        mark
+        for mark in unicodedata.normalize("NFKC", folded)
+        if unicodedata.category(mark) in kinds or mark in "+-*/%^|~<>=&@#\\_$"
+    )
+    return unicodedata.normalize("NFC", kept)
 
 
 def _leak(
