@@ -101,9 +101,12 @@ def find_space(task: Task, design: Design, domains: Mapping[str, Domain]) -> Fac
     closed = [factor for factor in factors if factor.values is None]
     names = list(dict.fromkeys(factor.input for factor in closed))
     rng = random.Random(0)
-    exact = math.prod(domains[name].count() for name in names) <= CASES
+    enumerated = math.prod(domains[name].count() for name in names) <= CASES
+    # What a requirement says of words as well may leave out a combination by chance.
+    requirements = task.causal_model.program.requirements
+    exact = enumerated and all({*parents} <= {*names} for *_, parents in requirements)
     made = []
-    for chosen in _chosen(names, domains, rng, exact):
+    for chosen in _chosen(names, domains, rng, enumerated):
         drawn = {name: d.sample(rng) for name, d in domains.items() if name not in chosen}
         inputs = apply_edits(design.original, {**drawn, **chosen}, domains, rng)
         if task.supports(inputs):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cfgen import CfgenError, load_task
-from cfgen.datasets import Candidates, Split, candidate_pairs
+from cfgen.datasets import Candidates, Split, candidate_pairs, recipe, write_dataset
 from cfgen.tasks import Task
 
 TASK = '''
@@ -88,6 +88,22 @@ def test_both_sides_of_all_pairs_meet_it(task: Task, design: str, balance: bool)
     assert [p.id for p in candidate_pairs(candidates, 50)] == [p.id for p in pairs[:50]]
     receivers = [pair.counterfactual.variables["receiver"] for pair in pairs]
     assert {*receivers} == {0, 1, 2}
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_coverage_is_exact_where_no_requirement_is_about_words(
+    task: Task, tmp_path: Path, tied: bool
+) -> None:
+    if tied:
+        file = tmp_path / "causal_models/gift.py"
+        text = file.read_text(encoding="utf-8").replace("(giver, receiver):", "(giver, people):", 1)
+        text = text.replace(
+            "return giver != receiver", "return giver != 0 or people[0] < people[1]"
+        )
+        file.write_text(text, encoding="utf-8")
+        task = load_task("gift", tmp_path)
+    manifest = write_dataset(recipe(task, 24, design="all_new"), tmp_path / "out")
+    assert {each.exact for each in manifest.coverage.values()} == {not tied}
 
 
 def test_a_design_that_breaks_it_is_named(task: Task) -> None:
