@@ -36,7 +36,6 @@ ALLOWED = {
     "cfgen/weights/gguf.py": "maps a file that was checked",
     "cfgen/folders.py": "hashes files that were checked, by chunks; reads what it wrote itself",
     "cfgen/experiments/store.py": "hashes files that were checked; copies units that were read",
-    "cfgen/datasets/card.py": "files that were just written",
     "cfgen/datasets/exports.py": "writes",
     "cfgen/datasets/writing.py": "writes",
     "cfgen/datasets/audit.py": "files that were just written",

@@ -162,7 +162,7 @@ def pairs_of_split(dataset: DatasetFolder, split: str, n: int | None = None) -> 
     for number, row in enumerate(itertools.islice(dataset.rows(split), n)):
         try:
             pairs.append(_pair(row, rows, manifest))
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise changed_row(dataset.files[split], number + 1) from error
     return pairs
 

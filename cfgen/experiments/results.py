@@ -160,6 +160,8 @@ class Results(BaseModel):
 
     @model_validator(mode="after")
     def _of_known_measures(self) -> Self:
+        if not MEASURES.keys() >= {*self.experiment.measures}:
+            raise ValueError("a measure that there is not")
         for cell in self.cells:
             if cell.measure not in MEASURES or (cell.low is None) != (cell.high is None):
                 raise ValueError("a cell that cfgen does not write")

