@@ -15,9 +15,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import yaml
+if TYPE_CHECKING:
+    import yaml
 
 TEXT_BYTES = 1 << 24
 """Largest file that people write: a task, a template, a list of words, a pair of prompts."""
@@ -155,6 +156,8 @@ def compose_yaml(text: str, loader: type[yaml.SafeLoader]) -> yaml.Node | None:
         yaml.YAMLError: It is not YAML, or more than anybody writes: nested too deep, or too much,
             where an alias counts as all that it stands for.
     """
+    import yaml  # not needed by most of what is read here, and slow to load
+
     if len(text) > YAML_CHARACTERS:
         raise yaml.YAMLError(f"it is longer than {YAML_CHARACTERS:,} characters")
     try:
@@ -167,6 +170,8 @@ def compose_yaml(text: str, loader: type[yaml.SafeLoader]) -> yaml.Node | None:
 
 
 def _check_extent(node: yaml.Node) -> None:
+    import yaml
+
     count, waiting = 0, [(node, 0)]
     while waiting:
         node, depth = waiting.pop()

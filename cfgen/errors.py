@@ -65,6 +65,11 @@ def shortened(text: str, most: int = 120) -> str:
     return line if len(line) <= most else f"{line[: most - 4]}...)"
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what a library says of an error."""
+    return str(error).strip().partition("\n")[0]
+
+
 def shown_value(value: Any) -> str:
     """A value of somebody else's making on one short line, even if it cannot be printed."""
     try:

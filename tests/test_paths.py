@@ -12,7 +12,7 @@ from cfgen.datasets import export, recipe, write_dataset
 from cfgen.errors import CfgenError
 from cfgen.folders import write_record
 from cfgen.paths import NAME_BYTES, plain_name
-from cfgen.prompts import lexicon, load_lexicon, load_templates, templates
+from cfgen.prompts import Showable, lexicon, load_lexicon, load_templates, templates
 
 UNSAFE = [
     "",
@@ -128,6 +128,6 @@ def test_lexicons_and_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nam
     (tmp_path / "secret").mkdir()
     (tmp_path / "secret/x.jinja").write_text("---\nid: x\n---\nX")
     monkeypatch.chdir(tmp_path)
-    for read in (load_lexicon, lexicon, templates, lambda name: load_templates(name, {})):
+    for read in (load_lexicon, lexicon, templates, lambda name: load_templates(name, Showable({}))):
         with pytest.raises(CfgenError, match="unsafe-name"):
             read(name)

@@ -18,6 +18,7 @@ from cfgen.lint import lint_task
 from cfgen.prompts import Encode
 from cfgen.tasks import Task
 from tests.pages import ROOT, blocks_of, run_block, write_files
+from tests.projects import put_files
 
 PAGE = ROOT / "docs/templates.md"
 TASK = '''
@@ -59,13 +60,11 @@ def make_task(
 ) -> Path:
     """A project with the task of the page, and its table."""
     write_files(PAGE, folder)
-    for name, text in {
+    files = {
         "causal_models/capitals.py": TASK.format(answer=answer, also=also),
         "templates/capitals/plain.jinja": template,
-    }.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+    }
+    put_files(folder, files)
     return folder / "causal_models/capitals.py"
 
 
@@ -137,14 +136,12 @@ shows: [countries, larger]
 def make_compared(folder: Path, template: str = SHOWN, countries: int = 12) -> Path:
     """A project with a task whose template shows a variable and an attribute."""
     rows = "".join(f"Land{k}\tTown{k}\t{k}\n" for k in range(1, countries + 1))
-    for name, text in {
+    files = {
         "data/lexicons/countries.tsv": f"country\tcapital\tpopulation\n{rows}",
         "causal_models/compared.py": COMPARED,
         "templates/compared/compared.jinja": template,
-    }.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+    }
+    put_files(folder, files)
     return folder / "causal_models/compared.py"
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from cfgen import CfgenError, generate, load_task
 from cfgen.lint import lint_task
+from tests.projects import put_files
 
 TASK = '''
 """T: which of two words is asked for."""
@@ -72,9 +73,7 @@ def put(
         "templates/t/plain.jinja": TEMPLATE.replace("MORE", body),
         "data/lexicons/toys.txt": "\n".join((*WORDS, *words)) + "\n",
     }
-    for name, text in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text, encoding="utf-8", newline="")
+    put_files(folder, files)
     return folder / "causal_models/t.py"
 
 

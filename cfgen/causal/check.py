@@ -39,8 +39,10 @@ def build_program(
         CfgenError: With every problem of the definition.
     """
     problems = [problem for item in inputs for problem in item.problems]
-    problems += [_not_a_function(m, where) for m in mechanisms if not _is_function(m)]
-    problems += [_not_a_requirement(m, where) for m in requirements if not _is_function(m)]
+    problems += [_not_a_function(m, "variable", where) for m in mechanisms if not _is_function(m)]
+    problems += [
+        _not_a_function(m, "requirement", where) for m in requirements if not _is_function(m)
+    ]
     mechanisms = [m for m in mechanisms if _is_function(m)]
     requirements = [m for m in requirements if _is_function(m)]
     problems += _duplicates(inputs, [*mechanisms, *requirements])
@@ -65,15 +67,6 @@ def build_program(
     steps = tuple((v, by_name[v], parents[v]) for v in order if v in by_name)
     required = tuple((r.__name__, r, tuple(inspect.signature(r).parameters)) for r in requirements)
     return Program(name, graph, steps, required)
-
-
-def _not_a_requirement(requirement: Any, where: str) -> Problem:
-    return Problem(
-        "not-a-function",
-        f"{requirement!r} was declared as a requirement, but it is not a function",
-        where=where,
-        hint="write @model.require above a function made with def",
-    )
 
 
 def _requirement_problems(
@@ -143,12 +136,13 @@ def _is_function(mechanism: Any) -> bool:
     return inspect.isfunction(inspect.unwrap(mechanism))
 
 
-def _not_a_function(mechanism: Any, where: str) -> Problem:
+def _not_a_function(given: Any, what: str, where: str) -> Problem:
+    decorator = "require" if what == "requirement" else what
     return Problem(
         "not-a-function",
-        f"{mechanism!r} was declared as a variable, but it is not a function",
+        f"{given!r} was declared as a {what}, but it is not a function",
         where=where,
-        hint="write @model.variable above a function made with def",
+        hint=f"write @model.{decorator} above a function made with def",
     )
 
 

@@ -174,6 +174,7 @@ class CausalModel:
         """
         program = self.program
         full = complete_inputs(self.name, self._inputs, inputs)
+        broken = program.broken(full)
         problems = [
             Problem(
                 "broken-requirement",
@@ -183,7 +184,7 @@ class CausalModel:
                 hint="give other values, or drop the requirement",
             )
             for name, requirement, parents in program.requirements
-            if name in program.broken(full)
+            if name in broken
         ]
         if problems:
             raise CfgenError(problems)

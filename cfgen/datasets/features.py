@@ -209,7 +209,7 @@ def _variables(
     for each in kind:
         values = columns[each.name]
         if each.name in rows.as_json:
-            values = [json.dumps(value, ensure_ascii=False, default=repr) for value in values]
+            values = [json.dumps(value, ensure_ascii=False) for value in values]
         try:
             arrays.append(_array(values, each.type))
         except (TypeError, ValueError, OverflowError) as error:

@@ -74,7 +74,7 @@ def _accepted_by(task: Task) -> Callable[[str], tuple[str, ...]] | None:
     return accepted
 
 
-SCALARS = frozenset({str, int, float, bool, type(None)})
+STABLE = frozenset({str, int, float, bool, type(None)})
 """Types whose values have one text, whoever writes it down, and whenever."""
 
 
@@ -86,7 +86,7 @@ def check_values(variables: Columns, task: Task) -> None:
     """
     problems = []
     for name, column in variables.items():
-        if {value.__class__ for value in column} <= SCALARS:
+        if {*map(type, column)} <= STABLE:
             continue
         odd = next((found for value in column if (found := _unstable(value)) is not None), None)
         if odd is not None:
@@ -106,7 +106,7 @@ def check_values(variables: Columns, task: Task) -> None:
 
 def _unstable(value: Any) -> Any:
     """What in a value has no stable text; None if all has."""
-    if type(value) in SCALARS:
+    if type(value) in STABLE:
         return None
     if isinstance(value, (tuple, list)):
         return next((odd for item in value if (odd := _unstable(item)) is not None), None)
@@ -119,8 +119,8 @@ def check_answers(outputs: Sequence[Any], task: Task) -> None:
     Raises:
         CfgenError: If one is something else (``answer-not-text``).
     """
-    odd = next((value for value in outputs if type(value) not in SCALARS), None)
-    if odd is not None:
+    if not {*map(type, outputs)} <= STABLE:
+        odd = next(value for value in outputs if type(value) not in STABLE)
         output = task.causal_model.output
         raise CfgenError(
             Problem(

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from cfgen.bounded import parse_json, read_file, repeated
 from cfgen.datasets.tables import opened_table, table_batches
-from cfgen.errors import CfgenError, Problem
+from cfgen.errors import CfgenError, Problem, first_line
 from cfgen.paths import display
 
 HUB = "hub:"
@@ -66,7 +66,7 @@ def read_rows(pairs: str, split: str) -> list[Row]:
         if not rows:
             raise ValueError("has no rows")
     except (ValueError, OSError, csv.Error, pa.ArrowException) as error:
-        why = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else _first_line(error)
+        why = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else first_line(error)
         why = "is not there" if isinstance(error, FileNotFoundError) else why
         hint = "docs/pairs.md says what a file of pairs looks like"
         raise CfgenError(Problem("pairs-file", f"{shown}: {why}", hint=hint)) from error
@@ -92,7 +92,7 @@ def _of_dataset(pairs: str, split: str) -> list[Row]:
         if not rows:
             raise ValueError("it has no rows")
     except Exception as error:  # the library has no error of its own for what a user can get wrong
-        message = f"{place_of(pairs)}, split {split!r}, can't be loaded: {_first_line(error)}"
+        message = f"{place_of(pairs)}, split {split!r}, can't be loaded: {first_line(error)}"
         raise CfgenError(Problem("pairs-file", message, hint=hint)) from error
     return rows
 
@@ -184,7 +184,3 @@ READERS: Mapping[str, Callable[[Path], list[Row]]] = {
 def _check_once(names: Sequence[str], has: str) -> None:
     for name in repeated(names):
         raise ValueError(f"{has} {name!r} twice")
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -23,7 +23,7 @@ from cfgen.datasets.features import SPANS, RowFormat
 from cfgen.datasets.labelling import words_shown
 from cfgen.datasets.manifest import FORMAT, Manifest
 from cfgen.datasets.tables import opened_table, table_batches
-from cfgen.errors import CfgenError, Problem, did_you_mean
+from cfgen.errors import CfgenError, Problem, did_you_mean, first_line
 from cfgen.folders import read_record, wrong_with
 from cfgen.paths import display, plain_name
 from cfgen.prompts import Prompt, Span
@@ -72,7 +72,7 @@ class DatasetFolder:
                 for batch in table_batches(table, UNPACKED):
                     yield from batch.to_pylist()
         except (OSError, ValueError) as error:
-            raise _changed(file, f"cannot be read: {_first_line(error)}") from error
+            raise _changed(file, f"cannot be read: {first_line(error)}") from error
 
     def row_format(self, split: str) -> RowFormat:
         """How the pairs of a split are kept as rows."""
@@ -208,7 +208,7 @@ def _wrong_form(file: Path, manifest: Manifest, split: str) -> str:
         with opened_table(file) as table:
             rows, schema = table.metadata.num_rows, table.schema_arrow
     except (OSError, ValueError) as error:
-        return f"cannot be read: {_first_line(error)}"
+        return f"cannot be read: {first_line(error)}"
     wanted = manifest.splits[split].rows
     if rows != wanted:
         return f"has {rows:,} rows, but the manifest says {wanted:,}"
@@ -305,7 +305,3 @@ def _changed(file: Path, wrong: str) -> CfgenError:
 
 def _problem(file: Path, wrong: str) -> Problem:
     return Problem("dataset-changed", f"{display(file)} {wrong}", hint=_AGAIN)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]

@@ -75,18 +75,34 @@ def _eligible(
 ) -> Callable[[pa.Table], list[int]]:
     """Which rows of tables of candidates, that follow each other, come into question."""
     right = answered.eligible(candidates, candidate_pairs) if answered else None
+    decisive = _decisive_rows(candidates)
+
+    def choose(table: pa.Table) -> list[int]:
+        rows = list(range(len(table)))
+        if recipe.decisive_only:
+            rows = decisive(table["decisive"].to_pylist())
+        return right(table, rows) if right and rows else rows
+
+    return choose
+
+
+def _decisive_rows(candidates: Candidates) -> Callable[[Sequence[bool]], list[int]]:
+    """Prepare the choice of decisive candidates, from what is said of them, portion by portion.
+
+    Returns:
+        A function from whether each is decisive to the numbers of those that are. It raises
+        :class:`CfgenError` if far too few are (``too-few-decisive``).
+    """
     split, wanted = candidates.split.name, candidates.split.rows
     looked = kept = 0
 
-    def choose(table: pa.Table) -> list[int]:
+    def choose(decisive: Sequence[bool]) -> list[int]:
         nonlocal looked, kept
-        rows = list(range(len(table)))
-        if recipe.decisive_only:
-            if looked >= LOOKED_AT_MOST * wanted:
-                raise CfgenError(_too_few_decisive(recipe.design, split, wanted, looked, kept))
-            rows = [row for row, decides in enumerate(table["decisive"].to_pylist()) if decides]
-            looked, kept = looked + len(table), kept + len(rows)
-        return right(table, rows) if right and rows else rows
+        if looked >= LOOKED_AT_MOST * wanted:
+            raise CfgenError(_too_few_decisive(candidates.design, split, wanted, looked, kept))
+        rows = [row for row, decides in enumerate(decisive) if decides]
+        looked, kept = looked + len(decisive), kept + len(rows)
+        return rows
 
     return choose
 
@@ -203,9 +219,10 @@ def _distinct_pairs(
     candidates: Candidates, seen: set[int], *, decisive: bool = False
 ) -> Iterator[list[Pair]]:
     """The first pairs that repeat no prompt, in portions; perhaps of decisive ones alone."""
+    decisive_rows = _decisive_rows(candidates)
 
     def eligible(columns: PairColumns) -> list[int]:
-        return [row for row, decides in enumerate(columns.decisive) if decides]
+        return decisive_rows(columns.decisive)
 
     distinct = DistinctPrompts(candidates, seen)
     chunks = _in_order(column_chunks(candidates), distinct)

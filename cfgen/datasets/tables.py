@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cfgen.bounded import check_file
+from cfgen.errors import first_line
 
 BATCH = 500
 """Rows unpacked together."""
@@ -33,7 +34,7 @@ def opened_table(file: Path, most: int | None = None) -> Iterator[pq.ParquetFile
         with pq.ParquetFile(file) as table:
             yield table
     except pa.ArrowException as error:
-        raise ValueError(f"is not Parquet that can be read: {_first_line(error)}") from error
+        raise ValueError(f"is not Parquet that can be read: {first_line(error)}") from error
 
 
 def table_batches(table: pq.ParquetFile, most: int) -> Iterator[pa.RecordBatch]:
@@ -52,7 +53,3 @@ def table_batches(table: pq.ParquetFile, most: int) -> Iterator[pa.RecordBatch]:
         if left < 0:
             raise ValueError(f"unpacks to more than {most:,} bytes")
         yield batch
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from cfgen.bounded import hash_file
 from cfgen.counterfactuals import Design, Pair
 from cfgen.datasets.audit import AuditPlan, audit_folder, parquet_file
 from cfgen.datasets.card import dataset_card
@@ -250,8 +251,7 @@ def _content(folder: Path) -> str:
     """Hash of the Parquet files, 64 bits in hexadecimal."""
     digest = hashlib.sha256()
     for file in sorted((folder / "data").glob("*.parquet")):
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+        digest.update(bytes.fromhex(hash_file(file)))
     return digest.hexdigest()[:16]
 
 

@@ -182,14 +182,12 @@ class Showable:
         return found | {name: name for name in self.variables if name in shows}
 
 
-def load_templates(
-    task: str, shown: Showable | Mapping[str, tuple[str, ...]], *first: Path
-) -> Mapping[str, Template]:
+def load_templates(task: str, showable: Showable, *first: Path) -> Mapping[str, Template]:
     """Load and check every template of a task.
 
     Args:
         task: Name of the task; its templates are ``templates/<task>/*.jinja``.
-        shown: What they can show; or only the slots of every input.
+        showable: What they can show.
         *first: Folders to search before the project's and the built-in one. Of files with the
             same name, the first found counts.
 
@@ -199,8 +197,7 @@ def load_templates(
     Raises:
         CfgenError: Everything that is wrong in any of the files.
     """
-    showable = shown if isinstance(shown, Showable) else Showable(shown)
-    showable.names()
+    showable.names()  # which says what names mean two things
     files = _template_files(task, *first)
     problems: list[Problem] = []
     sources: dict[str, TemplateSource] = {}

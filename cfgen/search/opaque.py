@@ -432,8 +432,3 @@ def _every_text(parts: Sequence[str | OpaqueWord]) -> dict[str, str]:
         "".join([known if type(part) is OpaqueWord else str(part) for part in parts]): known
         for known in word._watch.kind(word._word)
     }
-
-
-def word_of(value: Any) -> str | None:
-    """The word that an opaque word stands for; None of any other value."""
-    return value._word if type(value) is OpaqueWord else None

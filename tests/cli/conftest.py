@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cfgen.cli.main import app
+from tests.projects import put_files
 
 
 @dataclass(frozen=True)
@@ -96,9 +97,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "templates/toy/plain.jinja": TEMPLATE,
         "data/lexicons/toys.txt": "ball\nbear\nboat\ndrum\nkite\nlamp\n",
     }
-    for name, text in files.items():
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+    put_files(tmp_path, files)
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -9,6 +9,7 @@ import pytest
 from cfgen import CfgenError, load_task
 from cfgen.datasets import Candidates, Split, candidate_pairs, recipe, write_dataset
 from cfgen.tasks import Task
+from tests.projects import put_files
 
 TASK = '''
 """Gift: one of two people gives away what they have."""
@@ -66,12 +67,8 @@ shows: [people, giver, receiver]
 
 @pytest.fixture
 def task(tmp_path: Path) -> Task:
-    for name, text in (
-        ("causal_models/gift.py", TASK),
-        ("templates/gift/plain.jinja", TEMPLATE),
-    ):
-        (tmp_path / name).parent.mkdir(parents=True)
-        (tmp_path / name).write_text(text, encoding="utf-8")
+    files = {"causal_models/gift.py": TASK, "templates/gift/plain.jinja": TEMPLATE}
+    put_files(tmp_path, files)
     return load_task("gift", tmp_path)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cfgen.prompts import Template, load_templates
+from cfgen.prompts import Showable, Template, load_templates
 
 SLOTS = {
     "items": ("item_1", "item_2"),
@@ -29,7 +29,7 @@ def load(tmp_path_factory: pytest.TempPathFactory) -> Load:
     ) -> Template:
         folder: Path = tmp_path_factory.mktemp("project")
         write(folder, "t", body, shows, partials, **matter)
-        return load_templates("task", slots, folder)["t"]
+        return load_templates("task", Showable(slots), folder)["t"]
 
     return load_body
 

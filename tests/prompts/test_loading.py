@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cfgen.errors import CfgenError, Problem
-from cfgen.prompts import Template, load_templates, render
+from cfgen.prompts import Showable, Template, load_templates, render
 
 Load = Callable[..., Template]
 Write = Callable[..., Path]
@@ -178,7 +178,7 @@ def load_text(folder: Path, text: str | bytes) -> tuple[Problem, ...]:
     path.parent.mkdir(parents=True)
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(CfgenError) as caught:
-        load_templates("task", SLOTS, folder)
+        load_templates("task", Showable(SLOTS), folder)
     return caught.value.problems
 
 
@@ -208,7 +208,7 @@ def test_all_problems_of_all_files_are_reported_together(
     write_template(tmp_path, "c", "{% if %}", ("word",), {"_p.jinja": "{{ word }"})
     write_template(tmp_path, "d", "{{ word }}", ("word",), id="e")
     with pytest.raises(CfgenError) as caught:
-        load_templates("task", SLOTS, tmp_path)
+        load_templates("task", Showable(SLOTS), tmp_path)
     assert sorted(problem.code for problem in caught.value.problems) == [
         "template-function",
         "template-id",
@@ -226,7 +226,7 @@ def test_the_first_root_wins_file_by_file(tmp_path: Path, write_template: Write)
         body = "{% include '_p.jinja' %} {{ word }}"
         write_template(second, name, body, ("word",), {"_p.jinja": "theirs"})
     (first / "templates/task/_p.jinja").write_text("ours")
-    templates = load_templates("task", SLOTS, first, second)
+    templates = load_templates("task", Showable(SLOTS), first, second)
     texts = {name: render(template, {"word": "x"}).text for name, template in templates.items()}
     assert texts == {"a": "ours x", "b": "mine x"}
 
@@ -239,7 +239,7 @@ def test_line_ends_and_a_byte_order_mark_make_no_difference(
         path = write_template(tmp_path / str(number), "t", "a\n\n{{ word }}\n", ("word",))
         data = path.read_bytes().replace(b"\n", end.encode())
         path.write_bytes(b"\xef\xbb\xbf" + data if number else data)
-        template = load_templates("task", SLOTS, tmp_path / str(number))["t"]
+        template = load_templates("task", Showable(SLOTS), tmp_path / str(number))["t"]
         digests.add(template.digest)
         texts.add(render(template, {"word": "x"}).text)
     assert len(digests) == 1
@@ -256,7 +256,7 @@ def test_the_digest_changes_with_an_included_file(load: Load) -> None:
 
 def test_a_task_without_templates(tmp_path: Path) -> None:
     with pytest.raises(CfgenError, match="no-templates") as caught:
-        load_templates("task", SLOTS, tmp_path)
+        load_templates("task", Showable(SLOTS), tmp_path)
     assert str(tmp_path) in str(caught.value) or ".." in str(caught.value)
 
 
@@ -273,4 +273,4 @@ def test_names_of_inputs_that_cannot_be_shown(
     tmp_path: Path, slots: dict[str, tuple[str, ...]], said: str
 ) -> None:
     with pytest.raises(CfgenError, match=said):
-        load_templates("task", slots, tmp_path)
+        load_templates("task", Showable(slots), tmp_path)

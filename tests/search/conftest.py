@@ -9,6 +9,7 @@ import pytest
 
 from cfgen import load_task
 from cfgen.tasks import Task
+from tests.projects import put_files
 
 TASK = '''
 """Lookup: which of two words is asked for."""
@@ -82,10 +83,7 @@ def make(tmp_path: Path) -> Make:
             "templates/lookup/plain.jinja": TEMPLATE.replace("shows", line, 1),
             "data/lexicons/toys.txt": "\n".join(words) + "\n",
         }
-        for name, text in files.items():
-            path = tmp_path / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+        put_files(tmp_path, files)
         return load_task("lookup", tmp_path)
 
     return write

@@ -10,6 +10,7 @@ import pytest
 from cfgen import load_task
 from cfgen.search import prove, recheck
 from cfgen.tasks import Task
+from tests.projects import put_files
 from tests.search.mechanisms import HIDING, HONEST
 
 SIZES = (30, 200, 1_000, 5_000)
@@ -79,10 +80,7 @@ def task_with(folder: Path, before: str, body: str, size: int) -> Task:
         "templates/hiding/plain.jinja": TEMPLATE,
         "data/lexicons/toys.txt": "\n".join(words) + "\n",
     }
-    for name, text in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+    put_files(folder, files)
     return load_task("hiding", folder)
 
 

@@ -18,6 +18,7 @@ from cfgen.search import (
     search,
 )
 from cfgen.tasks import Task
+from tests.projects import put_files
 
 TASK = '''
 """Queue: the first of three words is called."""
@@ -81,13 +82,12 @@ shows: [words]
 
 
 def queue(folder: Path, name: str = '"words"') -> Task:
-    for path, text in (
-        ("causal_models/queue.py", TASK.replace("INPUT", name)),
-        ("templates/queue/plain.jinja", TEMPLATE),
-        ("data/lexicons/names.txt", "\n".join(f"Name{chr(65 + k)}" for k in range(24)) + "\n"),
-    ):
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(text, encoding="utf-8")
+    files = {
+        "causal_models/queue.py": TASK.replace("INPUT", name),
+        "templates/queue/plain.jinja": TEMPLATE,
+        "data/lexicons/names.txt": "\n".join(f"Name{chr(65 + k)}" for k in range(24)) + "\n",
+    }
+    put_files(folder, files)
     return load_task("queue", folder)
 
 

@@ -15,7 +15,6 @@ from cfgen.search.opaque import (
     WordInspection,
     WordWatch,
     put_together,
-    word_of,
 )
 
 # What is done to a word -> what comes out of it.
@@ -152,8 +151,3 @@ def test_scalars_are_replaced_at_any_depth() -> None:
         frozenset({"b"}),
         None,
     )
-
-
-def test_only_opaque_words_have_a_word() -> None:
-    assert word_of(OpaqueWord("a", WordWatch())) == "a"
-    assert word_of("a") is None
