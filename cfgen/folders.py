@@ -267,7 +267,7 @@ def write_record(folder: Path, record: str, content: Mapping[str, Any]) -> dict[
         order, and ``sha256``, their hashes by name. That of the record is of its own content
         without it.
     """
-    hashes = {name: _sha256(folder / name, record) for name in files_in(folder)}
+    hashes = {name: hash_file(folder / name) for name in files_in(folder) if name != record}
     written = sealed(content, hashes, record)
     text = json.dumps(written, indent=2, ensure_ascii=False) + "\n"
     (folder / record).write_text(text, encoding="utf-8", newline="\n")
@@ -309,7 +309,7 @@ def wrong_with(file: Path, sha256: str) -> str:
         sha256: Its hash in the record.
     """
     try:
-        same = _sha256(file, record="") == sha256
+        same = hash_file(file) == sha256
     except FileNotFoundError:
         return "is missing"
     except OSError as error:
@@ -389,13 +389,6 @@ def _entries(folder: Path, prefix: str = "") -> list[str]:
             else:
                 found.append(name)
     return found
-
-
-def _sha256(file: Path, record: str) -> str:
-    """Hash of a file; of the record, which cannot hold its own, that of all else that it says."""
-    if file.name == record:
-        return _sha256_of_record(read_json(file), record)
-    return hash_file(file)
 
 
 def _sha256_of_record(content: Mapping[str, Any], record: str) -> str:

@@ -195,7 +195,7 @@ def test_a_row_is_left_out_whole(
     source = path.read_text("utf-8").replace("return table[larger].capital", f"return {answer}")
     path.write_text(source, encoding="utf-8")
     task = load_task(path)
-    solved = solve_words(task, task.design(), {"t": marked(pattern)}, splits=1)
+    solved = solve_words(task, [task.design()], {"t": marked(pattern)}, splits=1)
     left = next(iter(solved.task.causal_model.domains.values())).pools["countries"]
     assert {*left} == {f"Land{k}" for k in range(4, 13)}
     assert {each.word for each in solved.dropped} == {"Land1", "Land2", "Land3"}
@@ -207,7 +207,7 @@ def test_a_capital_of_two_countries_is_no_collision(tmp_path: Path) -> None:
     table = tmp_path / "data/lexicons/countries.tsv"
     table.write_text(table.read_text("utf-8").replace("Town2", "Town1"), encoding="utf-8")
     task = load_task(path)
-    solved = solve_words(task, task.design(), {"t": marked("")}, splits=1)
+    solved = solve_words(task, [task.design()], {"t": marked("")}, splits=1)
     assert (dict(solved.kept), solved.dropped) == ({"countries": 12}, ())
 
 
@@ -310,7 +310,7 @@ def test_words_are_measured_where_inputs_may_not_be_the_same(tmp_path: Path) -> 
     text = SHOWN.replace("countries", "one, two").replace("country_1", "one")
     shown.write_text(text.replace("country_2", "two"), encoding="utf-8")
     task = load_task(path)
-    solved = solve_words(task, task.design(), {"t": marked(r"Land1|Town2")}, splits=1)
+    solved = solve_words(task, [task.design()], {"t": marked(r"Land1|Town2")}, splits=1)
     assert dict(solved.kept) == {"countries": 10}
     report = lint_task(str(path), {"t": marked(r"Land1|Town2")})
     [words] = [found.message for found in report.findings if found.code == "word-tokens"]

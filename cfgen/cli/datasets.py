@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -13,7 +15,6 @@ from cfgen.cli.behaves_with import BehavesWith, behaves_with
 from cfgen.cli.options import (
     AcceptLicense,
     DecisiveOnly,
-    Design,
     Json,
     Out,
     Seed,
@@ -25,7 +26,9 @@ from cfgen.errors import CfgenError, Problem
 from cfgen.paths import display
 
 if TYPE_CHECKING:
-    from cfgen.datasets import PowerPlan
+    from cfgen.datasets import AuditPlan, DatasetRecipe, PowerPlan
+    from cfgen.documents import Document
+    from cfgen.progress import Progress
 
 DEFAULT_N = 1000
 
@@ -66,7 +69,14 @@ def generate(
         int | None,
         typer.Option("-n", help="Number of pairs over all splits; 1000 if not given.", min=1),
     ] = None,
-    design: Design = None,
+    design: Annotated[
+        str | None,
+        typer.Option(
+            "--design",
+            help="How pairs are made; the task's default design if not given. Several with commas "
+            "between: -n pairs of each, in one folder.",
+        ),
+    ] = None,
     seed: Seed = 0,
     template: Templates = None,
     splits: Annotated[
@@ -134,12 +144,10 @@ def generate(
         AuditPlan,
         WordExclusion,
         check_repo,
-        dataset_summary,
-        find_dataset,
         recipe,
         solve_words,
         split_shares,
-        write_dataset,
+        suite_recipes,
     )
     from cfgen.datasets import push_to_hub as upload
     from cfgen.lm import load_tokenizers
@@ -152,13 +160,15 @@ def generate(
     if power is not None:
         plan, n = planned(n, fractions, iia, against, cells, power)
     loaded = load_task(task)
+    asked = [name.strip() for name in design.split(",")] if design is not None else [None]
+    names = [loaded.design(name).name for name in asked]
     with progress_shown(quiet=json) as report:
         tokenizers = load_tokenizers(tokenizer or (), report, accept_license=accept_license)
         dropped: tuple[WordExclusion, ...] = ()
         if tokenizers:
             solution = solve_words(
                 loaded,
-                loaded.design(design),
+                [loaded.design(name) for name in names],
                 tokenizers,
                 templates=template or (),
                 splits=sum(share > 0 for share in fractions.values()),
@@ -168,7 +178,7 @@ def generate(
         made = recipe(
             loaded,
             n or DEFAULT_N,
-            design=design,
+            design=names[0],
             seed=seed,
             templates=template or (),
             fractions=fractions,
@@ -187,20 +197,67 @@ def generate(
             else None
         )
         audits = AuditPlan(coverage, tokenizers, dropped, plan, answered)
-        there = find_dataset(made, out, jsonl=jsonl, plan=audits)
-        manifest = there or write_dataset(
-            made, out, jsonl=jsonl, workers=workers, progress=report, plan=audits
-        )
+        recipes = suite_recipes(made, names) if len(names) > 1 else [made]
+        written = _written(recipes, out, audits, jsonl=jsonl, workers=workers, progress=report)
         url = None
         if push_to_hub:
             report("upload", 0, None)
             url = upload(out, push_to_hub, private=private)
     if json:
-        write_json({**manifest.model_dump(mode="json"), "folder": str(out.absolute()), "url": url})
+        write_json({**written.record, "folder": str(out.absolute()), "url": url})
         return
-    present(dataset_summary(manifest, out, url))
-    if there:
+    present(written.summary(out, url))
+    if written.found:
         remark(f"made before: {display(out)} holds this very dataset; nothing was written")
+
+
+class WrittenPairs(NamedTuple):
+    """What ``generate`` has to show.
+
+    Attributes:
+        record: What the manifest says; with several designs, that of each as well.
+        summary: From the folder, and an address on the Hub, to what is printed.
+        found: Whether it was there already.
+    """
+
+    record: dict[str, Any]
+    summary: Callable[[Path, str | None], Document]
+    found: bool
+
+
+def _written(
+    recipes: Sequence[DatasetRecipe],
+    out: Path,
+    plan: AuditPlan,
+    *,
+    jsonl: bool,
+    workers: int,
+    progress: Progress,
+) -> WrittenPairs:
+    """The dataset, or the datasets of several designs; written unless they are there."""
+    from cfgen.datasets import (
+        dataset_summary,
+        find_dataset,
+        find_suite,
+        suite_summary,
+        write_dataset,
+        write_suite,
+    )
+
+    if len(recipes) == 1:
+        there = find_dataset(recipes[0], out, jsonl=jsonl, plan=plan)
+        manifest = there or write_dataset(
+            recipes[0], out, jsonl=jsonl, workers=workers, progress=progress, plan=plan
+        )
+        record = manifest.model_dump(mode="json")
+        return WrittenPairs(record, partial(dataset_summary, manifest), there is not None)
+    known = find_suite(recipes, out, jsonl=jsonl, plan=plan)
+    suite = known or write_suite(
+        recipes, out, jsonl=jsonl, workers=workers, progress=progress, plan=plan
+    )
+    each = [manifest.model_dump(mode="json") for manifest in suite.datasets]
+    record = {**suite.manifest.model_dump(mode="json"), "datasets": each}
+    return WrittenPairs(record, partial(suite_summary, suite), known is not None)
 
 
 def planned(

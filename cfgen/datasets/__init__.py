@@ -9,7 +9,7 @@ from cfgen.datasets.exports import NEED_TOKENS, TOOLS, check_repo, export, push_
 from cfgen.datasets.features import RowFormat, pairs_table, schema_of
 from cfgen.datasets.labelling import PairLabeller
 from cfgen.datasets.leakage import Leak
-from cfgen.datasets.manifest import Manifest
+from cfgen.datasets.manifest import Manifest, SuiteManifest
 from cfgen.datasets.own_pairs import own_pairs_source
 from cfgen.datasets.own_rows import has_splits
 from cfgen.datasets.power import PowerPlan, plan_power, power_text
@@ -23,6 +23,7 @@ from cfgen.datasets.recipe import (
     recipe,
     split_shares,
 )
+from cfgen.datasets.repetition import SeenPrompts
 from cfgen.datasets.rows import (
     candidate_pairs,
     draw_pairs,
@@ -31,6 +32,14 @@ from cfgen.datasets.rows import (
 )
 from cfgen.datasets.shortcuts import Shortcut, audit_shortcuts
 from cfgen.datasets.sources import PairSource, candidates_in, dataset_source, task_source
+from cfgen.datasets.suites import (
+    Suite,
+    find_suite,
+    open_suite,
+    suite_recipes,
+    suite_summary,
+    write_suite,
+)
 from cfgen.datasets.tables import opened_table, table_batches
 from cfgen.datasets.tokenizers import WordExclusion, solve_words
 from cfgen.datasets.writing import find_dataset, generate, write_dataset
@@ -54,9 +63,12 @@ __all__ = [
     "PairSource",
     "PowerPlan",
     "RowFormat",
+    "SeenPrompts",
     "Shortcut",
     "Split",
     "SplitSummary",
+    "Suite",
+    "SuiteManifest",
     "WordExclusion",
     "answer_tokens",
     "audit_shortcuts",
@@ -69,11 +81,13 @@ __all__ = [
     "draw_pairs",
     "export",
     "find_dataset",
+    "find_suite",
     "first_pairs",
     "generate",
     "has_splits",
     "make_splits",
     "open_dataset",
+    "open_suite",
     "opened_table",
     "own_pairs_source",
     "pairs_table",
@@ -86,7 +100,10 @@ __all__ = [
     "schema_of",
     "solve_words",
     "split_shares",
+    "suite_recipes",
+    "suite_summary",
     "table_batches",
     "task_source",
     "write_dataset",
+    "write_suite",
 ]

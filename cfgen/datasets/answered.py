@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
@@ -46,6 +46,10 @@ class PairFilter:
     right: Callable[[Sequence[Pair]], Sequence[bool]]
     asked: Counter[str] = field(default_factory=Counter)
     kept: Counter[str] = field(default_factory=Counter)
+
+    def afresh(self) -> PairFilter:
+        """The same, with nothing counted yet."""
+        return replace(self, asked=Counter(), kept=Counter())
 
     @property
     def identity(self) -> dict[str, str]:

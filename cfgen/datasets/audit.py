@@ -6,8 +6,8 @@ From its own files, in one pass over their columns.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,10 @@ class AuditPlan:
     dropped: tuple[WordExclusion, ...] = ()
     power: PowerPlan | None = None
     answered: PairFilter | None = None
+
+    def afresh(self) -> AuditPlan:
+        """The same for another dataset, whose pairs are counted from none on."""
+        return replace(self, answered=self.answered and self.answered.afresh())
 
 
 class SplitSummary(BaseModel):
@@ -148,6 +152,20 @@ def audit_folder(
     progress("audit shortcuts", 0, None)
     shortcuts = audit_shortcuts(samples, design.contrast)
     return Audit(splits=splits, coverage=coverage, shortcuts=shortcuts, leakage=leakage.result())
+
+
+def audit_leakage(datasets: Iterable[tuple[Path, DatasetRecipe]]) -> tuple[Leak, ...]:
+    """What splits share, whichever of some datasets their pairs are in."""
+    leakage: LeakageAudit | None = None
+    for folder, recipe in datasets:
+        leakage = leakage or LeakageAudit(recipe.reuse_prompts)
+        for candidates in recipe.candidates():
+            split = candidates.split.name
+            for batch in _batches(parquet_file(folder, split), _paths(recipe.task)):
+                for side in SIDES:
+                    leakage.add_prompts(split, batch[side].field("prompt"))
+                    _add_words(leakage, split, _inputs(batch, side, recipe.task), recipe.task)
+    return leakage.result() if leakage else ()
 
 
 def _paths(task: Task) -> list[str]:

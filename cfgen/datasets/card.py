@@ -59,7 +59,6 @@ characters, end exclusive)
 `all`: everything was copied
 `kinds` | whether that prediction is the original's answer, the counterfactual's, or a third
 `decisive` | whether `none` and the hypotheses of the contrast all predict different outputs"""
-_LOAD = 'from datasets import load_dataset\n\ndataset = load_dataset("path/to/this/folder")'
 
 
 def dataset_card(task: Task, design: Design, manifest: Manifest, example: Pair) -> Document:
@@ -85,7 +84,7 @@ def dataset_card(task: Task, design: Design, manifest: Manifest, example: Pair) 
         ("Answers", _answer_table(manifest)),
         ("Balance and coverage", _coverage(manifest)),
         ("Shortcuts", _shortcuts(manifest.shortcuts)),
-        ("Leakage", _leakage(manifest.leakage)),
+        ("Leakage", leakage_blocks(manifest.leakage)),
     ]
     if manifest.answered:
         answered = manifest.answered
@@ -123,7 +122,7 @@ def dataset_summary(manifest: Manifest, folder: Path, url: str | None = None) ->
             Heading("Answers of the originals"),
             _answers(manifest),
             Heading("Audits; the card has the tables"),
-            *map(Paragraph, _findings(manifest)),
+            *map(Paragraph, audit_findings(manifest)),
             Heading("Files"),
             *map(Paragraph, files),
         )
@@ -162,8 +161,16 @@ def _what(task: Task, design: Design) -> list[Block]:
             "from the counterfactual."
         ),
         Paragraph(("Meant to tell apart: ", contrast, ".")),
-        CodeBlock(_LOAD, "python"),
+        CodeBlock(load_code(), "python"),
     ]
+
+
+def load_code(configuration: str = "") -> str:
+    """Code that loads a dataset; perhaps one of its configurations."""
+    named = f', "{configuration}"' if configuration else ""
+    return (
+        f'from datasets import load_dataset\n\ndataset = load_dataset("path/to/this/folder"{named})'
+    )
 
 
 def _example(pair: Pair) -> list[Block]:
@@ -291,7 +298,7 @@ def _answer_table(manifest: Manifest) -> list[Block]:
 # What a reviewer asks.
 
 
-def _findings(manifest: Manifest) -> list[Inline]:
+def audit_findings(manifest: Manifest) -> list[Inline]:
     """What the audits found, a sentence each."""
     covered = ", ".join(f"{c.share:.3f} of {name}" for name, c in manifest.coverage.items())
     strength = next(iter(manifest.coverage.values())).strength
@@ -314,13 +321,19 @@ def _findings(manifest: Manifest) -> list[Inline]:
     lines += [
         Phrase(f"shortcut: {rule}{', '.join(rates)}", ("caution",)) for rule, rates in found.items()
     ]
-    leaks = [leak for leak in manifest.leakage if leak.flagged]
-    lines += [
-        Phrase(f"leak: {leak.one} and {leak.other} share {leak.shared:,} {leak.what}", ("bad",))
-        for leak in leaks
-    ]
+    leaks = leak_findings(manifest.leakage)
+    lines += leaks
     clean = [name for name, some in (("shortcut", found), ("leak", leaks)) if not some]
     return [*lines, *([f"no {' and no '.join(clean)} found"] if clean else [])]
+
+
+def leak_findings(leaks: Sequence[Leak]) -> list[Inline]:
+    """What is shared that should not be, a sentence each."""
+    return [
+        Phrase(f"leak: {leak.one} and {leak.other} share {leak.shared:,} {leak.what}", ("bad",))
+        for leak in leaks
+        if leak.flagged
+    ]
 
 
 def _coverage(manifest: Manifest) -> list[Block]:
@@ -381,7 +394,8 @@ def _shortcuts(shortcuts: Sequence[Shortcut]) -> list[Block]:
     return [Paragraph((note, found if beyond else "None beats chance.")), _table(header, rows, 2)]
 
 
-def _leakage(leaks: Sequence[Leak]) -> list[Block]:
+def leakage_blocks(leaks: Sequence[Leak]) -> list[Block]:
+    """What splits share, with the table of all that was looked at."""
     clean = not any(leak.flagged for leak in leaks)
     found = "Nothing is shared that should not be." if clean else strong("Something is shared.")
     rows = [

@@ -14,6 +14,7 @@ from cfgen.counterfactuals import ALL
 from cfgen.datasets.alignment import answer_tokens, span_range
 from cfgen.datasets.answered import PairFilter
 from cfgen.datasets.reading import DatasetFolder, changed_row, open_dataset, pairs_of_split
+from cfgen.datasets.suites import checked_files
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.folders import ASKED, find_result, new_folder, write_record
 from cfgen.paths import display
@@ -299,7 +300,7 @@ def push_to_hub(folder: Path, repo: str, *, private: bool = False) -> str:
     check_repo(repo)
     # what the connection itself raises is among the bases of the Hub's own error
     failures: tuple[type[Exception], ...] = (*HfHubHTTPError.__bases__, OSError, HFValidationError)
-    files = open_dataset(folder, whole=True).manifest.files
+    files = checked_files(folder)
     hub = HfApi(library_name="cfgen")
     try:
         url = hub.create_repo(repo, repo_type="dataset", exist_ok=True, private=private)

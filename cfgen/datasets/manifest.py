@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Annotated, Any, Final, Literal
@@ -21,8 +22,13 @@ from cfgen.datasets.recipe import DatasetRecipe
 from cfgen.datasets.shortcuts import Shortcut
 from cfgen.datasets.tokenizers import WordExclusion
 
-FORMAT: Final = "cfgen-dataset-1"
-"""What a manifest of this kind says of itself."""
+FORMAT: Final = "cfgen-dataset-2"
+"""What the manifest of a dataset says of itself."""
+SUITE: Final = "cfgen-suite-1"
+"""What the manifest of several datasets says of itself, one of each design."""
+MANIFEST: Final = "manifest.json"
+CARD: Final = "README.md"
+"""Files of every dataset."""
 _LIBRARIES = ("cfgen", "datasets", "faker", "jinja2", "pyarrow")
 
 
@@ -37,6 +43,8 @@ class Manifest(BaseModel):
         design: Name of the design.
         original_edits: Edits that prepare the original.
         counterfactual_edits: Edits that make the counterfactual.
+        beside: Designs whose datasets, which go with this one, were made before: it repeats no
+            prompt of theirs.
         contrast: The hypotheses that the design is meant to tell apart.
         seed: Seed.
         templates: Template ids asked for; empty for the task's default.
@@ -63,13 +71,14 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    format: Literal["cfgen-dataset-1"]
+    format: Literal["cfgen-dataset-2"]
     task: str
     task_version: str
     content_hash: str
     design: str
     original_edits: tuple[str, ...]
     counterfactual_edits: tuple[str, ...]
+    beside: tuple[str, ...]
     contrast: tuple[str, ...]
     seed: int
     templates: tuple[str, ...]
@@ -94,8 +103,42 @@ class Manifest(BaseModel):
     sha256: dict[str, str] = {}
 
 
+class SuiteManifest(BaseModel):
+    """Several datasets of one task in one folder, one of each design.
+
+    Attributes:
+        format: Which kind of folder this is, see :data:`SUITE`.
+        task: Name of the task.
+        task_version: Version given by its author.
+        content_hash: SHA-256 of task file, templates and lexicons.
+        designs: The designs, in the order in which their datasets were made.
+        rows: Number of pairs over all of them.
+        leakage: What splits share, whatever design their pairs are of.
+        asked: What was asked for: asked for again, it is shown and not made anew.
+        files: Everything that was written.
+        sha256: Its hashes, see :func:`cfgen.folders.write_record`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    format: Literal["cfgen-suite-1"]
+    task: str
+    task_version: str
+    content_hash: str
+    designs: Annotated[tuple[str, ...], Field(min_length=1)]
+    rows: int
+    leakage: tuple[Leak, ...]
+    asked: dict[str, Any]
+    files: tuple[str, ...] = ()
+    sha256: dict[str, str] = {}
+
+
 def make_manifest(
-    recipe: DatasetRecipe, audit: Audit, plan: AuditPlan, asked: dict[str, Any]
+    recipe: DatasetRecipe,
+    audit: Audit,
+    plan: AuditPlan,
+    asked: dict[str, Any],
+    beside: Sequence[str] = (),
 ) -> Manifest:
     """Put together the manifest of a dataset; which files there are, its writer adds."""
     task, design = recipe.task, recipe.design
@@ -108,6 +151,7 @@ def make_manifest(
         design=design.name,
         original_edits=tuple(map(str, design.original)),
         counterfactual_edits=tuple(map(str, design.counterfactual)),
+        beside=tuple(beside),
         contrast=design.contrast,
         seed=recipe.seed,
         templates=recipe.templates,

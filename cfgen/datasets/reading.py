@@ -21,7 +21,7 @@ from cfgen.counterfactuals import ALL, KINDS, NONE, Pair, Side
 from cfgen.datasets.audit import parquet_file
 from cfgen.datasets.features import SPANS, RowFormat
 from cfgen.datasets.labelling import words_shown
-from cfgen.datasets.manifest import FORMAT, Manifest
+from cfgen.datasets.manifest import CARD, FORMAT, MANIFEST, SUITE, Manifest
 from cfgen.datasets.tables import opened_table, table_batches
 from cfgen.errors import CfgenError, Problem, did_you_mean, first_line
 from cfgen.folders import read_record, wrong_with
@@ -29,8 +29,6 @@ from cfgen.paths import display, plain_name
 from cfgen.prompts import Prompt, Span
 from cfgen.tasks import TEMPLATE_INPUT
 
-MANIFEST = "manifest.json"
-CARD = "README.md"
 UNPACKED = 1 << 36
 """Bytes that the rows of a split may take once they are unpacked, one batch after the other."""
 _SIDES = ("original", "counterfactual")
@@ -72,7 +70,7 @@ class DatasetFolder:
                 for batch in table_batches(table, UNPACKED):
                     yield from batch.to_pylist()
         except (OSError, ValueError) as error:
-            raise _changed(file, f"cannot be read: {first_line(error)}") from error
+            raise changed_file(file, f"cannot be read: {first_line(error)}") from error
 
     def row_format(self, split: str) -> RowFormat:
         """How the pairs of a split are kept as rows."""
@@ -182,9 +180,14 @@ def _manifest(folder: Path) -> Manifest:
         raise CfgenError(Problem("not-a-dataset", message, hint=hint)) from error
     except ValueError as error:
         if "changed" in str(error):
-            raise _changed(file, str(error)) from error
+            raise changed_file(file, str(error)) from error
         message = f"{shown} is no dataset that cfgen generate has written: {MANIFEST} {error}"
         raise CfgenError(Problem("not-a-dataset", message, hint=hint)) from error
+    if content.get("format") == SUITE:
+        there = [display(each.parent) for each in sorted(folder.glob(f"*/{MANIFEST}"))]
+        message = f"{shown} has several datasets, one of each design"
+        hint = f"name one of them: {', '.join(there)}"
+        raise CfgenError(Problem("several-designs", message, hint=hint))
     if content.get("format") != FORMAT:
         message = f"{shown} is no dataset that this version of cfgen has written"
         hint = f"its {MANIFEST} does not say {FORMAT!r}; generate it again, or {hint}"
@@ -194,7 +197,7 @@ def _manifest(folder: Path) -> Manifest:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
-        raise _changed(file, f"has a {key!r} that cfgen does not write") from error
+        raise changed_file(file, f"has a {key!r} that cfgen does not write") from error
 
 
 def _inside(name: str, place: str) -> Path:
@@ -296,10 +299,11 @@ def _hashable(value: Any) -> Any:
 
 def changed_row(file: Path, number: int) -> CfgenError:
     """What is wrong with a file in which a row is not as cfgen writes it."""
-    return _changed(file, f"has a row {number} that cfgen does not write")
+    return changed_file(file, f"has a row {number} that cfgen does not write")
 
 
-def _changed(file: Path, wrong: str) -> CfgenError:
+def changed_file(file: Path, wrong: str) -> CfgenError:
+    """A file of a dataset is not as it was written, and how."""
     return CfgenError(_problem(file, wrong))
 
 

@@ -100,6 +100,20 @@ class DatasetRecipe:
     decisive_only: bool = False
     reuse_prompts: bool = False
 
+    def for_design(self, name: str) -> DatasetRecipe:
+        """The same of another design.
+
+        Raises:
+            CfgenError: There is no such design, or only decisive pairs are wanted of one without a
+                contrast (``no-contrast``).
+        """
+        chosen = self.task.design(name)
+        if self.decisive_only and not chosen.contrast:
+            message = f"design {name!r} has no contrast, so no pair of it is decisive or not"
+            hint = "say in the task which hypotheses it tells apart: Design(..., contrast=[...])"
+            raise CfgenError(Problem("no-contrast", message, chosen.where, hint))
+        return replace(self, design=chosen)
+
     def candidates(self, n: int | None = None) -> list[Candidates]:
         """What the pairs of each split that has rows are chosen from.
 
@@ -153,13 +167,10 @@ def recipe(
         hint = "give a whole number, as in seed=0"
         raise CfgenError(Problem("bad-seed", f"{seed!r} is no seed", hint=hint))
     chosen, shares = loaded.design(design), tuple(fractions.items())
-    if decisive_only and not chosen.contrast:
-        message = f"design {chosen.name!r} has no contrast, so no pair of it is decisive or not"
-        hint = "say in the task which hypotheses it tells apart: Design(..., contrast=[...])"
-        raise CfgenError(Problem("no-contrast", message, chosen.where, hint))
-    return DatasetRecipe(
+    made = DatasetRecipe(
         loaded, chosen, n, seed, names, shares, balance, decisive_only, reuse_prompts
     )
+    return made.for_design(chosen.name)
 
 
 def split_shares(text: str) -> dict[str, float]:

@@ -30,6 +30,8 @@ AGAIN = "let a prompt be in several pairs (--reuse-prompts)"
 """And what else, where each prompt is used once."""
 
 Content = TypeVar("Content")
+SeenPrompts = dict[int, str]
+"""64-bit hash of every prompt so far -> the split that it is in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +67,17 @@ class DistinctPrompts:
         missing: How many are still to be chosen.
     """
 
-    def __init__(self, candidates: Candidates, seen: set[int]) -> None:
+    def __init__(self, candidates: Candidates, seen: SeenPrompts) -> None:
         """Begin to choose.
 
         Args:
             candidates: What they are chosen from, and how many.
-            seen: 64-bit hashes of the prompts so far; added to.
+            seen: The prompts so far, of whatever design; added to.
         """
         self.missing = self._n = candidates.split.rows
-        self._design = candidates.design
+        self._design, self._split = candidates.design, candidates.split.name
         self._reuse = candidates.reuse_prompts
         self._seen = seen
-        self._elsewhere = frozenset(seen) if self._reuse else seen
         self._pairs: set[tuple[int, int]] = set()  # where prompts may be used again
         self._missed = self._same = 0  # in a row; those of which both prompts are the same
 
@@ -105,8 +106,7 @@ class DistinctPrompts:
             if not self.missing:
                 break
             one, other = pairs[row]
-            used = one in self._elsewhere or other in self._elsewhere
-            if one == other or used or (one, other) in self._pairs:
+            if one == other or self._used(one) or self._used(other) or (one, other) in self._pairs:
                 self._missed += 1
                 self._same += one == other
                 found = self._n - self.missing
@@ -115,12 +115,16 @@ class DistinctPrompts:
                     same = self._same == self._missed
                     raise _no_more(same, self._design, self._n, found, self._reuse)
                 continue
-            self._seen.update((one, other))
+            self._seen[one] = self._seen[other] = self._split
             if self._reuse:
                 self._pairs.add((one, other))
             chosen.append(row)
             self.missing, self._missed, self._same = self.missing - 1, 0, 0
         return chosen
+
+    def _used(self, prompt: int) -> bool:
+        """Whether a prompt can be in no further pair of this split."""
+        return prompt in self._seen and not (self._reuse and self._seen[prompt] == self._split)
 
 
 def check_possible(candidates: Candidates) -> None:

@@ -21,6 +21,7 @@ from cfgen.datasets.repetition import (
     CandidateChunk,
     Content,
     DistinctPrompts,
+    SeenPrompts,
     check_possible,
     prompt_hashes,
 )
@@ -40,7 +41,10 @@ MakeColumns = Callable[[int, int], PairColumns]
 
 
 def row_tables(
-    recipe: DatasetRecipe, workers: int = 1, answered: PairFilter | None = None
+    recipe: DatasetRecipe,
+    workers: int = 1,
+    answered: PairFilter | None = None,
+    seen: SeenPrompts | None = None,
 ) -> Iterator[tuple[Split, pa.Table]]:
     """Yield all rows of a dataset, split by split, some thousands at a time.
 
@@ -48,6 +52,7 @@ def row_tables(
         recipe: What to make.
         workers: Processes that make them; the rows are the same for any number.
         answered: An LM that is to answer all pairs rightly, if any.
+        seen: Prompts of datasets of other designs that go with this one; added to.
 
     Yields:
         A split and some of its rows.
@@ -57,7 +62,7 @@ def row_tables(
     """
     by_split = recipe.candidates()
     _check(by_split)
-    seen: set[int] = set()
+    seen = {} if seen is None else seen
     with Workers(recipe.task, workers, table_chunks) if workers > 1 else nullcontext() as pool:
         for candidates in by_split:
             distinct = DistinctPrompts(candidates, seen)
@@ -144,7 +149,7 @@ def draw_pairs(
         raise CfgenError(Problem("bad-splits", message, hint="give it a larger share"))
     candidates = by_split[split].for_rows(recipe.n)
     _check([candidates])
-    portions = _distinct_pairs(candidates, set(), decisive=bool(recipe.design.contrast))
+    portions = _distinct_pairs(candidates, {}, decisive=bool(recipe.design.contrast))
     return _gathered(portions, recipe.n, progress)
 
 
@@ -159,7 +164,7 @@ def first_pairs(recipe: DatasetRecipe, progress: Progress = no_progress) -> list
         CfgenError: If so many pairs cannot be made.
     """
     candidates = recipe.candidates(max(recipe.n, ENOUGH))[0].for_rows(recipe.n)
-    portions = _distinct_pairs(candidates, set())
+    portions = _distinct_pairs(candidates, {})
     return _gathered(portions, recipe.n, progress)
 
 
@@ -216,7 +221,7 @@ def _check_decisive(candidates: Candidates) -> None:
 
 
 def _distinct_pairs(
-    candidates: Candidates, seen: set[int], *, decisive: bool = False
+    candidates: Candidates, seen: SeenPrompts, *, decisive: bool = False
 ) -> Iterator[list[Pair]]:
     """The first pairs that repeat no prompt, in portions; perhaps of decisive ones alone."""
     decisive_rows = _decisive_rows(candidates)

@@ -69,7 +69,7 @@ class Solution:
 
 def solve_words(
     task: Task,
-    design: Design,
+    designs: Sequence[Design],
     tokenizers: Mapping[str, Encode],
     *,
     templates: Sequence[str] = (),
@@ -88,7 +88,7 @@ def solve_words(
 
     Args:
         task: The task.
-        design: How pairs are made.
+        designs: How pairs are made; several, where the same words are to serve them all.
         tokenizers: Name -> tokenizer.
         templates: Template ids, as for :func:`cfgen.datasets.recipe`.
         splits: How many splits share the words.
@@ -104,10 +104,16 @@ def solve_words(
     """
     allowed = task.template_domain(templates)
     domains = restrict_domains(task.causal_model.domains, {}, allowed)
-    pairs = candidate_pairs(Candidates(task, design, domains), PAIRS)
+    pairs = [
+        pair
+        for design in designs
+        for pair in candidate_pairs(Candidates(task, design, domains), PAIRS)
+    ]
     contexts, answers = contexts_of(pairs, domains), _answers(pairs)
     lexicons = {p: words for domain in domains.values() for p, words in domain.pools.items()}
-    needed = design.words_needed(domains)
+    needed: Counter[str] = Counter()
+    for design in designs:
+        needed |= Counter(design.words_needed(domains))
     kept: dict[str, tuple[str, ...]] = {}
     dropped: list[WordExclusion] = []
     rows = {

@@ -7,21 +7,22 @@ import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
 from cfgen.bounded import hash_file
-from cfgen.counterfactuals import Design, Pair
+from cfgen.counterfactuals import Pair
 from cfgen.datasets.audit import AuditPlan, audit_folder, parquet_file
 from cfgen.datasets.card import dataset_card
 from cfgen.datasets.features import schema_of
-from cfgen.datasets.manifest import Manifest, make_manifest, request_of
+from cfgen.datasets.manifest import CARD, MANIFEST, Manifest, make_manifest, request_of
 from cfgen.datasets.recipe import FRACTIONS, DatasetRecipe, Split, recipe
+from cfgen.datasets.repetition import SeenPrompts
 from cfgen.datasets.rows import candidate_pairs, row_tables
-from cfgen.documents import markdown
+from cfgen.documents import Document, markdown
 from cfgen.folders import find_result, new_folder, write_record
 from cfgen.progress import Progress, no_progress
 from cfgen.tasks import Task
@@ -130,18 +131,47 @@ def write_dataset(
     if there is not None:
         return there
     with new_folder(folder) as fresh:
-        (fresh / "data").mkdir()
-        rows = _reported(row_tables(recipe, workers, plan.answered), recipe.n, progress)
-        for split, portions in itertools.groupby(rows, key=lambda portion: portion[0]):
-            tables = (table for _, table in portions)
-            _write_split(fresh, recipe, split, tables, jsonl)
-        audit = audit_folder(fresh, recipe, plan, progress)
-        manifest = make_manifest(recipe, audit, plan, request_of(recipe, plan, jsonl=jsonl))
-        example = _first_pair(fresh, recipe)
-        _write_card(fresh / "README.md", recipe.task, recipe.design, manifest, example)
-        content = json.loads(manifest.model_dump_json())
-        manifest = Manifest.model_validate(write_record(fresh, "manifest.json", content))
-    return manifest
+        asked = request_of(recipe, plan, jsonl=jsonl)
+        return fill_folder(fresh, recipe, asked, workers=workers, progress=progress, plan=plan)
+
+
+def fill_folder(
+    fresh: Path,
+    recipe: DatasetRecipe,
+    asked: dict[str, Any],
+    *,
+    workers: int,
+    progress: Progress,
+    plan: AuditPlan,
+    seen: SeenPrompts | None = None,
+    beside: Sequence[str] = (),
+) -> Manifest:
+    """Generate a dataset into a folder that is not in its place yet.
+
+    Args:
+        fresh: An empty folder.
+        recipe: What to make.
+        asked: What was asked for; says whether JSON lines are to be written.
+        workers: Processes that make the rows.
+        progress: Called as by :func:`write_dataset`.
+        plan: What it is to be audited for.
+        seen: Prompts of datasets that go with this one; added to.
+        beside: Their designs.
+
+    Returns:
+        What was written to ``manifest.json``.
+    """
+    (fresh / "data").mkdir()
+    rows = _reported(row_tables(recipe, workers, plan.answered, seen), recipe.n, progress)
+    for split, portions in itertools.groupby(rows, key=lambda portion: portion[0]):
+        tables = (table for _, table in portions)
+        _write_split(fresh, recipe, split, tables, asked["jsonl"])
+    audit = audit_folder(fresh, recipe, plan, progress)
+    manifest = make_manifest(recipe, audit, plan, asked, beside)
+    example = _first_pair(fresh, recipe)
+    _write_card(fresh, recipe.task, manifest, example)
+    content = json.loads(manifest.model_dump_json())
+    return Manifest.model_validate(write_record(fresh, MANIFEST, content))
 
 
 def find_dataset(
@@ -162,7 +192,7 @@ def find_dataset(
         CfgenError: The folder holds something else (``folder-in-use``), with what differs.
     """
     asked = request_of(recipe, plan or AuditPlan(), jsonl=jsonl)
-    content = find_result(folder, "manifest.json", asked)
+    content = find_result(folder, MANIFEST, asked)
     return None if content is None else Manifest.model_validate(content)
 
 
@@ -221,38 +251,55 @@ def _append_jsonl(path: Path, table: pa.Table) -> None:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def _write_card(path: Path, task: Task, design: Design, manifest: Manifest, example: Pair) -> None:
-    """Write the dataset card, with front matter that the Hugging Face Hub understands.
+def _write_card(folder: Path, task: Task, manifest: Manifest, example: Pair) -> None:
+    files = {name: f"data/{name}-*.parquet" for name in manifest.splits}
+    card = dataset_card(task, task.design(manifest.design), manifest, example)
+    configs = [configuration("default", files, folder, "data")]
+    write_card(folder, task, manifest.design, manifest.rows, configs, card)
 
-    The configuration's description names the content, because ``datasets`` keeps what it has read
-    in a cache by the folder's last name and the configuration: without it, a dataset written over
-    an earlier one, or to a folder of the same name, would be read as the earlier one.
+
+def configuration(name: str, files: Mapping[str, str], folder: Path, data: str) -> dict[str, Any]:
+    """A configuration of a dataset, as the front matter of its card has it.
+
+    Its description names the content, because ``datasets`` keeps what it has read in a cache by the
+    folder's last name and the configuration: without it, a dataset written over an earlier one, or
+    to a folder of the same name, would be read as the earlier one.
+
+    Args:
+        name: Its name.
+        files: Split -> its files, relative to the folder.
+        folder: The folder.
+        data: Where in the folder all these files are.
     """
-    files = [{"split": name, "path": f"data/{name}-*.parquet"} for name in manifest.splits]
+    digest = hashlib.sha256()
+    for file in sorted((folder / data).rglob("*.parquet")):
+        digest.update(bytes.fromhex(hash_file(file)))
+    return {
+        "config_name": name,
+        "data_files": [{"split": split, "path": path} for split, path in files.items()],
+        "description": f"content {digest.hexdigest()[:16]}",
+    }
+
+
+def write_card(
+    folder: Path,
+    task: Task,
+    title: str,
+    rows: int,
+    configs: Sequence[Mapping[str, Any]],
+    card: Document,
+) -> None:
+    """Write a dataset card, with front matter that the Hugging Face Hub understands."""
     header = {
-        "pretty_name": f"{task.name}: {design.name}",
+        "pretty_name": f"{task.name}: {title}",
         **({"language": list(task.languages)} if task.languages else {}),
         "tags": ["interpretability", "counterfactual", "causal-model", "cfgen"],
-        "size_categories": [_size(manifest.rows)],
-        "configs": [
-            {
-                "config_name": "default",
-                "data_files": files,
-                "description": f"content {_content(path.parent)}",
-            }
-        ],
+        "size_categories": [_size(rows)],
+        "configs": [*configs],
     }
     front = yaml.safe_dump(header, sort_keys=False, allow_unicode=True)
-    text = f"---\n{front}---\n\n" + markdown(dataset_card(task, design, manifest, example))
-    path.write_text(text, encoding="utf-8", newline="\n")
-
-
-def _content(folder: Path) -> str:
-    """Hash of the Parquet files, 64 bits in hexadecimal."""
-    digest = hashlib.sha256()
-    for file in sorted((folder / "data").glob("*.parquet")):
-        digest.update(bytes.fromhex(hash_file(file)))
-    return digest.hexdigest()[:16]
+    text = f"---\n{front}---\n\n" + markdown(card)
+    (folder / CARD).write_text(text, encoding="utf-8", newline="\n")
 
 
 def _size(rows: int) -> str:

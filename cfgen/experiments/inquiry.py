@@ -189,7 +189,7 @@ def _aligned(made: DatasetRecipe, experiment: Experiment, progress: Progress) ->
     """The recipe with only such words as align token by token under all tokenizers."""
     solution = solve_words(
         made.task,
-        made.design,
+        [made.design],
         load_tokenizers(experiment.tokenizers, progress),
         templates=experiment.templates,
         splits=sum(share > 0 for share in split_shares(experiment.splits).values()),

@@ -202,3 +202,18 @@ def test_after_kill_9_the_same_command_completes_and_nothing_is_left(
     assert [path.name[:6] for path in tmp_path.iterdir()] == [".made-"]
     subprocess.run(command, check=True, capture_output=True)
     assert [path.name for path in tmp_path.iterdir()] == ["made"]
+
+
+def test_several_designs(cli: Cli, tmp_path: Path) -> None:
+    args = ("generate", "belief_tracking", "-n", 20, "--design", "restate, fresh", "--out")
+    first = cli(*args, tmp_path / "made", "--json")
+    assert [each["design"] for each in first.json["datasets"]] == ["restate", "fresh"]
+    again = cli(*args, tmp_path / "made")
+    assert again.code == 0
+    assert "made before" in again.err
+    whole, one = tmp_path / "made", tmp_path / "made" / "fresh"
+    cli("export", whole, "--to", "mib", "--out", tmp_path / "x").failed(
+        "[several-designs]", "fresh"
+    )
+    assert cli("export", one, "--to", "mib", "--out", tmp_path / "x").code == 0
+    cli("run", "--dataset", whole, "--plan").failed("[several-designs]", "restate")

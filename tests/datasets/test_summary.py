@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from cfgen.datasets import dataset_summary, recipe, write_dataset
+from cfgen.datasets import (
+    dataset_summary,
+    recipe,
+    suite_recipes,
+    suite_summary,
+    write_dataset,
+    write_suite,
+)
 from cfgen.documents import Document
 from cfgen.documents.terminal import rendered
 
@@ -40,3 +47,16 @@ def test_the_numbers_are_those_of_the_rows(tmp_path: Path, design: str) -> None:
     assert f"right for {top / 60:.3f} of the pairs" in " ".join(shown.split())
     assert lines["train"][1:3] == ["48", str(sum(r["decisive"] for r in rows[:48]))]
     assert max(map(len, draw(dataset_summary(manifest, folder)).splitlines())) <= 80
+
+
+def test_several_designs_have_their_numbers_and_findings(tmp_path: Path) -> None:
+    recipes = suite_recipes(recipe("belief_tracking", 40, seed=1), ["restate", "reorder"])
+    suite = write_suite(recipes, tmp_path / "made")
+    shown = draw(suite_summary(suite, tmp_path / "made"))
+    assert max(map(len, shown.splitlines())) <= 80
+    lines = {line.split()[0]: line.split() for line in shown.splitlines() if line.strip()}
+    for manifest in suite.datasets:
+        splits = manifest.splits.values()
+        counts = [*(split.rows for split in splits), sum(split.decisive for split in splits)]
+        assert lines[manifest.design][1:5] == [str(count) for count in counts]
+        assert f"{manifest.design}: coverage of 2" in shown

@@ -53,14 +53,14 @@ def hash_of(text: str) -> int:
 
 def words_left(project, tokenizers: dict[str, Encode], **options) -> set[str]:
     task = project.load()
-    solution = solve_words(task, task.design(), tokenizers, splits=1, **options)
+    solution = solve_words(task, [task.design()], tokenizers, splits=1, **options)
     return {word for domain in solution.task.causal_model.domains.values()
             for words in domain.pools.values() for word in words}  # fmt: skip
 
 
 def test_nothing_is_dropped_where_all_fits(project) -> None:
     task = project.load()
-    solution = solve_words(task, task.design(), {"t": tokenizer()})
+    solution = solve_words(task, [task.design()], {"t": tokenizer()})
     assert (dict(solution.kept), solution.dropped) == ({"things": 60}, ())
 
 
@@ -74,7 +74,7 @@ def test_nothing_is_dropped_where_all_fits(project) -> None:
 )
 def test_words_with_a_planted_flaw_are_dropped(project, flaw: Encode, reason: str) -> None:
     task = project.load()
-    solution = solve_words(task, task.design(), {"good": tokenizer(), "bad": flaw}, splits=1)
+    solution = solve_words(task, [task.design()], {"good": tokenizer(), "bad": flaw}, splits=1)
     first = 1 if "same token" in reason else 0  # the first of the words with one token is kept
     last = {"thing59"} if first else set()
     assert {d.word for d in solution.dropped} == {f"thing{k}" for k in range(first, 10)} | last
@@ -109,7 +109,7 @@ def test_an_impossible_demand_names_the_fewest_conflicting_ones(project) -> None
         "high": tokenizer(r"thing[345]\d"),
     }
     with pytest.raises(CfgenError) as caught:
-        solve_words(task, task.design(), tokenizers)
+        solve_words(task, [task.design()], tokenizers)
     (problem,) = caught.value.problems
     assert problem.code == "tokenizer-conflict"
     assert "single under low and single under high together leave 0" in problem.message
@@ -120,7 +120,7 @@ def test_an_impossible_demand_names_the_fewest_conflicting_ones(project) -> None
 def test_one_demand_may_be_too_much(project) -> None:
     task = project.load()
     with pytest.raises(CfgenError, match="single under t leaves 0") as caught:
-        solve_words(task, task.design(), {"t": tokenizer(r"thing\d+")})
+        solve_words(task, [task.design()], {"t": tokenizer(r"thing\d+")})
     assert "12 are needed" in str(caught.value)
 
 
@@ -128,7 +128,7 @@ def test_a_lexicon_too_small_in_itself(project) -> None:
     project.lexicon("things", ["a", "b", "c", "d"])
     task = project.load()
     with pytest.raises(CfgenError, match="has 4 words and 12 are needed, but that is fewer"):
-        solve_words(task, task.design(), {"t": tokenizer()})
+        solve_words(task, [task.design()], {"t": tokenizer()})
 
 
 def test_answers_of_no_lexicon_have_to_fit(project) -> None:
@@ -138,7 +138,7 @@ def test_answers_of_no_lexicon_have_to_fit(project) -> None:
     with pytest.raises(
         CfgenError, match="'nobody' belongs to no lexicon and takes 2 tokens under t"
     ):
-        solve_words(project_task, project_task.design(), {"t": tokenizer("nobody")})
+        solve_words(project_task, [project_task.design()], {"t": tokenizer("nobody")})
 
 
 def test_fitting_takes_the_largest_group_then_the_shortest() -> None:
@@ -208,7 +208,7 @@ def test_what_words_cannot_mend_is_refused_and_nothing_written(project, tmp_path
     )
     task = project.load()
     tokenizers = {"t": tokenizer()}
-    solved = solve_words(task, task.design(), tokenizers)
+    solved = solve_words(task, [task.design()], tokenizers)
     with pytest.raises(CfgenError, match="40 of 40 pairs do not align under t"):
         write_dataset(recipe(solved.task, 40), tmp_path / "out", plan=AuditPlan(2, tokenizers))
     assert not (tmp_path / "out").exists()
@@ -217,7 +217,7 @@ def test_what_words_cannot_mend_is_refused_and_nothing_written(project, tmp_path
 def test_workers_draw_from_the_words_that_are_left(project, tmp_path: Path) -> None:
     task = project.load()
     tokenizers = {"t": tokenizer(r"thing[1-3]\d")}
-    solved = solve_words(task, task.design(), tokenizers)
+    solved = solve_words(task, [task.design()], tokenizers)
     made = []
     for workers in (1, 2):
         out = tmp_path / str(workers)

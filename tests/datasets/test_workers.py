@@ -73,7 +73,7 @@ def test_a_project_in_the_current_folder(project, monkeypatch: pytest.MonkeyPatc
 def test_a_worker_that_dies(monkeypatch: pytest.MonkeyPatch) -> None:
     made = recipe("ioi", 100)
     candidates = made.candidates()[0]
-    distinct = DistinctPrompts(candidates.for_rows(100_000), set())
+    distinct = DistinctPrompts(candidates.for_rows(100_000), {})
     with Workers(made.task, 1, table_chunks) as pool:
         chunks = pool.chunks(candidates, distinct)
         next(chunks)
