@@ -150,7 +150,7 @@ class CausalModel:
     @property
     def places(self) -> dict[str, str]:
         """Name -> ``file:line`` of its declaration."""
-        made = {m.__name__: place_of(m) for m in self._mechanisms}
+        made = {m.__name__: place_of(m) for m in (*self._requirements, *self._mechanisms)}
         return {item.name: item.where for item in self._inputs} | made
 
     def run(self, inputs: Mapping[str, Any]) -> Setting:

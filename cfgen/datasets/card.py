@@ -94,7 +94,7 @@ def dataset_card(task: Task, design: Design, manifest: Manifest, example: Pair) 
         sections.append(("Tokenizers", _tokenizers(manifest)))
     if manifest.power:
         sections.append(("Number of pairs", [Paragraph(power_sentence(manifest.power))]))
-    sections.append(("How it was made", [_provenance(manifest)]))
+    sections.append(("How it was made", [_provenance(manifest, task)]))
     title = Heading((f"{task.name}, design ", code(design.name)), 1)
     blocks = [block for name, inner in sections for block in (Heading(name), *inner)]
     return Document((title, *_what(task, design), *blocks))
@@ -193,14 +193,16 @@ def _ticked(text: str) -> Inline:
     return tuple(code(part) if k % 2 else part for k, part in enumerate(text.split("`")))
 
 
-def _provenance(manifest: Manifest) -> Listing:
+def _provenance(manifest: Manifest, task: Task) -> Listing:
     edits = _codes(manifest.counterfactual_edits)
     prepared = _codes(manifest.original_edits) or "nothing"
+    required = _codes(name for name, *_ in task.causal_model.program.requirements) or "nothing"
     version = f", version {manifest.task_version}, content "
     return Listing(
         (
             ("task ", code(manifest.task), version, code(manifest.content_hash[:16])),
             f"seed {manifest.seed}, templates: {', '.join(manifest.templates) or 'default'}",
+            ("required of all inputs: ", required),
             ("edits of the original: ", prepared),
             ("edits that make the counterfactual: ", edits),
             ", ".join(f"{name} {number}" for name, number in manifest.libraries.items()),

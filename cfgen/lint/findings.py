@@ -25,9 +25,18 @@ WORDING_CODES = frozenset(
 """About templates."""
 
 STRUCTURE_CODES = frozenset(
-    {"input-unused", "lexicon-unused", "not-deterministic", "parent-unused", "site-impossible"}
+    {
+        "input-unused",
+        "lexicon-unused",
+        "model-unknown",
+        "not-deterministic",
+        "parent-unused",
+        "requirement-idle",
+        "requirement-rare",
+        "site-impossible",
+    }
 )
-"""About inputs, variables, mechanisms, lexicons and sites."""
+"""About inputs, what is required of them, variables, mechanisms, lexicons, sites and the LM."""
 
 PAIR_CODES = frozenset(
     {

@@ -17,11 +17,13 @@ from cfgen.lint.pairs import (
     check_spans,
     check_trivial,
 )
+from cfgen.lint.requirements import check_requirements
 from cfgen.lint.sample import Sample, draw_sample
 from cfgen.lint.structure import (
     check_files,
     check_inputs,
     check_lexicons,
+    check_model,
     check_parents,
     check_shown,
     check_sites,
@@ -49,6 +51,8 @@ ON_TASKS = (
     check_shown,
     check_lexicons,
     check_sites,
+    check_model,
+    check_requirements,
     check_rendering,
     check_ambiguity,
     check_branches,

@@ -16,6 +16,7 @@ from cfgen.lm.components import COMPONENTS, Place, place_problems
 from cfgen.paths import display, project_of
 from cfgen.prompts import Template, load_lexicon, read_source, read_text
 from cfgen.tasks import TEMPLATE_INPUT, Task
+from cfgen.weights.lookup import check_name
 
 
 def check_files(path: Path) -> Iterator[Finding]:
@@ -117,6 +118,21 @@ def check_sites(task: Task) -> Iterable[Finding]:
                 hypothesis.where,
                 problem.hint or f"components are: {', '.join(COMPONENTS)}",
                 hypothesis.name,
+            )
+
+
+def check_model(task: Task) -> Iterable[Finding]:
+    """A default LM whose name stands for none; nothing is fetched, and no hub is asked."""
+    try:
+        check_name(task.default_model)
+    except CfgenError as error:
+        for problem in error.problems:
+            yield Finding(
+                "model-unknown",
+                f"the default LM cannot be used: {problem.message}",
+                task.where,
+                problem.hint,
+                task.default_model,
             )
 
 

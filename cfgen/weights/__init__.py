@@ -9,10 +9,10 @@ from cfgen.weights.extent import check_extent
 from cfgen.weights.gguf import read_header
 from cfgen.weights.hub import quiet
 from cfgen.weights.licences import plain_text, terms_text
+from cfgen.weights.lookup import UnknownModel, check_name
 from cfgen.weights.names import (
     Checkpoint,
     Files,
-    UnknownModel,
     find_checkpoint,
     find_tokenizer,
     linked,
@@ -40,6 +40,7 @@ __all__ = [
     "Terms",
     "UnknownModel",
     "check_extent",
+    "check_name",
     "convert_own",
     "download_wheels",
     "fetch",

@@ -15,19 +15,19 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from cfgen.bounded import read_json
-from cfgen.errors import CfgenError, Problem, did_you_mean
+from cfgen.errors import CfgenError, Problem
 from cfgen.paths import display, plain_name, real_path
 from cfgen.progress import Progress, no_progress
 from cfgen.weights.cache import PROVENANCE, content_hash
 from cfgen.weights.copies import convert_own, fetch
 from cfgen.weights.hub import hub_folder
+from cfgen.weights.lookup import bare_name, check_adapter, named_folder
 from cfgen.weights.registry import (
     ADAPTER_FILES,
     WITH_ADAPTER,
     WITHOUT_ADAPTER,
     AdapterEntry,
     BaseEntry,
-    Entry,
     is_gguf,
     load_entries,
 )
@@ -42,10 +42,6 @@ SUFFIXES = (".json", ".txt", ".model", ".jinja", ".tiktoken")
 """Of files beside the weights that loaders may read: configuration, tokenizer, chat template."""
 SETTINGS_BYTES = 1 << 27
 """An index of shards names every tensor: some megabytes at most."""
-
-
-class UnknownModel(CfgenError):
-    """Nothing is there that has the name of an LM."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +99,15 @@ def find_checkpoint(
         made = fetch(entry, accept_license=accept_license, progress=progress)
         return Checkpoint(name, made, _whole(made), f"sha256:{entry.source.gguf.sha256}")
     if isinstance(entry, AdapterEntry):
-        _check_files(entry)
+        check_adapter(entry)
         below = _without_own_adapter(entry)
         base = find_checkpoint(below, accept_license=accept_license, progress=progress)
         return _adapted(replace(base, name=name), entry.folder, progress)
     if is_gguf(name):
         made, revision = convert_own(name, progress=progress)
         return Checkpoint(name, made, _whole(made), revision)
-    local = _folder(name, entries)
-    folder = local or hub_folder(_plain(name), progress)
+    local = named_folder(name, entries)
+    folder = local or hub_folder(bare_name(name), progress)
     files = _whole(folder)
     revision = _hash(files, progress)
     commit = "" if local else f"{folder.name}+files:"
@@ -154,7 +150,7 @@ def find_tokenizer(
     if name and file.is_file() and file.suffix != ".gguf":
         folder = file.parent
         return file, _beside(folder) if file.name == TOKENIZER else ((TOKENIZER, file),)
-    folder = _folder(name, entries) or hub_folder(_plain(name), progress, weights=False)
+    folder = named_folder(name, entries) or hub_folder(bare_name(name), progress, weights=False)
     return folder, _beside(folder)
 
 
@@ -179,53 +175,6 @@ def read_settings(file: Path) -> dict[str, Any]:
         message, hint = f"{display(file)} {error}", "get it again from where it came from"
         raise CfgenError(Problem("lm-folder", message, hint=hint)) from error
     return read if isinstance(read, dict) else {}
-
-
-def _plain(name: str) -> str:
-    """A name without what it says about an adapter beside the weights."""
-    return name.removeprefix(WITH_ADAPTER).removeprefix(WITHOUT_ADAPTER)
-
-
-def _folder(name: str, entries: dict[str, Entry]) -> Path | None:
-    """The folder that a name stands for; None if it must be an id on the Hub.
-
-    Raises:
-        UnknownModel: It can be neither (``lm-unknown``).
-    """
-    plain = _plain(name)
-    folder = Path(os.path.expanduser(plain))
-    if plain and folder.is_dir():
-        return folder
-    if folder.suffix == ".gguf" and folder.is_file():
-        message, hint = f"{plain} is a file, not a folder", f"name it as gguf:{plain}"
-        raise UnknownModel(Problem("lm-unknown", message, hint=hint))
-    if plain.startswith((".", "~")) or folder.is_absolute():
-        message = f"there is no folder {plain}"
-        raise UnknownModel(Problem("lm-unknown", message, hint=_hint(plain, entries)))
-    if plain.count("/") == 1:
-        return None
-    message = f"there is no known LM {name!r}"
-    raise UnknownModel(Problem("lm-unknown", message, hint=_hint(name, entries)))
-
-
-def _hint(name: str, known: dict[str, Entry]) -> str:
-    closest = did_you_mean(name, known)
-    listed = "" if closest.startswith("there is") else f" there is: {', '.join(known)};"
-    return (
-        f"{closest}{listed or ';'} a folder is named as ./folder, a GGUF file as gguf:FILE, an "
-        "LM on the Hub as owner/name or owner/name@revision"
-    )
-
-
-def _check_files(entry: AdapterEntry) -> None:
-    """Check that an adapter's files are there, before its base is fetched."""
-    hint = "train it, or save it there with peft's save_pretrained"
-    problems = [
-        Problem("lm-entry-adapter", f"there is no {display(file)}", display(entry.file), hint)
-        for file in entry.missing()
-    ]
-    if problems:
-        raise CfgenError(problems)
 
 
 def _without_own_adapter(entry: AdapterEntry) -> str:

@@ -76,7 +76,7 @@ task = TaskDefinition(
     hypotheses=[Hypothesis("whole", interchange=["answer"])],
     version="1",
     default_design="other",
-    default_model="no-such-lm",
+    default_model="nobody/no-such-lm",
 )
 '''
 TEMPLATE = """\

@@ -19,8 +19,8 @@ def folder(project: Path) -> Path:
     """The project with a task that has no flaw."""
     text = (project / TOY).read_text(encoding="utf-8")
     still = 'Design("still", counterfactual=[edits.keep("asked")], contrast=["whole"]),'
-    allow = '"no-such-lm",\n    allow={"predicts-as-all:whole": "it is the whole answer"},\n'
-    text = text.replace(still, "").replace('"no-such-lm",\n', allow)
+    allow = '"nobody/no-such-lm",\n    allow={"predicts-as-all:whole": "it is the whole answer"},\n'
+    text = text.replace(still, "").replace('"nobody/no-such-lm",\n', allow)
     (project / TOY).write_text(text, encoding="utf-8")
     return project
 

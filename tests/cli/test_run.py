@@ -200,7 +200,8 @@ def test_an_lm_that_is_not_there(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_a_default_lm_that_is_not_there(cli: Cli, project: Path) -> None:
-    options = ["-n", 2, "--hypothesis", "whole"]
+    file, options = project / "causal_models/toy.py", ["-n", 2, "--hypothesis", "whole"]
+    file.write_text(file.read_text().replace("nobody/no-such-lm", "no-such-lm"))
     ended = cli("run", "toy", *options)
     assert ended.code == 2
     assert "task 'toy' is run on 'no-such-lm' by default" in ended.err

@@ -113,3 +113,9 @@ def test_a_design_that_breaks_it_is_named(task: Task) -> None:
     assert "'giver_is_not_receiver' holds for 6" in problem.message
     assert "of originals and 0.0% of counterfactuals" in problem.message
     assert problem.where == task.design("broken").where
+
+
+def test_the_card_names_it(task: Task, tmp_path: Path) -> None:
+    write_dataset(recipe(task, 24, design="all_new"), tmp_path / "out")
+    card = (tmp_path / "out/README.md").read_text(encoding="utf-8")
+    assert "required of all inputs: `giver_is_not_receiver`" in card

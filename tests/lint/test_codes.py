@@ -90,6 +90,22 @@ def unsteady(body: str) -> Flaw:
     )
 
 
+def required(code: str, condition: str, about: str) -> Flaw:
+    """A requirement that hardly anything breaks, or meets."""
+    parent = condition.strip("(").split(maxsplit=1)[0].split("[")[0]
+    rule = f"@model.require\ndef fits({parent}):\n    return {condition}\n\n\n"
+    number = 'model.input("number", integers(0, 2999))\n'
+    also = (
+        (TASK, MOOD, number + MOOD),
+        (PLAIN, "My", "{{ number }} My"),
+        (PLAIN, "shows: [", "shows: [number, "),
+        (SHORT, "{% include", "{{ number }} {% include"),
+        (SHORT, "shows: [", "shows: [number, "),
+    )
+    also = also if parent == "number" else ()
+    return Flaw(code, TASK, ANSWER, f"{rule}{ANSWER}", "|def fits", about, also)
+
+
 FLAWS = [
     Flaw("input-unused", TASK, MOOD, f'model.input("x", integers(0, 1))\n{MOOD}', '"x"', "x"),
     Flaw("parent-unused", TASK, "(asked:", "(mood, asked:", "|def pointer", "pointer"),
@@ -98,6 +114,11 @@ FLAWS = [
         Flaw("site-impossible", TASK, 'Site("last")', site, '"pointer", inter', "pointer")
         for site in ('Site(component="resid_pst")', "Site(head=2)", "Site(neurons=(1,))")
     ),
+    Flaw("model-unknown", TASK, '"smollm2-135m"', '"smolm2"', "task = ", "smolm2"),
+    Flaw("model-unknown", TASK, '"smollm2-135m"', '"./nowhere"', "task = ", "./nowhere"),
+    required("requirement-idle", 'asked != "1"', "fits"),
+    required("requirement-idle", "words[0] != words[1]", "fits"),
+    required("requirement-rare", "(number * 7) % 300 == 0", "toy"),
     Flaw("lexicon-unused", "data/lexicons/spare.txt", "", "one\n", "one", "spare"),
     unsteady("return 1 + hash(words[0]) % 1000"),
     unsteady("import random; return len(words) + random.random()"),
