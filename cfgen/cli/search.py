@@ -13,6 +13,7 @@ from cfgen.errors import CfgenError, Problem
 
 if TYPE_CHECKING:
     from cfgen.search import Comparison, DesignRequest
+    from cfgen.tasks import Task
 
 
 def design(
@@ -73,7 +74,9 @@ def design(
             result = search(comparison, request, loaded.designs.values(), report)
     except TooManyCases:
         _sampled(comparison, request, json)
+        _compared_as_texts(loaded)
         return
+    _compared_as_texts(loaded)
     plan = result.pairs_needed(needed)
     if json:
         write_json(design_record(result, plan))
@@ -81,6 +84,15 @@ def design(
         present(design_view(result, plan, share), wrap=False)
     if not result.best:
         raise typer.Exit(FINDINGS)
+
+
+def _compared_as_texts(task: Task) -> None:
+    """Say so where it makes a difference: pairs of a dataset are decisive by stricter rules."""
+    if task.accept is not None:
+        remark(
+            f"answers are compared as texts: where `accept` of task {task.name!r} has a text that "
+            "is right for two of them, they count as different here, but not in cfgen generate"
+        )
 
 
 def _sampled(comparison: Comparison, request: DesignRequest, json: bool) -> None:
@@ -174,6 +186,7 @@ def prove(
         write_json(found.model_dump(mode="json"))
     else:
         present(proof_view(found), wrap=False)
+    _compared_as_texts(loaded)
     if out:  # last: what was found is told, whatever becomes of the file
         written = write_file(out, f"{found.model_dump_json(indent=2)}\n".encode())
         if not written:

@@ -127,3 +127,16 @@ def test_a_certificate_is_never_written_over(cli: Cli, tmp_path: Path) -> None:
     assert other.code == 2
     assert "[file-exists]" in other.err
     assert out.read_bytes() == before
+
+
+@pytest.mark.parametrize("command", [("design",), ("prove", "whole", "none")])
+def test_that_answers_are_compared_as_texts_is_said_where_it_matters(
+    cli: Cli, project: Path, command: tuple[str, ...]
+) -> None:
+    verb, *names = command
+    said = "answers are compared as texts"
+    assert said not in cli(verb, "toy", *names).err
+    file = project / "causal_models/toy.py"
+    accepts = 'version="1",\n    accept=lambda answer: [answer, "it"],'
+    file.write_text(file.read_text().replace('version="1",', accepts))
+    assert said in cli(verb, "toy", *names).err
