@@ -61,6 +61,7 @@ def command(folder: Path, out: Path, *more: str) -> list[str]:
     return ["--model", str(folder), "--pairs", "2", "--repeats", "2", "--out", str(out), *more]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_process")
 def test_all_engines_give_the_same_and_the_tables_say_so(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "results" / "sweep.json"

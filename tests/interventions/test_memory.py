@@ -206,6 +206,7 @@ def tensors_alive():
     return sum(issubclass(type(found), torch.Tensor) for found in gc.get_objects())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["packed", "reference"])
 def test_no_tensor_is_left_of_200_units(engine):
     """As many tensors are alive behind the 200th unit as behind the 20th."""
