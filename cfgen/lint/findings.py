@@ -58,6 +58,7 @@ TOKEN_CODES = frozenset(
         "answer-collision",
         "answer-tokens",
         "length-differs",
+        "prompt-tokens",
         "slots-misaligned",
         "word-tokens",
     }

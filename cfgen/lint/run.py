@@ -33,6 +33,7 @@ from cfgen.lint.tokens import (
     check_alignment,
     check_answer_tokens,
     check_lengths,
+    check_prompt_tokens,
     check_word_tokens,
 )
 from cfgen.lint.wording import (
@@ -73,7 +74,13 @@ ON_PAIRS = (
 )
 """Checks of the pairs that it makes."""
 
-ON_TOKENS = (check_answer_tokens, check_word_tokens, check_lengths, check_alignment)
+ON_TOKENS = (
+    check_prompt_tokens,
+    check_answer_tokens,
+    check_word_tokens,
+    check_lengths,
+    check_alignment,
+)
 """Checks of the pairs as a tokenizer has them."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,11 @@ from cfgen.errors import CfgenError
 from cfgen.lint.findings import Finding
 from cfgen.lint.sample import Sample, inputs_for, own_design, possible_answers
 from cfgen.lm.answers import build_tree
+from cfgen.lm.reading import Reading, reading_of
+from cfgen.lm.token_checks import text_problems
 from cfgen.lm.tokens import Misalignment, PromptTokens, aligned_spans
-from cfgen.prompts import Encode, Encoding, Prompt, tokens_over
+from cfgen.paths import display
+from cfgen.prompts import Encode, Encoding, Prompt, Template, tokens_over
 from cfgen.tasks import Task, accepted_texts
 
 PAIRS = 60
@@ -32,6 +35,12 @@ class Tokens:
     name: str
     encode: Encode
     known: dict[str, Encoding]
+
+    @property
+    def reading(self) -> Reading | None:
+        """What its tokens read; None if it is a function that tells of no text but the ids."""
+        backend = getattr(self.encode, "backend", None)
+        return None if backend is None else reading_of(backend)
 
     def __call__(self, text: str) -> Encoding:
         """Ids and offsets of a text, found out once."""
@@ -85,8 +94,57 @@ def check_answer_tokens(task: Task, sample: Sample, tokens: Tokens) -> Iterable[
             )
 
 
+def check_prompt_tokens(task: Task, sample: Sample, tokens: Tokens) -> Iterable[Finding]:
+    """Prompts whose tokens are not their text, or are those of another one: a run refuses them."""
+    sides = (
+        side.prompt
+        for pairs in sample.pairs.values()
+        for pair in pairs[:PAIRS]
+        for side in (pair.original, pair.counterfactual)
+    )
+    words = (prompt for *_, prompt in _prompts_of_words(task))
+    prompts = {prompt.text: prompt for prompt in (*sides, *words)}
+    sources = {
+        display(template.paths[name]): source
+        for template in task.templates.values()
+        for name, source in template.sources.items()
+    }
+    problems = text_problems(tokens.reading, map(tokens.of, prompts.values()), sources)
+    for problem in problems[:SHOWN]:
+        yield Finding(
+            "prompt-tokens",
+            f"{tokens.name}: {problem.message}",
+            problem.where or task.where,
+            problem.hint,
+            tokens.name,
+        )
+
+
 def check_word_tokens(task: Task, sample: Sample, tokens: Tokens) -> Iterable[Finding]:
     """Words of lexicons that are not one token where a prompt shows them or their attributes."""
+    several: dict[tuple[str, str, str], dict[str, str]] = {}
+    for template, name, pool, slot, word, prompt in _prompts_of_words(task):
+        found = _slot_tokens(tokens, prompt, slot)
+        for shown in (shown for shown, count in found if count != 1):
+            several.setdefault((template.id, name, pool), {}).setdefault(word, shown)
+    for (template_id, name, pool), words in several.items():
+        slots = ", ".join(sorted({*words.values()}))
+        yield Finding(
+            "word-tokens",
+            f"{tokens.name}: in template {template_id!r} these words of lexicon {pool!r} are not "
+            f"one token each as {slots}: {listed(list(words))}",
+            task.causal_model.places[name],
+            "replace them, or generate with --tokenizer, which leaves them out",
+            pool,
+        )
+
+
+def _prompts_of_words(task: Task) -> Iterator[tuple[Template, str, str, str, str, Prompt]]:
+    """Every word of every lexicon in every slot that a template shows it in.
+
+    Yields:
+        The template, the input, its lexicon, the slot, the word and the prompt.
+    """
     model = task.causal_model
     for template in task.templates.values():
         inputs = next(inputs_for(model, template), None)
@@ -94,25 +152,10 @@ def check_word_tokens(task: Task, sample: Sample, tokens: Tokens) -> Iterable[Fi
             continue
         for name, domain in model.domains.items():
             for pool, words in domain.pools.items() if name in template.shows else ():
-                several: dict[str, str] = {}
                 for (place, slot), word in itertools.product(enumerate(model.slots[name]), words):
                     placed = {**inputs, name: _placed(inputs[name], place, word)}
-                    if model.program.broken(placed):
-                        continue
-                    found = _slot_tokens(tokens, task.prompt(placed, template), slot)
-                    for shown in (shown for shown, count in found if count != 1):
-                        several.setdefault(word, shown)
-                if several:
-                    slots = ", ".join(sorted({*several.values()}))
-                    yield Finding(
-                        "word-tokens",
-                        f"{tokens.name}: in template {template.id!r} these words of lexicon "
-                        f"{pool!r} are not one token each as {slots}: "
-                        f"{listed(list(several))}",
-                        model.places[name],
-                        "replace them, or generate with --tokenizer, which leaves them out",
-                        pool,
-                    )
+                    if not model.program.broken(placed):
+                        yield template, name, pool, slot, word, task.prompt(placed, template)
 
 
 def _placed(value: Any, index: int, word: str) -> Any:

@@ -14,6 +14,7 @@ from cfgen.counterfactuals import Pair, Side, answers_of
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.lm.answers import AnswerTree, TokenPath, build_tree
 from cfgen.lm.chat import chat_side
+from cfgen.lm.reading import Reading, alike, check_settled, read_by, reading_of
 from cfgen.lm.tokens import PairTokens, PromptTokens
 from cfgen.progress import Progress, no_progress
 
@@ -50,23 +51,27 @@ def encode_pairs(
         One record per pair, in order.
 
     Raises:
-        CfgenError: The tokenizer is not a fast one (``slow-tokenizer``), joins the end of a
-            prompt with the start of an answer (``answer-joins-prompt``), or makes no token of
-            an answer (``answer-without-token``) or a prompt (``prompt-without-token``); an answer
-            of the pairs is not among the candidates (``answer-not-a-candidate``), or two have the
-            same tokens (``answers-collide``); or the prompts can't be wrapped in a chat template.
+        CfgenError: The tokenizer is not a fast one (``slow-tokenizer``), cuts at random
+            (``tokenizer-samples``), joins the end of a prompt with the start of an answer
+            (``answer-joins-prompt``), makes no token of an answer (``answer-without-token``) or a
+            prompt (``prompt-without-token``), doesn't know a word of either
+            (``word-without-token``), or reads an answer otherwise (``tokens-not-the-text``); an
+            answer of the pairs is not among the candidates (``answer-not-a-candidate``), or two
+            have the same tokens (``answers-collide``); or the prompts can't be wrapped in a chat
+            template.
     """
     if not getattr(tokenizer, "is_fast", False):
         message = f"{type(tokenizer).__name__} gives no character offsets, so no token positions"
         raise CfgenError(
             Problem("slow-tokenizer", message, hint="load the LM with its fast tokenizer")
         )
+    check_settled(tokenizer)
     found = answers_of(pairs)
     if candidates is None:
         candidates = {answer: (answer,) for answer in found}
     _check_candidates(found, candidates)
     texts = dict.fromkeys(text for own in candidates.values() for text in own)
-    encoder = _Encoder(tokenizer, candidates, tuple(texts), special=not chat)
+    encoder = _Encoder(tokenizer, candidates, tuple(texts), reading_of(tokenizer), special=not chat)
     sides = [side for pair in pairs for side in (pair.original, pair.counterfactual)]
     if chat:
         sides = [chat_side(tokenizer, side) for side in sides]
@@ -101,16 +106,20 @@ class _Encoder:
         tokenizer: The LM's.
         candidates: Answer -> its texts.
         texts: All of them, each once.
+        reading: What its tokens read.
         special: Whether the tokenizer adds special tokens; a chat template has them already.
         problems: What went wrong, each kind and text once.
+        read: Texts and tokens that were compared already.
         trees: Tokens of all texts behind a prompt -> their tree; most prompts share one.
     """
 
     tokenizer: Any
     candidates: Candidates
     texts: tuple[str, ...]
+    reading: Reading
     special: bool = True
     problems: dict[str, Problem] = field(default_factory=dict)
+    read: set[tuple[str, TokenPath]] = field(default_factory=set)
     trees: dict[tuple[TokenPath, ...], AnswerTree] = field(default_factory=dict)
 
     def encode(
@@ -171,22 +180,33 @@ class _Encoder:
             hint = "give an answer that is not empty"
             problem = Problem("answer-without-token", message, hint=hint)
             self.problems.setdefault(f"empty {text}", problem)
+        elif (text, joined[len(ids) :]) not in self.read:
+            self.read.add((text, joined[len(ids) :]))
+            self._check_answer(answer, ids, joined)
         return joined[len(ids) :]
+
+    def _check_answer(self, answer: str, ids: TokenPath, joined: TokenPath) -> None:
+        """Check that the tokens of an answer are its text: what the LM says is read by them."""
+        before, read = self.reading.text(ids), self.reading.text(joined)
+        path = joined[len(ids) :]
+        said = read.removeprefix(before) if read.startswith(before) else self.reading.text(path)
+        if alike(said.strip(), answer.strip()):
+            return
+        message = f"the tokens of the answer {answer!r} read {said!r}"
+        hint = "use an answer that this tokenizer keeps as it is, or another LM"
+        problem = Problem("tokens-not-the-text", message, hint=hint)
+        if any(token in self.reading.unknown for token in path):
+            message = f"the tokenizer has no token for the answer {answer!r}, or a part of it"
+            hint = "use another answer, or an LM whose tokenizer knows it"
+            problem = Problem("word-without-token", message, hint=hint)
+        self.problems.setdefault(f"other {answer}", problem)
 
 
 def tokenise(
     tokenizer: Any, texts: list[str], *, special: bool = True
 ) -> list[tuple[TokenPath, TokenOffsets]]:
     """Ids and offsets per text, without the special tokens that a tokenizer puts at the end."""
-    made = tokenizer(
-        texts,
-        add_special_tokens=special,
-        return_offsets_mapping=True,
-        return_special_tokens_mask=True,
-        return_attention_mask=False,
-        padding=False,
-        truncation=False,
-    )
+    made = _made(tokenizer, texts, special=special, offsets=True)
     rows = zip(made["input_ids"], made["offset_mapping"], made["special_tokens_mask"], strict=True)
     return [without_end(*row) for row in rows]
 
@@ -211,13 +231,21 @@ def _ids(tokenizer: Any, texts: list[str], *, special: bool) -> list[TokenPath]:
     """Ids per text, likewise."""
     if not texts:
         return []
-    made = tokenizer(
-        texts,
-        add_special_tokens=special,
-        return_special_tokens_mask=True,
-        return_attention_mask=False,
-        padding=False,
-        truncation=False,
-    )
+    made = _made(tokenizer, texts, special=special, offsets=False)
     rows = zip(made["input_ids"], made["special_tokens_mask"], strict=True)
     return [tuple(ids[: _end(special)]) for ids, special in rows]
+
+
+def _made(tokenizer: Any, texts: list[str], *, special: bool, offsets: bool) -> Any:
+    return read_by(
+        lambda some: tokenizer(
+            some,
+            add_special_tokens=special,
+            return_offsets_mapping=offsets,
+            return_special_tokens_mask=True,
+            return_attention_mask=False,
+            padding=False,
+            truncation=False,
+        ),
+        texts,
+    )

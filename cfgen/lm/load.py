@@ -26,7 +26,8 @@ from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.lm.devices import DEVICES, SPREAD
 from cfgen.lm.encoding import SHOWN
 from cfgen.lm.facts import dtype_of, input_device
-from cfgen.lm.tokenizer import check_alone, own_tokenizer, padded_left
+from cfgen.lm.reading import settled
+from cfgen.lm.tokenizer import own_tokenizer, padded_left
 from cfgen.paths import display
 from cfgen.progress import Progress, no_progress
 from cfgen.weights import Checkpoint, check_extent, find_checkpoint, linked, quiet, read_settings
@@ -114,7 +115,6 @@ def load_lm(
     with linked(found.files) as folder:
         model = _model(found, folder, kind)
         tokenizer = own_tokenizer(found.name, folder)
-        check_alone(found.name, found.files, tokenizer)
     model.name_or_path = model.config._name_or_path = str(found.folder)
     tokenizer.name_or_path = str(found.folder)
     try:
@@ -131,7 +131,8 @@ def wrap_lm(
 ) -> LM:
     """Take an LM that was loaded with transformers, spread over devices or quantised as it may be.
 
-    The model is set to evaluation mode, its weights are frozen, and the tokenizer pads on the left.
+    The model is set to evaluation mode, its weights are frozen, and the tokenizer pads on the left
+    and cuts a text in one way only.
 
     Args:
         model: A causal LM of transformers.
@@ -147,7 +148,8 @@ def wrap_lm(
         hint = "use an LM with a fast tokenizer (tokenizer.json)"
         raise CfgenError(Problem("lm-tokenizer", message, hint=hint))
     _ready(model)
-    return LM(name, model, padded_left(tokenizer), input_device(model), dtype_of(model), revision)
+    own = settled(padded_left(tokenizer))
+    return LM(name, model, own, input_device(model), dtype_of(model), revision)
 
 
 def _model(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype) -> PreTrainedModel:

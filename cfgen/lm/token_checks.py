@@ -8,12 +8,12 @@ twice. Nothing here needs torch.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cfgen.errors import CfgenError, Problem
 from cfgen.lm.encoding import SHOWN
+from cfgen.lm.reading import Reading, alike, reading_of
 from cfgen.lm.tokens import PairTokens, PromptTokens
 
 _WRONG = re.compile(r"incorrect|wrong|fix_mistral_regex|not as expected", re.IGNORECASE)
@@ -23,7 +23,7 @@ _WRONG = re.compile(r"incorrect|wrong|fix_mistral_regex|not as expected", re.IGN
 def check_text(
     tokenizer: Any, encoded: Iterable[PairTokens], sources: Mapping[str, str] | None = None
 ) -> int:
-    """Check that the tokens of every prompt are the text of that prompt.
+    """Check that the tokens of every prompt are the text of that prompt, and of no other.
 
     Args:
         tokenizer: Of the LM, a fast one.
@@ -34,27 +34,42 @@ def check_text(
         How many prompts were compared.
 
     Raises:
-        CfgenError: A prompt begins with a special token that the tokenizer puts there as well
-            (``special-token-twice``), has a word that the tokenizer has no token for
-            (``word-without-token``), or reads otherwise when its tokens are decoded
-            (``tokens-not-the-text``). The first prompts of each kind are named.
+        CfgenError: As :func:`text_problems`. The first prompts of each kind are named.
     """
-    prompts = {side.ids: side for pair in encoded for side in (pair.original, pair.counterfactual)}
-    kinds = special_ids(tokenizer)
-    problems: dict[tuple[str, str], Problem] = {}
-    for prompt in prompts.values():
-        for problem in _problems(tokenizer, kinds, prompt, sources or {}):
-            problems.setdefault((problem.code, problem.message), problem)
+    sides = (side for pair in encoded for side in (pair.original, pair.counterfactual))
+    prompts = {(side.ids, side.prompt.text): side for side in sides}
+    problems = text_problems(reading_of(tokenizer), prompts.values(), sources or {})
     if problems:
-        raise CfgenError(list(problems.values())[:SHOWN])
+        raise CfgenError(problems[:SHOWN])
     return len(prompts)
 
 
-def special_ids(tokenizer: Any) -> frozenset[int]:
-    """Ids of the tokens that stand for no text, in a tokenizer of transformers or of tokenizers."""
-    backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
-    added = backend.get_added_tokens_decoder()
-    return frozenset(index for index, token in added.items() if token.special)
+def text_problems(
+    reading: Reading | None, prompts: Iterable[PromptTokens], sources: Mapping[str, str]
+) -> list[Problem]:
+    """What is wrong with the tokens of prompts.
+
+    Args:
+        reading: The tokenizer; None for one that can't tell what its tokens read.
+        prompts: The prompts.
+        sources: As for :func:`check_text`.
+
+    Returns:
+        Each once: a prompt begins with a special token that the tokenizer puts there as well
+        (``special-token-twice``), has a word that the tokenizer has no token for
+        (``word-without-token``), reads otherwise when its tokens are decoded
+        (``tokens-not-the-text``), or has the tokens of another text (``texts-same-tokens``).
+    """
+    found: dict[tuple[str, str], Problem] = {}
+    texts: dict[tuple[int, ...], set[str]] = {}
+    for prompt in prompts:
+        problems = list(_problems(reading, prompt, sources)) if reading else []
+        for problem in problems:
+            found.setdefault((problem.code, problem.message), problem)
+        if not problems:
+            texts.setdefault(prompt.ids[: prompt.unfed], set()).add(prompt.prompt.text)
+    same = (_same(sorted(those), sources) for those in texts.values() if len(those) > 1)
+    return [*found.values(), *same]
 
 
 def judge_notes(name: str, notes: Iterable[str]) -> None:
@@ -84,72 +99,46 @@ def judge_notes(name: str, notes: Iterable[str]) -> None:
 
 
 def _problems(
-    tokenizer: Any, special: frozenset[int], prompt: PromptTokens, sources: Mapping[str, str]
+    reading: Reading, prompt: PromptTokens, sources: Mapping[str, str]
 ) -> Iterator[Problem]:
     text = prompt.prompt.text
     start = next((n for n, span in enumerate(prompt.offsets) if span != (0, 0)), len(prompt))
-    twice = _twice(special, prompt.ids)
-    if twice is not None:
-        token = tokenizer.convert_ids_to_tokens(twice)
+    ids, offsets = prompt.ids[: prompt.unfed], prompt.offsets[: prompt.unfed]
+    token = reading.twice(text, ids, offsets)
+    if token is not None:
         message = f"a prompt begins with {token!r} twice: {text[:40]!r}"
         hint = f"leave {token!r} out of the template: the tokenizer puts it there"
         if start == 0:
             hint = f"let the template begin with one {token!r}"
         yield Problem("special-token-twice", message, _where(token, sources), hint)
-    unknown = list(_unknown_words(tokenizer, prompt, start))
+    unknown = list(reading.strangers(text, ids[start:], offsets[start:]))
     for word in dict.fromkeys(unknown):
         message = f"the tokenizer has no token for {word!r}"
         hint = "use another word, or an LM whose tokenizer knows it"
         yield Problem("word-without-token", message, _where(word, sources), hint)
     if unknown:
         return
-    backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
-    read = backend.decode(list(prompt.ids[start : prompt.unfed]), skip_special_tokens=False)
-    if not _alike(read, text):
-        here = next((n for n, (a, b) in enumerate(zip(read, text, strict=False)) if a != b), 0)
-        here = here or min(len(read), len(text))
-        shown = text[max(0, here - 20) : here + 20]
-        message = (
-            f"the tokens of a prompt read {read[max(0, here - 20) : here + 20]!r}, not {shown!r}"
-        )
+    read = reading.text(ids[start:])
+    if not alike(read, text):
+        there, shown = _around(read, text)
+        message = f"the tokens of a prompt read {there!r}, not {shown!r}"
         hint = "use a text that this tokenizer keeps as it is, or another LM"
         yield Problem("tokens-not-the-text", message, _where(shown.strip(), sources), hint)
 
 
-def _twice(special: frozenset[int], ids: Sequence[int]) -> int | None:
-    """A special token that stands twice before the text, or before it and at its beginning."""
-    leading: set[int] = set()
-    for token in ids:
-        if token not in special:
-            return None
-        if token in leading:
-            return token
-        leading.add(token)
-    return None
+def _same(texts: Sequence[str], sources: Mapping[str, str]) -> Problem:
+    """Several texts that the LM can't tell apart."""
+    one, other = _around(*texts[:2])
+    message = f"two texts are the same tokens, so the LM can't tell them apart: {one!r}, {other!r}"
+    hint = "use words that differ in more than what this tokenizer evens out, or another LM"
+    return Problem("texts-same-tokens", message, _where(one.strip(), sources), hint)
 
 
-def _unknown_words(tokenizer: Any, prompt: PromptTokens, start: int) -> Iterator[str]:
-    """Words that became the unknown token, unless it is its own text."""
-    unknown = getattr(tokenizer, "unk_token_id", None)
-    if unknown is None:
-        return
-    text, name = prompt.prompt.text, str(tokenizer.unk_token)
-    own = slice(start, prompt.unfed)
-    for token, (begin, end) in zip(prompt.ids[own], prompt.offsets[own], strict=True):
-        if token == unknown and text[begin:end].strip() != name:
-            yield text[begin:end].strip() or text[begin:end]
-
-
-def _alike(read: str, text: str) -> bool:
-    """Whether two texts are one, but for the space that some tokenizers put in front, and Unicode.
-
-    Many tokenizers compose characters first (NFC, NFKC): that is how the LM was trained to read.
-    """
-    return any(
-        unicodedata.normalize(form, read).removeprefix(" ")
-        == unicodedata.normalize(form, text).removeprefix(" ")
-        for form in ("NFC", "NFKC")
-    )
+def _around(one: str, other: str) -> tuple[str, str]:
+    """Two texts, around where they first differ."""
+    here = next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), 0)
+    here = here or min(len(one), len(other))
+    return one[max(0, here - 20) : here + 20], other[max(0, here - 20) : here + 20]
 
 
 def _where(snippet: str, sources: Mapping[str, str]) -> str:

@@ -1,22 +1,26 @@
 """The tokenizer of an LM: read in one way by lint, generate, export and runs alike.
 
-An LM's tokenizer is what transformers makes of all its files. Most are ``tokenizer.json`` and
-nothing else; where the other files show that, it is read without transformers, which takes
-milliseconds and needs no torch. Where they say more (another class, tokens that are added, how
-texts begin), transformers is asked. A run has both, and checks that they agree.
+An LM's tokenizer is what ``tokenizer.json`` describes, and what the files beside it add. Most add
+nothing; where that shows, the file is read without transformers, which takes milliseconds and needs
+no torch. Where they say more (another class, tokens that are added, how texts begin), transformers
+is asked, and what it makes is compared with the file: some of its classes cut texts by rules of
+their own. Then the file counts, as the plain class reads it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cfgen.errors import CfgenError, Problem
+from cfgen.lm.described import PROBES, difference
 from cfgen.lm.encoding import tokenise, without_end
+from cfgen.lm.reading import read_by, settled
 from cfgen.lm.token_checks import judge_notes
 from cfgen.paths import display
 from cfgen.progress import Progress, no_progress
-from cfgen.prompts import Encode, Encoding
+from cfgen.prompts import Encoding
 from cfgen.weights import Files, find_tokenizer, linked, quiet, read_settings
 
 if TYPE_CHECKING:
@@ -31,19 +35,11 @@ PLAIN_CLASSES = ("TokenizersBackend", "PreTrainedTokenizerFast")
 """Classes of transformers that take ``tokenizer.json`` as it is; others make it anew."""
 ASKED = ("add_bos_token", "add_eos_token", "split_special_tokens", "auto_map", "fix_mistral_regex")
 """Settings that change what the plain classes make of the file."""
-PROBES = (
-    "",
-    " ",
-    "Ann",
-    " Ann puts  the clay into\tthe mugs.\n\nQuestion: who? Answer:",
-    "It's 1234 kg; they'll weigh 56.7 — “naïve” 東京 🙂🙂 don't STOP_here x² + ½ = ٣\n",
-)
-"""Texts in whose tokens differences between two tokenizers show."""
 
 
 def load_tokenizer(
     name: str, *, accept_license: bool = False, progress: Progress = no_progress
-) -> Encode:
+) -> FileTokenizer:
     """Load the tokenizer of an LM, or one that lies alone.
 
     Args:
@@ -53,8 +49,8 @@ def load_tokenizer(
         progress: As for :func:`cfgen.lm.load_lm`.
 
     Returns:
-        A function that encodes a text, with the special tokens that the tokenizer puts in front,
-        whose offsets are ``(0, 0)``, and without those at the end.
+        What encodes a text, with the special tokens that the tokenizer puts in front, whose offsets
+        are ``(0, 0)``, and without those at the end; its ``backend`` decodes.
 
     Raises:
         CfgenError: There is no such LM, or its tokenizer can't be read, or does not say which
@@ -69,7 +65,10 @@ def load_tokenizer(
 
 
 def own_tokenizer(name: str, folder: Path) -> PreTrainedTokenizerFast:
-    """Load a tokenizer as transformers does, set to pad on the left with a token that exists.
+    """Load a tokenizer with transformers, set to pad on the left with a token that exists.
+
+    The class that its files name is asked first; where that cuts texts otherwise than
+    ``tokenizer.json`` describes, the plain one, which takes the file as it is.
 
     Args:
         name: Whose it is, for messages.
@@ -77,7 +76,8 @@ def own_tokenizer(name: str, folder: Path) -> PreTrainedTokenizerFast:
 
     Raises:
         CfgenError: There is none that can be read, or that knows the characters of a token
-            (``lm-tokenizer``), or it is known to cut texts wrongly (``lm-tokenizer-wrong``).
+            (``lm-tokenizer``), or it is not what its file describes either way, or it is known to
+            cut texts wrongly (``lm-tokenizer-wrong``).
     """
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
@@ -91,7 +91,7 @@ def own_tokenizer(name: str, folder: Path) -> PreTrainedTokenizerFast:
                 folder, trust_remote_code=False, local_files_only=True
             )
             if getattr(tokenizer, "is_fast", False):  # what it was told shows when it is used
-                tokenise(padded_left(tokenizer), list(PROBES))
+                _use(settled(padded_left(tokenizer)))
     except Exception as error:  # whatever the libraries make of files that they don't expect
         if not (folder / FILE).is_file():
             raise CfgenError(Problem("lm-tokenizer", unknown, hint=hint)) from error
@@ -102,7 +102,40 @@ def own_tokenizer(name: str, folder: Path) -> PreTrainedTokenizerFast:
     if not isinstance(tokenizer, PreTrainedTokenizerFast) or not tokenizer.is_fast:
         raise CfgenError(Problem("lm-tokenizer", unknown, hint=hint))
     judge_notes(name, (note.replace(str(folder), name) for note in notes))
+    if _otherwise(folder, tokenizer):
+        with quiet():
+            tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+        found = _otherwise(folder, settled(padded_left(tokenizer)))
+        if found:
+            message = (
+                f"the tokenizer of {name!r} as transformers makes it is not what its {FILE} says"
+            )
+            hint = (
+                "load it with AutoTokenizer, look whether it cuts texts as the LM was trained "
+                "with, and write it anew with its save_pretrained, which gives files that agree"
+            )
+            raise CfgenError(Problem("lm-tokenizer", message, hint=hint, detail=found))
     return tokenizer
+
+
+def _use(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Have a tokenizer read texts; but for what it has no token for, that must not fail."""
+    for text in PROBES:
+        try:
+            tokenizer.backend_tokenizer.encode(text)
+        except Exception:  # the library raises nothing more special
+            continue
+        tokenise(tokenizer, [text])
+
+
+def _otherwise(folder: Path, own: PreTrainedTokenizerFast) -> str:
+    """Where a tokenizer cuts texts otherwise than ``tokenizer.json`` describes, if there is one."""
+    files = {path.name: path for path in folder.iterdir()}
+    if FILE not in files:
+        return ""
+    settings = read_settings(files[SETTINGS]) if SETTINGS in files else {}
+    whole = read_alone(tuple(files.items())) is not None
+    return difference(files[FILE], own, settings, whole=whole)
 
 
 def padded_left(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
@@ -152,55 +185,30 @@ def read_alone(files: Files) -> Tokenizer | None:
     return tokenizer if is_all else None
 
 
-def check_alone(name: str, files: Files, own: Any) -> None:
-    """Check that :func:`load_tokenizer` reads the tokens that an LM is given in a run.
+@dataclass(frozen=True, slots=True, eq=False)
+class FileTokenizer:
+    """Encodes texts as :data:`cfgen.prompts.Encode` says.
 
-    Args:
-        name: The LM.
-        files: Its files.
-        own: Its tokenizer as :func:`own_tokenizer` loads it.
-
-    Raises:
-        CfgenError: The two read different tokens (``lm-tokenizer``).
+    Attributes:
+        backend: What it does that with, of the library tokenizers.
     """
-    difference = _difference(own, read_alone(files) or own.backend_tokenizer)
-    if difference:
-        message = f"the tokenizer of {name!r} is not what its {FILE} says"
-        hint = (
-            "if transformers is right, load it with AutoTokenizer and write it anew with its "
-            "save_pretrained, which gives files that agree; if not, the LM's model_type or its "
-            "tokenizer_class is wrong"
-        )
-        raise CfgenError(Problem("lm-tokenizer", message, hint=hint, detail=difference))
 
+    backend: Tokenizer
 
-def _difference(own: Any, alone: Tokenizer) -> str:
-    """Where two tokenizers differ, as a sentence; empty if they don't."""
-    encode = _encoder(alone)
-    for text, expected in zip(PROBES, tokenise(own, list(PROBES)), strict=True):
-        found = encode(text)
-        if (found[0], _covered(text, found)) != (expected[0], _covered(text, expected)):
-            by_file, by_library = list(found[0]), list(expected[0])
-            return f"{text!r} is {by_file} by {FILE} and {by_library} by transformers"
-    if alone.get_vocab(with_added_tokens=True) != own.get_vocab():
-        return f"{FILE} and transformers have different vocabularies"
-    return ""
+    def __call__(self, text: str) -> Encoding:
+        """Ids and offsets of a text, without special tokens at the end.
 
-
-def _encoder(tokenizer: Tokenizer) -> Encode:
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-
-    def encode(text: str) -> Encoding:
-        made = tokenizer.encode(text)
+        Raises:
+            CfgenError: It has a word that the tokenizer can't read (``word-without-token``).
+        """
+        (made,) = read_by(lambda texts: [self.backend.encode(each) for each in texts], [text])
         return without_end(made.ids, made.offsets, made.special_tokens_mask)
 
-    return encode
 
-
-def _covered(text: str, encoding: Encoding) -> list[str]:
-    """What each token stands for. Whether that includes a space in front makes no difference."""
-    return [text[start:end].strip() for start, end in encoding[1]]
+def _encoder(tokenizer: Tokenizer) -> FileTokenizer:
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return FileTokenizer(settled(tokenizer))
 
 
 def _tokens_declared(settings: dict[str, Any]) -> Iterable[Any]:
@@ -232,7 +240,7 @@ def _is_as_declared(known: Any, token: Any) -> bool:
 
 def load_tokenizers(
     names: Iterable[str], report: Progress, *, accept_license: bool = False
-) -> dict[str, Encode]:
+) -> dict[str, FileTokenizer]:
     """Name -> tokenizer, fetched if need be; no weights and no torch are loaded.
 
     Args:
@@ -243,7 +251,7 @@ def load_tokenizers(
     Raises:
         CfgenError: With the problems of every one that cannot be loaded.
     """
-    loaded: dict[str, Encode] = {}
+    loaded: dict[str, FileTokenizer] = {}
     problems: list[Problem] = []
     for name in names:
         try:

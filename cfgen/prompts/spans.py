@@ -196,12 +196,17 @@ def find_spans(prompt: Prompt, position: Position | str) -> tuple[Span, ...]:
 
 
 def tokens_over(offsets: Offsets, start: int, end: int) -> tuple[int, ...]:
-    """Positions of the tokens that overlap the characters ``start`` to ``end`` (exclusive)."""
-    return tuple(
+    """Positions of the tokens that overlap the characters ``start`` to ``end`` (exclusive).
+
+    Those between two of them belong to them, too: of a token that is a space alone, many tokenizers
+    say that it stands for no character.
+    """
+    inside = [
         index
         for index, (first, past) in enumerate(offsets)
         if first < past and first < end and start < past
-    )
+    ]
+    return tuple(range(inside[0], inside[-1] + 1)) if inside else ()
 
 
 def part_of(tokens: tuple[int, ...], part: Part) -> tuple[int, ...]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from cfgen.lint import TOKEN_CODES, lint_task
+from cfgen.lm import load_tokenizer
 from cfgen.prompts import Encode, Encoding
+from tests.cutters import word_level
 
 if TYPE_CHECKING:
     from tests.lint.conftest import Project
@@ -74,6 +77,38 @@ def test_answers_of_the_same_tokens(project: Project) -> None:
     assert "'ball', 'boat' are the same tokens" in collide.message
 
 
+@pytest.mark.parametrize("lost", ["boat", "ball"])
+def test_words_of_the_same_tokens(project: Project, lost: str) -> None:
+    """Whichever of the two comes first."""
+    plain, kept = tokenizer(), {"boat": "ball", "ball": "boat"}[lost]
+
+    def forgetful(text: str) -> Encoding:
+        return plain(text.replace(lost, kept))
+
+    found = lint_task("toy", {"some": forgetful}).findings
+    same = [item for item in found if item.code == "prompt-tokens"]
+    assert same
+    for item in same:
+        assert "some: two texts are the same tokens" in item.message
+        assert "boat" in item.message
+        assert "ball" in item.message
+
+
+def test_words_that_a_tokenizer_does_not_know(project: Project, tmp_path: Path) -> None:
+    """A file of a tokenizer tells what its tokens read, so lint knows what a run will refuse."""
+    known = "Here are and. My calm loud answer, take the first other: First Other"
+    words = (project.root / "data/lexicons/toys.txt").read_text().split()
+    own = {}
+    for name, some in (("all", words), ("some", [word for word in words if word != "kite"])):
+        file = tmp_path / f"{name}.json"
+        word_level([f"{word} {word}" for word in (*known.split(), *some)]).save(str(file))
+        own[name] = load_tokenizer(str(file))
+    assert lint_task("toy", {"all": own["all"]}).findings == ()
+    (found,) = lint_task("toy", {"some": own["some"]}).findings
+    assert found.code == "prompt-tokens"
+    assert found.message == "some: the tokenizer has no token for 'kite'"
+
+
 def test_answers_that_are_accepted_for_another(project: Project) -> None:
     given = 'accept=lambda word: ["ball"] if word == "boat" else [word], default_design='
     project.plant({TASK: ("default_design=", given)})
@@ -116,7 +151,7 @@ def test_findings_about_tokens_can_be_allowed_and_need_not_occur(project: Projec
     assert lint_task("toy").findings == ()
     report = lint_task("toy", {"some": tokenizer("kite", "ball", "boat")})
     assert report.findings == ()
-    never = {"slots-misaligned", "answer-tokens", "answer-collision"}
+    never = {"slots-misaligned", "answer-tokens", "answer-collision", "prompt-tokens"}
     assert {item.finding.code for item in report.allowed} == TOKEN_CODES - never
 
 

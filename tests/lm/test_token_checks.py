@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 
 import pytest
 from tokenizers import normalizers, processors
 
 from cfgen.counterfactuals import Pair, Side
+from cfgen.datasets import Candidates, Split, candidate_pairs
 from cfgen.errors import CfgenError
-from cfgen.lm import check_text, encode_pairs, load_lm, load_tokenizer
-from cfgen.prompts import Prompt
+from cfgen.lm import check_text, encode_pairs, load_lm, load_tokenizer, locate
+from cfgen.lm.reading import alike
+from cfgen.prompts import Prompt, Span
+from cfgen.tasks import list_tasks, load_task
 from tests.conftest import TINY_WORDS, tiny_tokenizer
+from tests.cutters import CUTTERS, SCRIPTS, fast, word_level
 from tests.families import tiny_model
 
 
@@ -105,6 +111,178 @@ def test_text_that_gets_lost(normalizer, text, read):
     ((code, message, _, _),) = found(tokenizer_of("bytes", normalizer=normalizer), pairs_of(text))
     assert code == "tokens-not-the-text"
     assert message == f"the tokens of a prompt read {read!r}, not {text!r}"
+
+
+EVENED = [
+    (normalizers.NFKC(), "x² is red", "x2 is red"),
+    (normalizers.NFKC(), "the ﬁn", "the fin"),
+    (normalizers.NFKC(), "tea\u00a0mug", "tea mug"),
+    (normalizers.NFC(), "e\u0301te", "éte"),
+    (normalizers.NFD(), "e\u0301te", "éte"),
+    (normalizers.Lowercase(), "Ann puts tea", "ann puts tea"),
+    (normalizers.StripAccents(), "nai\u0308ve tea", "naive tea"),
+    (normalizers.Replace("  ", " "), "Ann  puts tea", "Ann puts tea"),
+    (normalizers.Strip(), "Ann puts tea ", "Ann puts tea"),
+]
+"""What is made one, and two texts that are the same afterwards."""
+
+
+@pytest.mark.parametrize(("normalizer", "one", "other"), EVENED)
+@pytest.mark.parametrize("turned", [False, True])
+def test_texts_that_become_the_same_tokens(normalizer, one, other, turned):
+    """Whichever comes first, and whether they are in one pair or in two."""
+    tokenizer = tokenizer_of("bytes", normalizer=normalizer)
+    texts = (other, one) if turned else (one, other)
+    (first,), (second,) = (pairs_of(text) for text in texts)
+    together = replace(first, counterfactual=second.original)
+    expected = found(tokenizer, [first, second])
+    assert found(tokenizer, [together]) == expected
+    ((code, message, _, hint),) = expected
+    assert hint
+    if code == "texts-same-tokens":
+        assert message == (
+            "two texts are the same tokens, so the LM can't tell them apart: "
+            f"{min(one, other)!r}, {max(one, other)!r}"
+        )
+    else:
+        assert code == "tokens-not-the-text"
+
+
+@pytest.mark.parametrize(("normalizer", "one", "other"), EVENED)
+def test_answers_that_become_the_same_tokens(normalizer, one, other):
+    tokenizer = tokenizer_of("bytes", normalizer=normalizer)
+    (pair,) = pairs_of("Question: what? Answer:")
+    sides = [replace(pair.original, answer=text.strip()) for text in (one, other)]
+    pair = replace(pair, original=sides[0], counterfactual=sides[1])
+    if one.strip() == other.strip():
+        return
+    with pytest.raises(CfgenError) as caught:
+        encode_pairs(tokenizer, [pair])
+    (problem,) = caught.value.problems
+    if problem.code == "answers-collide":
+        assert repr(one) in problem.message
+        assert repr(other) in problem.message
+    else:
+        assert problem.code == "tokens-not-the-text"
+        assert repr(f" {one}") in problem.message
+
+
+def test_unknown_words_at_the_beginning_are_no_beginning():
+    """Two unknown words are the same special token twice, which the template did not write."""
+    for bos in (False, True):
+        problems = found(tokenizer_of(bos=bos), pairs_of("gin rum the mug"))
+        assert [(code, message) for code, message, *_ in problems] == [
+            ("word-without-token", "the tokenizer has no token for 'gin'"),
+            ("word-without-token", "the tokenizer has no token for 'rum'"),
+        ]
+
+
+def test_unknown_tokens_that_only_the_file_declares():
+    backend = CUTTERS["words, few"](SCRIPTS)
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend)
+    assert tokenizer.unk_token is None
+    assert {code for code, *_ in found(tokenizer, pairs_of("Ann gulps"))} == {"word-without-token"}
+
+
+@pytest.mark.parametrize("kind", ["words", "words, few", "unigram that knows little"])
+def test_answers_that_the_tokenizer_does_not_know(kind):
+    """Whatever is unknown would count as said whenever the LM says that it does not know a word."""
+    tokenizer = fast(CUTTERS[kind](SCRIPTS))
+    (pair,) = pairs_of("the")
+    pair = replace(pair, original=replace(pair.original, answer="gulps"))
+    with pytest.raises(CfgenError) as caught:
+        encode_pairs(tokenizer, [pair], {"gulps": ("gulps",), "no": ("the",)})
+    assert caught.value.problems[0].code == "word-without-token"
+    assert "gulps'" in caught.value.problems[0].message
+
+
+def test_what_a_tokenizer_cannot_read_is_named():
+    tokenizer = fast(word_level(SCRIPTS, unknown=False))
+    texts = pairs_of("Ann puts the tea", "Ann gulps the tea")
+    with pytest.raises(CfgenError, match=r"can't read 'Ann gulps the tea': .*word-without-token"):
+        encode_pairs(tokenizer, texts, {"yes": ("tea",), "no": ("mug",)})
+
+
+# Tokenizers of all kinds
+
+
+def world():
+    """Pairs of all built-in tasks, and pairs whose prompts are in other scripts."""
+    pairs = []
+    for name in list_tasks():
+        task = load_task(name)
+        for design in task.designs.values():
+            drawn = Candidates(task, design, task.causal_model.domains, split=Split("cutters"))
+            pairs += candidate_pairs(drawn, 3)
+    for text in SCRIPTS:
+        words = re.finditer(r"\w+", text)
+        spans = tuple(Span(f"word_{n}", 0, *word.span()) for n, word in enumerate(words))
+        side = Side({}, Prompt(text, spans), "tea", " ", {}, {})
+        other = replace(side, answer="mug")
+        pairs.append(Pair("id", 0, "t", "d", side, other, {}, {}, False, ()))
+    return pairs
+
+
+WORLD = world()
+WORLD_TEXTS = (SCRIPTS[0], *(f"{p.original.prompt.text} {p.original.answer}" for p in WORLD))
+REFUSED = {
+    "bytes lower": {"tokens-not-the-text"},
+    "bytes behind <s> <s>": {"special-token-twice"},
+    "bytes, words not cut": {"answer-joins-prompt"},
+    "metaspace, words not cut": {"answer-joins-prompt"},
+    "metaspace without bytes": {"word-without-token"},
+    "unigram that knows little": {"word-without-token"},
+    "word pieces, lower": {"tokens-not-the-text"},
+    "words, few": {"word-without-token"},
+    "words without <unk>": {"word-without-token"},
+    "word pieces, not cleaned up": {"tokens-not-the-text"},
+    "BPE without <unk>": {"tokens-not-the-text"},
+}
+"""Those that keep hardly a text, and what is said; others may refuse some texts as well."""
+
+
+@pytest.mark.parametrize("kind", CUTTERS)
+def test_positions_under_tokenizers_of_all_kinds(kind):
+    """Tokens are the text, and those of a span read as the span; or it is said that they don't."""
+    tokenizer = fast(CUTTERS[kind](WORLD_TEXTS))
+    read, refused = 0, set()
+    for pair in WORLD:
+        try:
+            encoded = encode_pairs(tokenizer, [pair])
+            check_text(tokenizer, encoded)
+        except CfgenError as error:
+            refused |= {problem.code for problem in error.problems if problem.hint}
+            continue
+        for side in (encoded[0].original, encoded[0].counterfactual):
+            read += spans_read(tokenizer, side)
+            (shown,) = locate(side, "every")
+            first, last = shown.context[0], shown.context[-1]
+            own = tokenizer.decode(side.ids[first : last + 1]).strip()
+            assert alike(own, side.prompt.text), side.prompt.text
+    assert read or kind in REFUSED
+    assert refused >= REFUSED.get(kind, set())
+
+
+def spans_read(tokenizer, side):
+    """How many spans of a prompt have tokens that read as the span, nothing else being in them."""
+    count = 0
+    for span in side.prompt.spans:
+        (found,) = locate(side, f"{span.name}[{span.mention}].all")
+        text = side.prompt.text[span.start : span.end].strip()
+        read = tokenizer.decode([side.ids[token] for token in found.tokens]).strip()
+        first, last = found.tokens[0], found.tokens[-1]
+        assert found.tokens == tuple(range(first, last + 1))
+        assert locate(side, f"{span.name}[{span.mention}]")[0].tokens == (last,)
+        covered = side.prompt.text[side.offsets[first][0] : side.offsets[last][1]].strip()
+        assert text in covered
+        if covered == text:
+            count += 1
+            assert alike(read, text)
+        else:  # a token that reaches beyond the span: a run, which decodes it, refuses the span
+            assert not alike(read, text)
+    return count
 
 
 # What transformers says while it loads one

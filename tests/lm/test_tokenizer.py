@@ -7,11 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from cfgen.errors import CfgenError
-from cfgen.lm import load_lm, load_tokenizer
-from cfgen.lm.tokenizer import check_alone
+from cfgen.lm import encode_pairs, load_lm, load_tokenizer, wrap_lm
+from cfgen.lm.described import difference
 from tests.conftest import TINY_WORDS, tiny_tokenizer
+from tests.cutters import CUTTERS, SCRIPTS, fast
 from tests.families import tiny_model
 
 TEXTS = ["Alice puts it in the box.", " of", "What is it with?\nAnswer:", "", "naïve 東京 🙂"]
@@ -31,7 +33,6 @@ def test_a_folder_and_its_file(tiny_folder: Path) -> None:
 
 
 def test_special_tokens_at_the_end_are_left_out(tiny_folder: Path, tmp_path: Path) -> None:
-    from tokenizers import Tokenizer
     from tokenizers.processors import TemplateProcessing
 
     backend = Tokenizer.from_file(str(tiny_folder / "tokenizer.json"))
@@ -85,30 +86,133 @@ def test_the_same_tokens_with_and_without_the_lm(
             assert list(load_tokenizer(name)(text)[0]) == expected["input_ids"]
 
 
-def test_a_tokenizer_that_disagrees_with_its_lm(tiny_folder: Path) -> None:
-    from tokenizers import pre_tokenizers
+FILES = (
+    "bytes",
+    "bytes, digits by three",
+    "bytes, digits alone",
+    "bytes behind <s>",
+    "metaspace always",
+    "metaspace never",
+    "llama",
+    "unigram",
+    "word pieces",
+    "words",
+    "added, taking spaces in front",
+)
+CLASSES = (
+    "GPT2Tokenizer",
+    "LlamaTokenizerFast",
+    "Qwen2Tokenizer",
+    "GPTNeoXTokenizerFast",
+    "GemmaTokenizer",
+    "T5Tokenizer",
+    "BertTokenizer",
+    "CohereTokenizerFast",
+    "PreTrainedTokenizerFast",
+    None,
+)
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_whatever_class_is_named_the_file_counts(tmp_path: Path, kind: str) -> None:
+    """transformers makes some classes anew by rules of their own, which are not the file's."""
     from transformers import AutoTokenizer
 
-    files = tuple((file.name, file) for file in sorted(tiny_folder.glob("*.json")))
-    own = AutoTokenizer.from_pretrained(tiny_folder)
-    check_alone("it", files, own)
-    own.add_tokens(["loves"])
-    with pytest.raises(CfgenError, match="different vocabularies"):
-        check_alone("it", files, own)
-    own.backend_tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", "removed")
-    with pytest.raises(CfgenError, match=r"not what its tokenizer.json says.*'Ann|save_pretrained"):
-        check_alone("it", files, own)
-    own.save_pretrained(tiny_folder)
-    check_alone("it", files, AutoTokenizer.from_pretrained(tiny_folder))
+    fast(CUTTERS[kind](SCRIPTS)).save_pretrained(tmp_path)
+    described = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    texts = (*SCRIPTS, "Ann  has 12345 x²", "the mug.", "½ of it\n\nis")
+    refused, rebuilt = [], 0
+    for name in CLASSES:
+        with_settings(tmp_path, tokenizer_class=name)
+        try:
+            encode = load_tokenizer(str(tmp_path))
+        except CfgenError as error:
+            refused.append((name, error.problems[0].hint))
+            continue
+        for text in texts:
+            ids, offsets = encode(text)
+            made = described.encode(text)
+            assert (list(ids), list(offsets)) == (made.ids, made.offsets), (name, text)
+        own = AutoTokenizer.from_pretrained(tmp_path)
+        rebuilt += any(own(t)["input_ids"] != described.encode(t).ids for t in texts)
+    hint = "check tokenizer_config.json, above all its tokenizer_class"
+    assert refused in ([], [("T5Tokenizer", hint)])  # which takes one kind of vocabulary only
+    assert rebuilt > 1  # what would have been read, had nobody compared
 
 
-def test_a_tokenizer_that_transformers_makes_anew_for_an_architecture(tmp_path: Path) -> None:
+def test_the_tokenizer_of_a_run_is_the_one_of_the_file(tmp_path: Path) -> None:
     """For a Qwen2, transformers passes over the plain class, and cuts texts as Qwen2 does."""
     tokenizer = tiny_tokenizer(TINY_WORDS.split())
     tiny_model("qwen2", vocabulary=len(tokenizer)).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(CfgenError, match=r"not what its tokenizer.json says"):
-        load_lm(str(tmp_path))
+    described = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    own = load_lm(str(tmp_path), device="cpu").tokenizer
+    for text in TEXTS:
+        assert own(text)["input_ids"] == described.encode(text).ids
+        assert list(load_tokenizer(str(tmp_path))(text)[0]) == described.encode(text).ids
+
+
+def test_where_a_tokenizer_is_not_what_its_file_says(tiny_folder: Path) -> None:
+    from transformers import AutoTokenizer
+
+    file = tiny_folder / "tokenizer.json"
+    own = AutoTokenizer.from_pretrained(tiny_folder)
+    assert difference(file, own, {}, whole=True) == ""
+    own.add_tokens(["loves"])
+    assert "different vocabularies: 'loves'" in difference(file, own, {}, whole=True)
+    assert difference(file, own, {}, whole=False) == ""
+    own.backend_tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    own.backend_tokenizer.normalizer = normalizers.NFC()
+    found = difference(file, own, {}, whole=False)
+    assert "by tokenizer.json and [" in found
+    assert "\nnormalizer: none in the file, NFC() in transformers" in found
+    assert "\npre_tokenizer: Split(" in found
+    assert "in the file, Whitespace() in transformers" in found
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+@pytest.mark.parametrize("kind", ["bytes", "bytes with a space in front", "metaspace always"])
+def test_settings_may_say_whether_texts_begin_with_a_space(
+    tmp_path: Path, kind: str, wanted: bool
+) -> None:
+    name = "LlamaTokenizer" if kind.startswith("meta") else "GPT2Tokenizer"
+    fast(CUTTERS[kind](SCRIPTS)).save_pretrained(tmp_path)
+    with_settings(tmp_path, tokenizer_class=name, add_prefix_space=wanted)
+    encode = load_tokenizer(str(tmp_path))
+    assert (encode("the mug")[0] == encode(" the mug")[0]) is wanted or not wanted
+    own = encode.backend.encode("the mug").tokens
+    assert own[0].startswith(("Ġ", "▁")) is wanted
+
+
+@pytest.mark.parametrize("load", [load_tokenizer, lambda name: load_lm(name, device="cpu")])
+@pytest.mark.parametrize("settings", [{}, {"add_bos_token": False}], ids=["alone", "with settings"])
+def test_what_cuts_at_random_is_switched_off(build_tiny_lm, tmp_path, load, settings) -> None:
+    backend = CUTTERS["bytes"](SCRIPTS)
+    expected = backend.encode(SCRIPTS[0]).ids
+    backend.model.dropout = 0.5
+    assert len({tuple(backend.encode(SCRIPTS[0]).ids) for _ in range(20)}) > 1
+    build_tiny_lm(layers=1, vocab_size=700).model.save_pretrained(tmp_path)
+    fast(backend).save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "tokenizer.json").read_text())["model"]["dropout"] == 0.5
+    with_settings(tmp_path, **settings)
+    loaded = load(str(tmp_path))
+    backend = getattr(loaded, "backend", None) or loaded.tokenizer.backend_tokenizer
+    assert {tuple(backend.encode(SCRIPTS[0]).ids) for _ in range(20)} == {tuple(expected)}
+
+
+def test_what_cuts_at_random_is_refused_where_it_comes_from_outside(build_tiny_lm) -> None:
+    lm = build_tiny_lm(layers=1)
+    for model, name in (
+        (models.BPE({"a": 0, "b": 1, "ab": 2}, [("a", "b")], dropout=0.1), "dropout"),
+        (models.Unigram([("<unk>", 0.0), ("a", -1.0)], 0, alpha=0.5, nbest_size=4), "alpha"),
+    ):
+        tokenizer = fast(Tokenizer(models.BPE()))
+        tokenizer.backend_tokenizer.model = model
+        with pytest.raises(CfgenError, match=rf"(?s)at random: its {name} is 0.*wrap_lm") as caught:
+            encode_pairs(tokenizer, [])
+        assert caught.value.problems[0].code == "tokenizer-samples"
+        wrap_lm(lm.model, tokenizer, name="it", revision="1")
+        assert encode_pairs(tokenizer, []) == []
 
 
 def test_a_class_that_does_not_fit(tiny_folder: Path) -> None:
