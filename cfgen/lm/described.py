@@ -15,6 +15,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from cfgen.bounded import read_file
 from cfgen.lm.reading import settled
 
 PROBES = (
@@ -28,6 +29,8 @@ PROBES = (
     "e\u0301 \ufb01n \u00a0no\u00a0break \uff21\uff11 नमस्ते हिन्दी مرحبا Ünïcödé ﬀ ™ İ",
 )
 """Texts in whose tokens differences between two tokenizers show."""
+FILE_BYTES = 1 << 27
+"""A tokenizer.json is never larger."""
 OWN_PROBES = 200
 """How many tokens of a tokenizer make up a further text, all of whose words it knows."""
 PARTS = ("normalizer", "pre_tokenizer", "model", "post_processor", "decoder")
@@ -48,7 +51,7 @@ def difference(file: Path, own: Any, settings: Mapping[str, Any], *, whole: bool
     """
     if settings.get("fix_mistral_regex"):  # which says that the file is wrong
         return ""
-    text = file.read_text(encoding="utf-8")
+    text = read_file(file, FILE_BYTES).decode()
     made = own.backend_tokenizer
     ways = [_like(Tokenizer.from_str(way), own, whole) for way in _declared(text, settings)]
     special = all(settings.get(key) is None for key in BEGINNINGS)

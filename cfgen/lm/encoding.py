@@ -14,7 +14,7 @@ from cfgen.counterfactuals import Pair, Side, answers_of
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.lm.answers import AnswerTree, TokenPath, build_tree
 from cfgen.lm.chat import chat_side
-from cfgen.lm.reading import Reading, alike, check_settled, read_by, reading_of
+from cfgen.lm.reading import TokenReader, alike, check_settled, read_by, reading_of
 from cfgen.lm.tokens import PairTokens, PromptTokens
 from cfgen.progress import Progress, no_progress
 
@@ -116,7 +116,7 @@ class _Encoder:
     tokenizer: Any
     candidates: Candidates
     texts: tuple[str, ...]
-    reading: Reading
+    reading: TokenReader
     special: bool = True
     problems: dict[str, Problem] = field(default_factory=dict)
     read: set[tuple[str, TokenPath]] = field(default_factory=set)

@@ -14,14 +14,14 @@ from typing import Any, TypeVar
 
 from cfgen.errors import CfgenError, Problem
 
-Made = TypeVar("Made")
+T = TypeVar("T")
 
 SAMPLING = ("dropout", "alpha", "nbest_size")
 """Settings of the models of tokenizers that make them cut a text at random: of BPE, of Unigram."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Reading:
+class TokenReader:
     """A tokenizer, as far as it tells what its tokens are.
 
     Attributes:
@@ -70,7 +70,7 @@ class Reading:
         return None
 
 
-def reading_of(tokenizer: Any) -> Reading:
+def reading_of(tokenizer: Any) -> TokenReader:
     """What a tokenizer tells of its tokens.
 
     Args:
@@ -81,7 +81,7 @@ def reading_of(tokenizer: Any) -> Reading:
     special = {index: token.content for index, token in added.items() if token.special}
     names = {getattr(tokenizer, "unk_token", None), _unknown(backend)}
     unknown = {backend.token_to_id(str(name)): str(name) for name in names if name is not None}
-    return Reading(
+    return TokenReader(
         backend, special, {index: n for index, n in unknown.items() if index is not None}
     )
 
@@ -140,7 +140,7 @@ def check_settled(tokenizer: Any) -> None:
             raise CfgenError(Problem("tokenizer-samples", message, hint=hint))
 
 
-def read_by(encode: Callable[[list[str]], Made], texts: Sequence[str]) -> Made:
+def read_by(encode: Callable[[list[str]], T], texts: Sequence[str]) -> T:
     """Encode texts; what a tokenizer raises about one of them names it.
 
     Args:

@@ -13,7 +13,7 @@ from typing import Any
 
 from cfgen.errors import CfgenError, Problem
 from cfgen.lm.encoding import SHOWN
-from cfgen.lm.reading import Reading, alike, reading_of
+from cfgen.lm.reading import TokenReader, alike, reading_of
 from cfgen.lm.tokens import PairTokens, PromptTokens
 
 _WRONG = re.compile(r"incorrect|wrong|fix_mistral_regex|not as expected", re.IGNORECASE)
@@ -45,7 +45,7 @@ def check_text(
 
 
 def text_problems(
-    reading: Reading | None, prompts: Iterable[PromptTokens], sources: Mapping[str, str]
+    reading: TokenReader | None, prompts: Iterable[PromptTokens], sources: Mapping[str, str]
 ) -> list[Problem]:
     """What is wrong with the tokens of prompts.
 
@@ -99,7 +99,7 @@ def judge_notes(name: str, notes: Iterable[str]) -> None:
 
 
 def _problems(
-    reading: Reading, prompt: PromptTokens, sources: Mapping[str, str]
+    reading: TokenReader, prompt: PromptTokens, sources: Mapping[str, str]
 ) -> Iterator[Problem]:
     text = prompt.prompt.text
     start = next((n for n, span in enumerate(prompt.offsets) if span != (0, 0)), len(prompt))
