@@ -10,10 +10,11 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import resource
 import signal
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -35,6 +36,8 @@ NUMBERS = (
     *(0, -1, 1, 2, 7, 2**31, 2**63, 2**64, -(2**63), 10**12, 10**30, 10**4000),
     *(0.5, -0.0, 1e308, float("inf"), float("nan")),
 )
+
+_WORDS = re.compile(r"\w+|\s+|[^\w\s]+")
 
 
 class Overtime(BaseException):
@@ -141,6 +144,35 @@ def damaged(content: bytes, rng: Random, within: int | None = None) -> bytes:
                 changed[at : at + 8],
             )
     return bytes(changed)
+
+
+def rewritten(source: str, rng: Random, words: Sequence[str]) -> str:
+    """A text that people write, with words and lines dropped, doubled, swapped and replaced.
+
+    Args:
+        source: The text.
+        rng: Decides.
+        words: What may stand where something else belongs, besides words of the text itself.
+    """
+    for _ in range(rng.choice((1, 1, 2, 4, 8))):
+        by_line = rng.random() < 0.3
+        parts = source.splitlines(keepends=True) if by_line else _WORDS.findall(source)
+        if not parts:
+            return rng.choice(words)
+        at, other = rng.randrange(len(parts)), rng.randrange(len(parts))
+        kind = rng.randrange(6)
+        if kind == 0:
+            del parts[at : at + rng.choice((1, 1, 2, 5))]
+        elif kind == 1:
+            parts.insert(other, parts[at])
+        elif kind == 2:
+            parts[at], parts[other] = parts[other], parts[at]
+        elif kind == 3:
+            parts[at] = parts[other]
+        else:
+            parts[at] = rng.choice(words)
+        source = "".join(parts)
+    return source
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:

@@ -5,12 +5,13 @@ It also notes which branches of a template are taken, so that lint can say which
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 from jinja2 import DictLoader, StrictUndefined, nodes
-from jinja2.compiler import CodeGenerator, Frame
+from jinja2.compiler import CodeGenerator, Frame, operators
 from jinja2.environment import Template as JinjaTemplate
 from jinja2.environment import TemplateModule
 from jinja2.ext import Extension
@@ -20,7 +21,13 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
 from jinja2.utils import Cycler, Namespace
 
 from cfgen.errors import did_you_mean
-from cfgen.prompts.filters import join_with, template_filters, template_tests, text_method
+from cfgen.prompts.filters import (
+    PLAIN_METHODS,
+    join_with,
+    template_filters,
+    template_tests,
+    text_method,
+)
 from cfgen.prompts.text import (
     MAX_LENGTH,
     Haystack,
@@ -34,6 +41,14 @@ from cfgen.prompts.text import (
     listed,
     too_long,
 )
+from cfgen.prompts.work import (
+    MAX_FORESEEN,
+    Count,
+    check_outcome,
+    check_power,
+    check_product,
+    formatted_length,
+)
 
 SPAN_FILTER = "span block"
 """Internal filter behind ``{% span %}``; the space keeps templates from naming it."""
@@ -43,6 +58,9 @@ BRANCH_FILTER = "note branch"
 """Internal filter that notes that a branch is taken."""
 
 INTERNAL = frozenset({SPAN_FILTER, BRANCH_FILTER})
+_OWN_ARGUMENTS = ("_loop_vars", "_block_vars")
+NO_BRANCH = -1
+"""The number under which a step is counted that is no branch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +116,39 @@ class SpanCodeGenerator(CodeGenerator):
         self.write("))")
 
     def visit_Operand(self, node: nodes.Operand, frame: Frame) -> None:  # noqa: D102
-        if node.op not in ("in", "notin"):
-            super().visit_Operand(node, frame)
-            return
-        negation = "not " if node.op == "notin" else ""
-        self.write(f" {negation}in environment.haystack(")
+        way = "haystack" if node.op in ("in", "notin") else "count.weigh"
+        self.write(f" {operators[node.op]} environment.{way}(")
         self.visit(node.expr, frame)
+        self.write(")")
+
+    def visit_List(self, node: nodes.List, frame: Frame) -> None:  # noqa: D102
+        self._weighed(super().visit_List, node, frame)
+
+    def visit_Dict(self, node: nodes.Dict, frame: Frame) -> None:  # noqa: D102
+        self._weighed(super().visit_Dict, node, frame)
+
+    def visit_Tuple(self, node: nodes.Tuple, frame: Frame) -> None:  # noqa: D102
+        if node.ctx == "load":
+            self._weighed(super().visit_Tuple, node, frame)
+        else:
+            super().visit_Tuple(node, frame)
+
+    def visit_Getitem(self, node: nodes.Getitem, frame: Frame) -> None:  # noqa: D102
+        if not isinstance(node.arg, nodes.Slice):
+            super().visit_Getitem(node, frame)
+            return
+        self.write("environment.cut(")
+        for part in (node.node, node.arg.start, node.arg.stop, node.arg.step):
+            if part is None:
+                self.write("None")
+            else:
+                self.visit(part, frame)
+            self.write(", ")
+        self.write(")")
+
+    def _weighed(self, visit: Callable[[Any, Frame], None], node: nodes.Node, frame: Frame) -> None:
+        self.write("environment.count.weigh(")
+        visit(node, frame)
         self.write(")")
 
 
@@ -144,12 +189,12 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
         elements: Slots that are elements of an input, such as ``item_1``.
         branches: Branches of the files parsed so far.
         taken: Numbers of those that some run has taken.
+        count: What the run has done that is under way.
     """
 
     code_generator_class = SpanCodeGenerator
     template_class = PromptTemplate
-    intercepted_binops = frozenset({"+", "*", "%"})
-    concat = staticmethod(glue)  # type: ignore[assignment]
+    intercepted_binops = frozenset({"+", "-", "*", "/", "//", "%", "**"})
 
     def __init__(self, sources: Mapping[str, str], elements: frozenset[str] = frozenset()) -> None:
         super().__init__(
@@ -164,12 +209,14 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
         self.elements = elements
         self.branches: list[TemplateBranch] = []
         self.taken: set[int] = set()
+        self.count = Count()
+        filters, tests = template_filters(), template_tests()
         self.filters = {
-            **template_filters(),
+            **{name: self._counted(name, function) for name, function in filters.items()},
             SPAN_FILTER: _mark_phrase,
             BRANCH_FILTER: self._note_branch,
         }
-        self.tests = template_tests()
+        self.tests = {name: self._counted(name, function) for name, function in tests.items()}
         self.globals.clear()
         self.globals.update(range=safe_range, dict=dict, namespace=Namespace, cycler=Cycler)
 
@@ -184,6 +231,8 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
                     other = "the else of an inline if"
                     node.expr2 = self._noted(node.expr2, name, node.lineno, other)
             elif isinstance(node, nodes.If | nodes.For):
+                if isinstance(node, nodes.For) and node.test is not None:
+                    node.test = self._filtered(node.test, NO_BRANCH)
                 tag = "{% if %}" if isinstance(node, nodes.If) else "{% for %}"
                 self._note_body(node.body, name, node.lineno, tag)
                 if node.else_:
@@ -197,12 +246,33 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
 
     def _noted(self, node: nodes.Expr, name: str | None, line: int, what: str) -> nodes.Expr:
         self.branches.append(TemplateBranch(name or "", line, what))
-        number = nodes.Const(len(self.branches) - 1, lineno=line)
+        return self._filtered(node, len(self.branches) - 1, line)
+
+    def _filtered(self, node: nodes.Expr, branch: int, line: int | None = None) -> nodes.Expr:
+        line = line or node.lineno
+        number = nodes.Const(branch, lineno=line)
         return nodes.Filter(node, BRANCH_FILTER, [number], [], None, None, lineno=line)
 
     def _note_branch(self, value: Any, number: int) -> Any:
         self.taken.add(number)
+        self.count.add(1)
         return value
+
+    def _counted(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A filter or test whose work counts; what comes one by one comes as a list."""
+        skip = 1 if hasattr(function, "jinja_pass_arg") else 0
+
+        @wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self.count.weigh((*args[skip:], kwargs))
+            check_outcome(name, args[skip] if len(args) > skip else "", args[skip + 1 :], kwargs)
+            return self.count.weigh(listed(function(*args, **kwargs)))
+
+        return call
+
+    def concat(self, pieces: Iterable[Any]) -> Any:  # type: ignore[override]
+        """Put pieces of text together."""
+        return self.count.weigh(glue(pieces))
 
     def show(self, context: Context, name: str | None, chosen: bool, line: int, value: Any) -> Any:
         """Print one expression; leave a span named after it if it carries none.
@@ -227,15 +297,24 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
 
     def tilde(self, values: tuple[Any, ...]) -> Any:
         """The ``~`` operator."""
-        return glue(map(as_text, values))
+        return self.concat(map(as_text, values))
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """``+``, ``*`` and ``%``, keeping spans and the length in bounds."""
+        """Arithmetic, keeping spans, and what it makes in bounds."""
+        return self.count.weigh(self._binop(context, operator, left, right))
+
+    def _binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         if operator == "+" and isinstance(left, str) and isinstance(right, str):
             return glue((left, right))
-        if operator == "%" and isinstance(left, str) and holds_text((left, right)):
-            return guarded(lambda one, two: one % two, "'%' formatting")(left, right)
+        if operator == "%" and isinstance(left, str):
+            if formatted_length(left, (right,)) > MAX_FORESEEN:
+                raise too_long()
+            if holds_text((left, right)):
+                return guarded(lambda one, two: one % two, "'%' formatting")(left, right)
+        if operator == "**":
+            check_power(left, right)
         if operator == "*":
+            check_product(left, right)
             for sized, times in ((left, right), (right, left)):
                 if isinstance(sized, Text) and isinstance(times, int):
                     return glue(sized for _ in range(times))
@@ -246,6 +325,7 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
 
     def haystack(self, value: Any) -> Any:
         """What stands to the right of ``in``; a plain string would read a text unnoticed."""
+        self.count.weigh(value)
         return Haystack(value) if type(value) is str else value
 
     def getattr(self, obj: Any, attribute: str) -> Any:
@@ -259,6 +339,9 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
                 hint = f"its lexicon has no column {attribute!r}; {known}"
                 return self.undefined(hint, obj="", name=attribute)
             return self.undefined(obj="", name=attribute) if method is None else method
+        allowed = PLAIN_METHODS.get(type(obj))
+        if allowed is not None and attribute not in allowed and hasattr(type(obj), attribute):
+            return self.undefined(obj=obj, name=attribute)
         return super().getattr(obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
@@ -268,18 +351,35 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
             return self.getattr(obj, argument)
         return super().getitem(obj, argument)
 
+    def cut(self, value: Any, start: Any, stop: Any, step: Any) -> Any:
+        """``x[start:stop:step]``."""
+        return self.count.weigh(value[start:stop:step])
+
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
         """``'...'.format(x)``: refused for values, whose places it would lose."""
         function = super().wrap_str_format(value)
-        return None if function is None else guarded(function, "'format'")
+        if function is None:
+            return None
+        form = value.__self__
+
+        def call(*args: Any, **kwargs: Any) -> str:
+            check_outcome("format", form, args, kwargs)
+            return str(function(*args, **kwargs))
+
+        return guarded(call, "'format'")
 
     def call(self, context: Context, obj: Any, *args: Any, **kwargs: Any) -> Any:
         """Call anything; methods of a plain string refuse to swallow values."""
+        self.count.weigh((args, {k: v for k, v in kwargs.items() if k not in _OWN_ARGUMENTS}))
+        return self.count.weigh(self._call(context, obj, *args, **kwargs))
+
+    def _call(self, context: Context, obj: Any, *args: Any, **kwargs: Any) -> Any:
         owner = getattr(obj, "__self__", None)
         if isinstance(owner, str):
             if obj.__name__ == "join" and len(args) == 1:
                 return join_with(owner, args[0])
-            kwargs = {k: v for k, v in kwargs.items() if k not in ("_loop_vars", "_block_vars")}
+            kwargs = {k: v for k, v in kwargs.items() if k not in _OWN_ARGUMENTS}
+            check_outcome(obj.__name__, owner, args, kwargs)
             return guarded(obj, f"{obj.__name__!r}")(*map(listed, args), **kwargs)
         return super().call(context, obj, *args, **kwargs)
 

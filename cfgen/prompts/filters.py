@@ -23,6 +23,7 @@ from cfgen.prompts.text import (
     look_at,
     lost,
 )
+from cfgen.prompts.work import check_outcome
 
 _TESTS: dict[str, Any] = dict(TESTS)
 
@@ -67,6 +68,18 @@ ASKING_METHODS = _set(
 )
 TEXT_METHODS = CHANGING_METHODS | SPLITTING_METHODS | ASKING_METHODS | {"join"}
 """All methods that a text has in a template."""
+
+PLAIN_METHODS: dict[type, frozenset[str]] = {
+    str: TEXT_METHODS | {"format", "format_map"},
+    int: _set("bit_count bit_length"),
+    float: _set("is_integer"),
+    bool: frozenset(),
+    list: _set("count index"),
+    tuple: _set("count index"),
+    dict: _set("get items keys values"),
+    range: _set("count index start step stop"),
+}
+"""For values that a template makes itself, the methods that they have in it."""
 
 _DIRECT: dict[str, Change] = {
     "upper": str.upper,
@@ -168,6 +181,7 @@ def text_method(text: Text, name: str) -> Callable[..., Any] | None:
         def change(letters: str) -> Any:
             return getattr(letters, name)(*args, **kwargs)
 
+        check_outcome(name, text, args, kwargs)
         if holds_text((args, kwargs)):
             raise lost(f"{name!r} with another value")
         direct = change if args or kwargs else _DIRECT.get(name, change)

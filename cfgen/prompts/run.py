@@ -15,13 +15,15 @@ from typing import Any
 from jinja2 import UndefinedError
 from jinja2.environment import Template as JinjaTemplate
 
-from cfgen.errors import CfgenError, Problem
+from cfgen.errors import CfgenError, Problem, shown_value
 from cfgen.paths import display
 from cfgen.prompts.environment import PromptEnvironment, TemplateBranch
 from cfgen.prompts.spans import Prompt, Span
 from cfgen.prompts.template import Template
 from cfgen.prompts.text import Change, Fault, Hole, Kind, Mark, Text, empty, text_parts
+from cfgen.prompts.work import too_large
 
+_HALF = re.compile("[\ud800-\udfff]")
 _ADDRESS = re.compile(r"<([^<>]*) at 0x[0-9A-Fa-f]{4,}>")
 
 
@@ -51,8 +53,9 @@ def run_template(template: Template, inputs: Mapping[str, Any]) -> Rendering:
     """
     check_inputs(template, inputs)
     looked: set[str] = set()
-    jinja = _compiled(template)
     try:
+        jinja = _compiled(template)
+        _environment(jinja).count.steps = 0
         context = jinja.new_context(_context(template, inputs, looked))
         letters, marks = text_parts(jinja.environment.concat(jinja.root_render_func(context)))
         check_edges(letters)
@@ -64,13 +67,17 @@ def run_template(template: Template, inputs: Mapping[str, Any]) -> Rendering:
 
 def unreached_branches(template: Template) -> list[TemplateBranch]:
     """The branches of a template that nothing rendered so far has led into."""
-    environment = _compiled(template).environment
-    assert isinstance(environment, PromptEnvironment)
+    environment = _environment(_compiled(template))
     return [
         branch
         for number, branch in enumerate(environment.branches)
         if number not in environment.taken
     ]
+
+
+def _environment(jinja: JinjaTemplate) -> PromptEnvironment:
+    assert isinstance(jinja.environment, PromptEnvironment)
+    return jinja.environment
 
 
 def _compiled(template: Template) -> JinjaTemplate:
@@ -178,6 +185,12 @@ def check_edges(text: str) -> None:
             message=f"an object is printed ({found[1]}), with where it happens to be in memory",
             hint="print strings and numbers",
         )
+    if half := _HALF.search(text):
+        raise Fault(
+            code="value-not-text",
+            message=f"half a character is printed ({half[0]!a}), which no file can hold",
+            hint="write the character itself, or \\U and eight digits",
+        )
     if text and text == text.strip():
         return
     edge = "is empty" if not text.strip() else "starts in whitespace"
@@ -224,7 +237,9 @@ def _number_spans(marks: tuple[Mark, ...]) -> tuple[Span, ...]:
 def _explain(template: Template, inputs: Mapping[str, Any], error: Exception) -> Problem:
     """What went wrong, with the line of the template where it did."""
     place = _place(template, error.__traceback__) or display(template.path)
-    values = "\n".join(f"{name} = {inputs[name]!r}" for name in template.shows)
+    values = "\n".join(f"{name} = {shown_value(inputs[name])}" for name in template.shows)
+    if isinstance(error, RecursionError):
+        error = too_large("the template goes deeper into itself than can be followed")
     if isinstance(error, Fault):
         return Problem(error.code, error.message, place, error.hint, values)
     if isinstance(error, UndefinedError):

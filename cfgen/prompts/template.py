@@ -21,6 +21,7 @@ from cfgen.prompts.environment import PromptEnvironment
 from cfgen.prompts.frontmatter import TemplateSource, read_source, read_text
 from cfgen.prompts.names import Survey, survey_file
 from cfgen.prompts.spans import WHOLE_PROMPT
+from cfgen.prompts.text import MAX_LENGTH
 
 RESERVED = frozenset(
     [
@@ -47,6 +48,10 @@ RESERVED = frozenset(
     ]
 )
 """Names that mean something else, in positions or in Jinja."""
+
+
+MAX_SOURCE = 2 * MAX_LENGTH
+"""Characters of a file of a template at most; reading one of that length takes some seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +216,9 @@ def load_templates(task: str, showable: Showable, *first: Path) -> Mapping[str, 
                 texts[name] = sources[name].jinja
         except CfgenError as error:
             problems.extend(error.problems)
+    too_long = [_too_long(files[name]) for name, text in texts.items() if len(text) > MAX_SOURCE]
+    if too_long:
+        raise CfgenError([*problems, *too_long])
     environment = PromptEnvironment(texts)
     trees = _parse_all(environment, texts, files, problems)
     loaded = {}
@@ -223,6 +231,12 @@ def load_templates(task: str, showable: Showable, *first: Path) -> Mapping[str, 
     if problems:
         raise CfgenError(problems)
     return {template.id: template for template in sorted(loaded.values(), key=lambda t: t.id)}
+
+
+def _too_long(path: Path) -> Problem:
+    message = f"the template is longer than {MAX_SOURCE:,} characters"
+    hint = "a prompt has half of that at most; words belong into lexicons, not into templates"
+    return Problem("template-too-large", message, display(path), hint)
 
 
 def _slot_inputs(slots: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
@@ -293,6 +307,13 @@ def _parse_all(
                 where = f"{display(files[name])}:{error.lineno}"
                 hint = "mend it; docs/templates.md says what a template may hold"
                 problems.append(Problem("template-syntax", str(error.message), where, hint))
+        except (RecursionError, SyntaxError, ValueError, OverflowError) as error:  # Python's own
+            trees.pop(name, None)
+            what = error.msg if isinstance(error, SyntaxError) else str(error).partition(";")[0]
+            what = "it is nested too deep" if isinstance(error, RecursionError) else what
+            hint = "put what is inside into a macro or a file of its own, and numbers in words"
+            where = display(files[name])
+            problems.append(Problem("template-syntax", f"no template: {what}", where, hint))
     return trees
 
 
