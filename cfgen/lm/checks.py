@@ -24,8 +24,8 @@ def check_lm(lm: LM) -> None:
         lm: The LM.
 
     Raises:
-        CfgenError: It is in training mode (``lm-in-training``), or says something that is no number
-            about a short text (``logits-not-finite``).
+        CfgenError: It is in training mode (``lm-in-training``), can't be run (``lm-cannot-run``),
+            or says something that is no number about a short text (``logits-not-finite``).
     """
     training = next((name for name, part in lm.model.named_modules() if part.training), None)
     if training is not None:
@@ -34,8 +34,19 @@ def check_lm(lm: LM) -> None:
         hint = "call model.eval() first; in training, dropout makes every forward another one"
         raise CfgenError(Problem("lm-in-training", message, hint=hint))
     ids = short_text(lm.model)
-    with torch.inference_mode():
-        logits: Tensor = lm.model(input_ids=ids, use_cache=False).logits
+    try:
+        with torch.inference_mode():
+            logits: Tensor = lm.model(input_ids=ids, use_cache=False).logits
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # whatever modules make of a configuration that is not theirs
+        message = f"{lm.name!r} can't be run: it fails on a text of {ids.shape[-1]} tokens"
+        hint = (
+            "an entry of config.json does not fit the others or the weights: compare it with the "
+            "one that the LM came with"
+        )
+        detail = "\n".join(f"{type(error).__name__}: {error}".splitlines()[:SHOWN])
+        raise CfgenError(Problem("lm-cannot-run", message, hint=hint, detail=detail)) from error
     check_finite(logits[0], lm.model, ids)
 
 
@@ -64,9 +75,12 @@ def check_finite(logits: Tensor, model: nn.Module, ids: Tensor | None = None) ->
         raise CfgenError(Problem("logits-not-finite", message, hint=hint))
     dtype = str(dtype_of(model)).removeprefix("torch.")
     first = _first_not_finite(model, short_text(model) if ids is None else ids)
-    if first is None:
+    if first is None and ids is None:
         message = f"the logits of {kind} are not finite ({dtype}), but are where nothing is edited"
         hint = "write smaller values"
+    elif first is None:
+        message = f"the logits of {kind} are not finite ({dtype}), though what its modules give is"
+        hint = "config.json scales or caps logits by a number that can't be, such as 0: correct it"
     else:
         message = f"the logits of {kind} are not finite: {first!r} is the first to exceed {dtype}"
         hint = "its weights are finite, so they don't fit its configuration: get the LM again"

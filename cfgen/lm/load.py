@@ -169,6 +169,7 @@ def _model(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype) -> PreTrain
             ignore_mismatched_sizes=True,  # so that they are named; they are refused below
         )
         _check_report(checkpoint, report)
+        _check_numbers(checkpoint, model, report["unexpected_keys"])
         if checkpoint.adapter is not None:
             model = _merged(checkpoint, model, checkpoint.adapter)
     return _ready(model.to(dtype))
@@ -240,6 +241,38 @@ def _check_report(checkpoint: Checkpoint, report: dict[str, Any]) -> None:
         hint = "check config.json (number of layers, biases), or save the model anew"
         detail = _named(over)
         raise CfgenError(Problem("lm-leftover", message, hint=hint, detail=detail))
+
+
+def _check_numbers(checkpoint: Checkpoint, model: PreTrainedModel, over: Iterable[str]) -> None:
+    """Check that no weight is a whole number: such stand for others, by scales nobody named.
+
+    Buffers may be: masks, numbers of positions.
+
+    Raises:
+        CfgenError: Some are (``lm-quantised``).
+    """
+    buffers = {name for name, _ in model.named_buffers()} | set(over) | _masks(checkpoint)
+    whole = sorted(
+        key
+        for name, file in checkpoint.files
+        if name.endswith(".safetensors")
+        for key, dtype in _dtypes(file)
+        if not dtype.startswith(("F", "BF")) and key not in buffers
+    )
+    if whole:
+        message = (
+            f"{checkpoint.name!r} has {len(whole)} weights that are whole numbers, which stand for "
+            "others, and its config.json does not say how"
+        )
+        hint = "use the LM that it was made from"
+        raise CfgenError(Problem("lm-quantised", message, hint=hint, detail=_named(whole)))
+
+
+def _dtypes(file: Path) -> Iterator[tuple[str, str]]:
+    """Name of every tensor in a file, and of what kind of numbers it is."""
+    with safe_open(file, framework="pt") as tensors:
+        for key in tensors.keys():  # noqa: SIM118  (it is no mapping)
+            yield key, tensors.get_slice(key).get_dtype()
 
 
 def _extent(checkpoint: Checkpoint) -> tuple[int, int]:
@@ -352,7 +385,8 @@ def _translated(checkpoint: Checkpoint, folder: Path, notes: list[str]) -> Itera
         places = [named, *([display(checkpoint.adapter)] if checkpoint.adapter else [])]
         message = f"{checkpoint.name!r} can't be loaded from {' and '.join(places)}"
         hint = "it must be a causal LM that transformers knows, with weights as safetensors"
-        words = str(error) or type(error).__name__
+        kind = type(error).__name__
+        words = f"{kind}: {error}" if len(str(error).split()) < 2 else str(error)
         if "report" in words:  # it names the weights in a log line, and raises without them
             words = "\n".join([words, *notes])
         detail = "\n".join(words.replace(str(folder), named).splitlines()[: 2 * SHOWN])
