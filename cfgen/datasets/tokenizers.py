@@ -29,7 +29,7 @@ from cfgen.tasks import Task
 
 PAIRS = 300
 """Pairs that are looked at, to find the contexts of words and which of them are answers."""
-DEMANDS = ("alone", "aligned", "single", "distinct")
+DEMANDS = ("readable", "alone", "aligned", "single", "distinct")
 """What is asked of the words under every tokenizer, see :func:`solve_words`."""
 Demand = tuple[str, str]
 """A tokenizer, and what is asked of words under it."""
@@ -81,7 +81,8 @@ def solve_words(
     A word of a table stands for its row: where an attribute that is shown, or is an answer, does
     not fit, the whole row is left out.
 
-    Asked of every word, under every tokenizer, wherever the templates can put it: ``alone``, its
+    Asked of every word, under every tokenizer, wherever the templates can put it: ``readable``,
+    its tokens read as the word, and are those of no other; ``alone``, its
     tokens cover nothing else but spaces in front; ``aligned``, it takes as many tokens as the
     others. Asked of answers, behind their prompts: ``single``, one token; ``distinct``, not the
     one of another answer.
@@ -130,7 +131,7 @@ def solve_words(
             name: measure(task, pool, words, contexts, encode, said)
             for name, encode in tokenizers.items()
         }
-        demands = [(name, what) for name in tokenizers for what in DEMANDS[: 4 if said else 2]]
+        demands = [(name, what) for name in tokenizers for what in DEMANDS[: 5 if said else 3]]
         kept[pool] = fitting(words, measured, demands)
         dropped += _reasons(pool, words, kept[pool], measured)
         if len(kept[pool]) < needed[pool] * splits:
@@ -154,7 +155,10 @@ def fitting(
         demands: What is asked, of which tokenizer.
     """
     asked = {what: [name for name, w in demands if w == what] for what in DEMANDS}
-    left = [w for w in words if not any(measured[name][w].joined for name in asked["alone"])]
+    left = list(words)
+    for name in asked["readable"]:
+        left = _readable(left, measured[name])
+    left = [w for w in left if not any(measured[name][w].joined for name in asked["alone"])]
     left = [w for w in left if all(is_single(measured[name][w]) for name in asked["single"])]
     for name in asked["distinct"]:
         first: dict[tuple[int, tuple[int, ...]], str] = {}
@@ -172,6 +176,16 @@ def fitting(
     # the largest group; among equals the one whose words take the fewest tokens
     best = max(groups.items(), key=lambda item: (len(item[1]), _shortness(item[0])), default=None)
     return _agreeing(best[1], [measured[name] for name in asked["aligned"]]) if best else ()
+
+
+def _readable(words: Sequence[str], found: Mapping[str, WordTokens]) -> list[str]:
+    """Those whose tokens read as they do, and are not those of one before."""
+    first: dict[object, str] = {}
+    return [
+        word
+        for word in words
+        if not found[word].misread and first.setdefault(found[word].shown or word, word) == word
+    ]
 
 
 def _agreeing(
@@ -272,6 +286,8 @@ def _reasons(
 
 def _reason(word: str, kept: Sequence[str], found: Mapping[str, WordTokens]) -> str:
     mine = found[word]
+    if mine.misread:
+        return mine.misread
     if mine.joined:
         return f"shares a token with what stands beside it in {mine.joined!r}"
     if not is_single(mine):
@@ -282,6 +298,9 @@ def _reason(word: str, kept: Sequence[str], found: Mapping[str, WordTokens]) -> 
         whose = "" if text == word else f"has {text!r}, which "
         took = f"takes {longest} tokens" if longest else "joins the prompt"
         return f"{whose}{took} as an answer"
+    same = next((other for other in kept if mine.shown and found[other].shown == mine.shown), "")
+    if same:
+        return f"is the same token{'s' * (len(mine.shown[0]) > 1)} as {same!r}"
     if mine.answer:
         others = {
             (column, tokens): text

@@ -31,6 +31,9 @@ class WordTokens:
             attributes of words are answers, theirs follow.
         texts: What is the answer: the word, or its attributes; none if it is the word alone.
         variables: Where variables show it or an attribute of it, and in how many tokens.
+        misread: Why the tokenizer can't read it, such as a word that it does not know; empty if it
+            can, or can't say.
+        shown: Its tokens where prompts show it, by mention.
     """
 
     signature: Signature
@@ -38,6 +41,8 @@ class WordTokens:
     answer: tuple[tuple[int, ...], ...]
     texts: tuple[str, ...] = ()
     variables: frozenset[tuple[str, int]] = frozenset()
+    misread: str = ""
+    shown: tuple[tuple[int, ...], ...] = ()
 
     def said(self, word: str) -> list[tuple[int, str, tuple[int, ...]]]:
         """What decides which answer is read off: its first token behind each prompt.
@@ -131,6 +136,8 @@ def measure(
             answer=tuple(tokens),
             texts=said,
             variables=frozenset().union(*(each.variables for each in counts)),
+            misread=next((each.misread for each in counts if each.misread), ""),
+            shown=tuple(ids for each in counts for ids in each.shown),
         )
     return found
 
@@ -168,11 +175,15 @@ class _Counts:
             word.
         joined: Where a token of it belongs to its surroundings, too.
         variables: Where variables show it.
+        misread: Why the tokenizer can't read it.
+        shown: Its tokens, by mention.
     """
 
     signature: tuple[int, ...]
     joined: str
     variables: frozenset[tuple[str, int]]
+    misread: str
+    shown: tuple[tuple[int, ...], ...]
 
 
 def _counts(
@@ -184,8 +195,11 @@ def _counts(
     texts: Mapping[str, str],
 ) -> _Counts:
     """Count the tokens of a prompt; ``texts`` are those that stand in the row of the word."""
-    _, offsets = encode(prompt.text)
+    ids, offsets = encode(prompt.text)
+    reader = getattr(encode, "reader", None)  # a function alone can't tell what its tokens read
     counts: list[int] = []
+    shown: list[tuple[int, ...]] = []
+    wrong = ""
     found: set[tuple[str, int]] = set()
     inside, joined = 0, ""
     for span in prompt.spans:
@@ -202,9 +216,14 @@ def _counts(
                 found.add((f"{span.name}[{span.mention}] {column}", last - first + 1))
         elif mine:
             counts.append(last - first + 1)
+            shown.append(tuple(ids[first : last + 1]))
+        if mine and reader is not None:
+            text = prompt.text[span.start : span.end]
+            wrong = wrong or reader.misread(text, ids[first : last + 1])
         if mine and not _clean(prompt.text, offsets, span, first, last):
             joined = joined or prompt.text[max(0, span.start - 8) : span.end + 8]
-    return _Counts((*counts, len(offsets) - inside), joined, frozenset(found))
+    signature = (*counts, len(offsets) - inside)
+    return _Counts(signature, joined, frozenset(found), "" if joined else wrong, tuple(shown))
 
 
 def _is_of(name: str, variables: Collection[str]) -> bool:

@@ -14,7 +14,7 @@ from cfgen.errors import CfgenError
 from cfgen.lint.findings import Finding
 from cfgen.lint.sample import Sample, inputs_for, own_design, possible_answers
 from cfgen.lm.answers import build_tree
-from cfgen.lm.reading import TokenReader, reading_of
+from cfgen.lm.reading import TokenReader
 from cfgen.lm.token_checks import text_problems
 from cfgen.lm.tokens import Misalignment, PromptTokens, aligned_spans
 from cfgen.paths import display
@@ -39,8 +39,7 @@ class Tokens:
     @property
     def reading(self) -> TokenReader | None:
         """What its tokens read; None if it is a function that tells of no text but the ids."""
-        backend = getattr(self.encode, "backend", None)
-        return None if backend is None else reading_of(backend)
+        return getattr(self.encode, "reader", None)
 
     def __call__(self, text: str) -> Encoding:
         """Ids and offsets of a text, found out once."""

@@ -38,6 +38,19 @@ class TokenReader:
         """What tokens read, special ones included."""
         return str(self.backend.decode(list(ids), skip_special_tokens=False))
 
+    def misread(self, text: str, ids: Sequence[int]) -> str:
+        """Why tokens are not a text, as what is said of the text; empty if they are.
+
+        Args:
+            text: Part of a text that was tokenised.
+            ids: The tokens that lie over it.
+        """
+        read = self.text(ids).strip()
+        if alike(read, text.strip()):
+            return ""
+        known = not any(token in self.unknown for token in ids)
+        return f"reads {read!r}" if known else "has no token of its own"
+
     def strangers(
         self, text: str, ids: Sequence[int], offsets: Sequence[tuple[int, int]]
     ) -> Iterator[str]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from cfgen.errors import CfgenError, Problem
 from cfgen.lm.described import PROBES, difference
 from cfgen.lm.encoding import tokenise, without_end
-from cfgen.lm.reading import read_by, settled
+from cfgen.lm.reading import TokenReader, read_by, reading_of, settled
 from cfgen.lm.token_checks import judge_notes
 from cfgen.paths import display
 from cfgen.progress import Progress, no_progress
@@ -191,9 +191,11 @@ class FileTokenizer:
 
     Attributes:
         backend: What it does that with, of the library tokenizers.
+        reader: What its tokens read.
     """
 
     backend: Tokenizer
+    reader: TokenReader
 
     def __call__(self, text: str) -> Encoding:
         """Ids and offsets of a text, without special tokens at the end.
@@ -208,7 +210,7 @@ class FileTokenizer:
 def _encoder(tokenizer: Tokenizer) -> FileTokenizer:
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    return FileTokenizer(settled(tokenizer))
+    return FileTokenizer(settled(tokenizer), reading_of(tokenizer))
 
 
 def _tokens_declared(settings: dict[str, Any]) -> Iterable[Any]:

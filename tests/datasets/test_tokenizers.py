@@ -7,12 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tokenizers import normalizers
 
 from cfgen.datasets import AuditPlan, draw_pairs, pairs_table, recipe, write_dataset
 from cfgen.datasets.alignment import AlignmentCheck
 from cfgen.datasets.tokenizers import WordTokens, fitting, solve_words
 from cfgen.errors import CfgenError
+from cfgen.lm import load_tokenizer
 from cfgen.prompts import Encode
+from tests.cutters import word_level
 
 WORDS = [f"thing{number}" for number in range(60)]
 
@@ -82,6 +85,38 @@ def test_words_with_a_planted_flaw_are_dropped(project, flaw: Encode, reason: st
         assert (dropped.lexicon, dropped.tokenizer) == ("things", "bad")
         assert reason in dropped.reason
     assert solution.kept["things"] == 50
+
+
+def test_words_that_a_tokenizer_does_not_know_are_dropped(project, tmp_path: Path) -> None:
+    """A word of the unknown token alone takes as many tokens as the others."""
+    task = project.load()
+    prompts = [pair.original.prompt.text for pair in draw_pairs(recipe(task, 60))]
+    known = [f"x {word} {word}" for word in WORDS if word not in ("thing7", "thing41")]
+    words = " ".join(prompts).replace("thing7", "").replace("thing41", "")
+    backend = word_level([words, *known])
+    backend.save(str(tmp_path / "own.json"))
+    own = load_tokenizer(str(tmp_path / "own.json"))
+    solution = solve_words(task, [task.design()], {"own": own}, splits=1)
+    assert {one.word: one.reason for one in solution.dropped} == {
+        "thing7": "has no token of its own",
+        "thing41": "has no token of its own",
+    }
+    backend.normalizer = normalizers.Replace("thing12", "thing3")
+    backend.save(str(tmp_path / "own.json"))
+    own = load_tokenizer(str(tmp_path / "own.json"))
+    found = {o.word: o.reason for o in solve_words(task, [task.design()], {"own": own}).dropped}
+    assert found["thing12"] == "reads 'thing3'"
+
+
+def test_words_of_the_same_tokens_are_dropped_where_they_are_no_answers(project) -> None:
+    source = project.root / "causal_models/toy.py"
+    project.design("edits_none")
+    text = source.read_text().replace(
+        "edits_none", 'Design("fresh", counterfactual=[edits.flip("asked")])'
+    )
+    source.write_text(text.replace("return things[pointer]", 'return ["one", "two"][pointer]'))
+    left = words_left(project, {"t": tokenizer(same=("thing59", *WORDS[:10]))})
+    assert left == {"thing0", *WORDS[10:59]}
 
 
 def test_all_tokenizers_count_at_once(project) -> None:
