@@ -6,15 +6,12 @@ or refused: an LM that lacks some of its weights answers as fluently as the righ
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import safe_open
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -23,6 +20,7 @@ from transformers import (
 )
 
 from cfgen.errors import CfgenError, Problem, did_you_mean
+from cfgen.lm.complete import check_absent, check_plain, check_weights, extent_of, named
 from cfgen.lm.devices import DEVICES, SPREAD
 from cfgen.lm.encoding import SHOWN
 from cfgen.lm.facts import dtype_of, input_device
@@ -30,7 +28,7 @@ from cfgen.lm.reading import settled
 from cfgen.lm.tokenizer import own_tokenizer, padded_left
 from cfgen.paths import display
 from cfgen.progress import Progress, no_progress
-from cfgen.weights import Checkpoint, check_extent, find_checkpoint, linked, quiet, read_settings
+from cfgen.weights import Checkpoint, check_extent, find_checkpoint, linked, quiet
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -155,10 +153,10 @@ def wrap_lm(
 def _model(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     """Read the weights from a folder with links to them, merge the adapter, and freeze them."""
     model: PreTrainedModel
-    _check_plain(checkpoint, folder)
+    check_plain(checkpoint, folder)
     with quiet() as notes, _translated(checkpoint, folder, notes):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-        check_extent(config, *_extent(checkpoint))
+        check_extent(config, *extent_of(checkpoint))
         model, report = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=torch.float32 if checkpoint.adapter else dtype,
@@ -168,8 +166,7 @@ def _model(checkpoint: Checkpoint, folder: Path, dtype: torch.dtype) -> PreTrain
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # so that they are named; they are refused below
         )
-        _check_report(checkpoint, report)
-        _check_numbers(checkpoint, model, report["unexpected_keys"])
+        check_weights(checkpoint, model, report)
         if checkpoint.adapter is not None:
             model = _merged(checkpoint, model, checkpoint.adapter)
     return _ready(model.to(dtype))
@@ -198,125 +195,6 @@ def _spread(model: PreTrainedModel) -> PreTrainedModel:
     return spread
 
 
-def _check_plain(checkpoint: Checkpoint, folder: Path) -> None:
-    """Check that weights are not quantised: libraries would unpack them into other numbers.
-
-    Raises:
-        CfgenError: They are (``lm-quantised``).
-    """
-    config = folder / "config.json"
-    entries = read_settings(config) if config.is_file() else {}
-    method = entries.get("quantization_config")
-    if not method:
-        return
-    kind = method.get("quant_method", "") if isinstance(method, dict) else str(method)
-    message = f"the weights of {checkpoint.name!r} are quantised ({kind or 'of an unknown kind'})"
-    hint = (
-        "use the LM that it was made from; or load it with transformers and give it to wrap_lm, "
-        "which runs on the reference engine"
-    )
-    raise CfgenError(Problem("lm-quantised", message, hint=hint))
-
-
-def _check_report(checkpoint: Checkpoint, report: dict[str, Any]) -> None:
-    """Check that every weight of the model was in the files, and every one of them in the model.
-
-    transformers leaves out of its report what the architecture declares to be no loss: tied heads,
-    buffers that are computed. The masks in old files are none either, and not always declared.
-
-    Raises:
-        CfgenError: Some are missing or of another shape (``lm-incomplete``), or have no place in
-            the model (``lm-leftover``).
-    """
-    shapes = [f"{key}: {list(one)}, not {list(two)}" for key, one, two in report["mismatched_keys"]]
-    _check_absent(checkpoint, [*report["missing_keys"], *shapes])
-    unexpected = sorted(report["unexpected_keys"])
-    masks = _masks(checkpoint) if unexpected else set()
-    over = [key for key in unexpected if not any(key.endswith(mask) for mask in masks)]
-    if over:
-        message = (
-            f"{checkpoint.name!r} has {len(over)} weights without a place in the model that its "
-            "config.json describes, which would be left out"
-        )
-        hint = "check config.json (number of layers, biases), or save the model anew"
-        detail = _named(over)
-        raise CfgenError(Problem("lm-leftover", message, hint=hint, detail=detail))
-
-
-def _check_numbers(checkpoint: Checkpoint, model: PreTrainedModel, over: Iterable[str]) -> None:
-    """Check that no weight is a whole number: such stand for others, by scales nobody named.
-
-    Buffers may be: masks, numbers of positions.
-
-    Raises:
-        CfgenError: Some are (``lm-quantised``).
-    """
-    buffers = {name for name, _ in model.named_buffers()} | set(over) | _masks(checkpoint)
-    whole = sorted(
-        key
-        for name, file in checkpoint.files
-        if name.endswith(".safetensors")
-        for key, dtype in _dtypes(file)
-        if not dtype.startswith(("F", "BF")) and key not in buffers
-    )
-    if whole:
-        message = (
-            f"{checkpoint.name!r} has {len(whole)} weights that are whole numbers, which stand for "
-            "others, and its config.json does not say how"
-        )
-        hint = "use the LM that it was made from"
-        raise CfgenError(Problem("lm-quantised", message, hint=hint, detail=_named(whole)))
-
-
-def _dtypes(file: Path) -> Iterator[tuple[str, str]]:
-    """Name of every tensor in a file, and of what kind of numbers it is."""
-    with safe_open(file, framework="pt") as tensors:
-        for key in tensors.keys():  # noqa: SIM118  (it is no mapping)
-            yield key, tensors.get_slice(key).get_dtype()
-
-
-def _extent(checkpoint: Checkpoint) -> tuple[int, int]:
-    """How many tensors the weights have, and how many numbers."""
-    shapes = []
-    for name, file in checkpoint.files:
-        if name.endswith(".safetensors"):
-            with safe_open(file, framework="pt") as tensors:
-                keys = tensors.keys()
-                shapes += [tensors.get_slice(key).get_shape() for key in keys]
-    return len(shapes), sum(map(prod, shapes))
-
-
-def _masks(checkpoint: Checkpoint) -> set[str]:
-    """Tensors that are causal masks, and what is put where they hide: constants, not weights."""
-    names = set()
-    for name, file in checkpoint.files:
-        if name.endswith(".safetensors"):
-            with safe_open(file, framework="pt") as tensors:
-                for key in tensors.keys():  # noqa: SIM118  (it is no mapping)
-                    shape = tensors.get_slice(key).get_shape()
-                    square = len(shape) == 4 and shape[:2] == [1, 1] and shape[2] == shape[3]
-                    if (key.endswith(".bias") and square) or (
-                        key.endswith(".masked_bias") and shape in ([], [1])
-                    ):
-                        names.add(key)
-    return names
-
-
-def _check_absent(checkpoint: Checkpoint, absent: Iterable[str]) -> None:
-    names = sorted(absent)
-    if names:
-        message = (
-            f"{checkpoint.name!r} lacks {len(names)} of its weights, which would be random numbers"
-        )
-        hint = f"get {display(checkpoint.folder)} again from where it came from"
-        raise CfgenError(Problem("lm-incomplete", message, hint=hint, detail=_named(names)))
-
-
-def _named(names: Sequence[str]) -> str:
-    more = f"\nand {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return "\n".join(names[:SHOWN]) + more
-
-
 def _contiguous(_module: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor]:
     """Hand the head a copy of the few positions it is asked for.
 
@@ -342,11 +220,11 @@ def _merged(checkpoint: Checkpoint, model: PreTrainedModel, folder: Path) -> Pre
     result = set_peft_model_state_dict(adapted, weights, low_cpu_mem_usage=True)
     if result.unexpected_keys:
         raise ValueError(
-            f"the adapter has weights for {_named(result.unexpected_keys)}, which isn't there"
+            f"the adapter has weights for {named(result.unexpected_keys)}, which isn't there"
         )
     # the base's weights are missing, too; those of an adapter, and modules that it replaces as a
     # whole, have its name in theirs
-    _check_absent(checkpoint, (key for key in result.missing_keys if ".default" in key))
+    check_absent(checkpoint, (key for key in result.missing_keys if ".default" in key))
     merged: PreTrainedModel = adapted.merge_and_unload()
     return merged
 

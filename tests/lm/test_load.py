@@ -129,6 +129,27 @@ def test_shards_are_loaded_and_hashed_wherever_they_lie(sharded, build_tiny_lm):
     assert load_lm(str(sharded)).revision != lm.revision
 
 
+@pytest.mark.parametrize("name", ["model-1-of-2.safetensors", "more/model-2-of-2.safetensors"])
+def test_a_weight_in_two_shards(sharded, build_tiny_lm, name):
+    """transformers takes the last one, whichever the index names."""
+    both = {
+        key: value
+        for shard in ("model-1-of-2.safetensors", "more/model-2-of-2.safetensors")
+        for key, value in load_file(sharded / shard).items()
+    }
+    shard = sharded / name
+    save_file(both, shard, metadata={"format": "pt"})
+    original, loaded = build_tiny_lm(layers=2), load_lm(str(sharded), device="cpu")
+    assert torch.equal(loaded.model(ids(original)).logits, original.model(ids(original)).logits)
+    key = "model.norm.weight"
+    for index, other in enumerate(("model-1-of-2.safetensors", "more/model-2-of-2.safetensors")):
+        state = load_file(sharded / other)
+        save_file({**state, key: both[key] * (1 + index)}, sharded / other, {"format": "pt"})
+    found = problem(str(sharded))
+    assert (found.code, found.detail) == ("lm-leftover", key)
+    assert "1 weights in two files, which differ" in found.message
+
+
 def test_shards_behind_links_are_loaded(sharded, tmp_path):
     before = load_lm(str(sharded)).revision
     blob = tmp_path / "blob"

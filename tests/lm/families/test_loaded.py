@@ -186,6 +186,7 @@ WRONG: list[tuple[str, dict[str, Any], dict[str, Any], str, str]] = [
         "lm-incomplete",
         "head",
     ),
+    ("llama", {}, {"tie_word_embeddings": True}, "lm-leftover", "another head"),
     ("llama", {}, {"num_key_value_heads": ...}, "lm-incomplete", "[24, 32], not [48, 32]"),
     ("llama", {}, {"head_dim": ...}, "lm-incomplete", "k_proj.weight"),
     ("llama", {}, {"vocab_size": 50}, "lm-incomplete", "not [50, 32]"),
