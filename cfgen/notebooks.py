@@ -15,6 +15,8 @@ from cfgen.datasets import recipe, task_source
 from cfgen.documents import Document, Facts, Listing, Paragraph, faint, html
 from cfgen.errors import CfgenError, Problem
 from cfgen.experiments import (
+    EFFECTS_FILE,
+    METHODS,
     OUTPUTS,
     RUNS,
     Experiment,
@@ -62,10 +64,34 @@ class Result:
         return pandas.DataFrame([asdict(cell) for cell in self.results.cells])
 
     def outputs(self) -> pandas.DataFrame:
-        """What the LM said: a row per pair, site and layer."""
+        """What the LM said: a row per pair, site and layer.
+
+        Raises:
+            CfgenError: Effects were measured instead (``no-outputs``).
+        """
+        if METHODS[self.results.experiment.method].effects:
+            message = "this run measured effects, and what the LM said is no part of them"
+            hint = "result.effects() has the effects of every pair"
+            raise CfgenError(Problem("no-outputs", message, hint=hint))
+        return self._table(OUTPUTS)
+
+    def effects(self) -> pandas.DataFrame:
+        """Effects: a row per pair, place, effect and measure.
+
+        Raises:
+            CfgenError: Hypotheses were tested instead (``no-outputs``).
+        """
+        if not METHODS[self.results.experiment.method].effects:
+            message = "this run tested hypotheses, and measured no effects"
+            hint = "result.outputs() has what the LM said; a method that measures effects is "
+            hint += "mediation: method='mediation'"
+            raise CfgenError(Problem("no-outputs", message, hint=hint))
+        return self._table(EFFECTS_FILE)
+
+    def _table(self, name: str) -> pandas.DataFrame:
         import pandas
 
-        return pandas.read_parquet(self.folder / OUTPUTS)
+        return pandas.read_parquet(self.folder / name)
 
     def plot(self, measure: str | None = None) -> Figure:
         """The layers as curves, or maps where the sweep goes over heads or tokens.

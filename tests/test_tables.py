@@ -40,7 +40,7 @@ task = TaskDefinition(
     hypotheses=[Hypothesis("answer", interchange=["answer"])],
     version="1",
     default_design="other",
-    default_model="none",
+    default_model="smollm2-135m",
 )
 '''
 TEMPLATE = """---
@@ -120,7 +120,7 @@ task = TaskDefinition(
     hypotheses=[Hypothesis("larger", interchange=["larger"])],
     version="1",
     default_design="other",
-    default_model="none",
+    default_model="smollm2-135m",
     allow={"predicts-as-all": "one hypothesis", "shortcut": "one of two"},
 )
 '''

@@ -49,6 +49,8 @@ COMMANDS = {
     "merge pathshard --task ./aside/away.py --out merged": {AWAY},
     "tasks": set(),
     "models": set(),
+    "methods": set(),
+    "methods mediation": set(),
     "new mine": set(),
     "demo --model ./nowhere": set(),
     "power": set(),

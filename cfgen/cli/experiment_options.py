@@ -46,6 +46,9 @@ def _option(kind: Any, field: str, text: str, **more: Any) -> Any:
 
 
 OPTIONS = {
+    "method": _option(
+        str, "method", "How the question is put; `cfgen methods` lists them. interchange if none."
+    ),
     "dataset": _option(str, "dataset", "Folder that cfgen generate wrote, to run on."),
     "pairs": _option(str, "pairs", "Pairs of your own, to run on.", metavar="FILE"),
     "n": _option(int, "n", "Number of pairs; 64 if not given.", min=1),
@@ -91,6 +94,10 @@ OPTIONS = {
         "sweep.positions",
         "Each by itself; repeat it for several, 'every' for every token.",
     ),
+    "ablation": _option(str, "ablation", "With --method ablation: zero, mean or resample."),
+    "keys": _option(
+        list[str], "keys", "With --method knockout: tokens that are not looked at; repeat it."
+    ),
     "measures": _option(list[str], "measures", "iia if none is given; repeat it for several."),
     "engine.device": _option(str, "engine.device", "auto, cpu, cuda, cuda:1, mps or spread."),
     "engine.dtype": _option(str, "engine.dtype", "float32, bfloat16 or float16."),
@@ -111,7 +118,8 @@ OPTIONS = {
 OF_SWAPS = frozenset(
     field
     for field in OPTIONS
-    if field.startswith("sweep.") or field in ("hypotheses", "measures", "engine.verify")
+    if field.startswith("sweep.")
+    or field in ("method", "hypotheses", "ablation", "keys", "measures", "engine.verify")
 )
 """Those that say something of swaps."""
 

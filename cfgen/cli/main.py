@@ -18,6 +18,7 @@ from cfgen import __version__
 from cfgen.cli.behave import behave
 from cfgen.cli.datasets import export, generate, power
 from cfgen.cli.lint import lint
+from cfgen.cli.methods import methods
 from cfgen.cli.models import models
 from cfgen.cli.new import new
 from cfgen.cli.options import example
@@ -115,6 +116,7 @@ app.command(epilog=example("cfgen behave {task} -n 64"))(behave)
 app.command(
     epilog=example("cfgen run {task} -n 16", "cfgen run {task} -n 64 --layers 15-29 --out runs/one")
 )(run)
+app.command(epilog=example("cfgen methods", "cfgen methods mediation"))(methods)
 app.command(epilog=example("cfgen runs"))(runs)
 app.command(epilog=example("cfgen results runs/NAME"))(results)
 app.command(epilog=example("cfgen figure runs/NAME -o layers.pdf"))(figure)

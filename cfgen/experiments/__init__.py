@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from cfgen.faces import lazy_face
 
 if TYPE_CHECKING:
+    from cfgen.experiments.answering import EFFECTS_FILE as EFFECTS_FILE
     from cfgen.experiments.answering import RUNS as RUNS
     from cfgen.experiments.answering import FinishedRun as FinishedRun
     from cfgen.experiments.answering import PartialRun as PartialRun
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
     from cfgen.experiments.definition import SiteOptions as SiteOptions
     from cfgen.experiments.definition import SweepOptions as SweepOptions
     from cfgen.experiments.definition import behavioural as behavioural
+    from cfgen.experiments.effects import EFFECTS as EFFECTS
+    from cfgen.experiments.effects import PairEffect as PairEffect
+    from cfgen.experiments.effects import effects_table as effects_table
     from cfgen.experiments.files import experiment_of as experiment_of
     from cfgen.experiments.files import override as override
     from cfgen.experiments.files import read_experiment as read_experiment
@@ -68,6 +72,10 @@ if TYPE_CHECKING:
     from cfgen.experiments.measures import Measure as Measure
     from cfgen.experiments.measures import judge as judge
     from cfgen.experiments.measures import question_of as question_of
+    from cfgen.experiments.methods import METHODS as METHODS
+    from cfgen.experiments.methods import UNFILTERED as UNFILTERED
+    from cfgen.experiments.methods import Effect as Effect
+    from cfgen.experiments.methods import Method as Method
     from cfgen.experiments.observing import BehaviourResults as BehaviourResults
     from cfgen.experiments.observing import ObservedRun as ObservedRun
     from cfgen.experiments.observing import WrongAnswer as WrongAnswer
@@ -115,6 +123,14 @@ _HOME = {
     "Inquiry": "inquiry",
     "Judgement": "measures",
     "MEASURES": "measures",
+    "METHODS": "methods",
+    "EFFECTS_FILE": "answering",
+    "UNFILTERED": "methods",
+    "Effect": "methods",
+    "Method": "methods",
+    "EFFECTS": "effects",
+    "PairEffect": "effects",
+    "effects_table": "effects",
     "Measure": "measures",
     "MemoryStore": "units",
     "NOT_THERE": "behaviour",

@@ -13,6 +13,7 @@ from cfgen.experiments.consistency import is_path
 from cfgen.experiments.definition import Experiment
 from cfgen.experiments.files import read_experiment, write_experiment
 from cfgen.experiments.inquiry import Request, look_up, make_request
+from cfgen.experiments.methods import METHODS
 from cfgen.experiments.notation import shown
 from cfgen.experiments.portions import EVERYTHING_NOW, NOTHING_NOW, Portion, Remainder
 from cfgen.experiments.results import (
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 RUNS = Path("runs")
 """Folder that answers go to, one folder each."""
 PAIRS = "pairs.parquet"
+EFFECTS_FILE = "effects.parquet"
 EXPERIMENT = "experiment.yaml"
 
 
@@ -163,6 +165,10 @@ def plan_answer(
         CfgenError: As :func:`answer`.
     """
     check_swaps(request.inquiry.experiment)
+    if METHODS[request.inquiry.experiment.method].effects:
+        message = "what measuring effects will take is not planned yet"
+        hint = "run it with --time 1m: what is computed is kept, and the same command goes on"
+        raise CfgenError(Problem("no-plan", message, hint=hint))
     folder = folder_of(request, out)
     finished = _finished(folder, request)
     if finished:
@@ -268,9 +274,12 @@ def _compute(
         return PartialRun(store.folder, record)
     results = as_results(record, inquiry)
     pairs = inquiry.source.table(record.pairs)
-    store.finish(
-        results.model_dump(mode="json"), {OUTPUTS: outputs_table(record.outputs), PAIRS: pairs}
-    )
+    said = {OUTPUTS: outputs_table(record.outputs)}
+    if METHODS[inquiry.experiment.method].effects:
+        from cfgen.experiments.effects import effects_table
+
+        said = {EFFECTS_FILE: effects_table(record.effects)}
+    store.finish(results.model_dump(mode="json"), {**said, PAIRS: pairs})
     return FinishedRun(store.folder, results, found=False)
 
 

@@ -13,14 +13,15 @@ from typing import Any
 
 from cfgen.datasets import has_splits, split_shares
 from cfgen.errors import CfgenError, Problem, did_you_mean
-from cfgen.experiments.definition import DRAWING, SOURCES, SWAPPING
+from cfgen.experiments.definition import DRAWING, SOURCES, SWAPPING, Experiment
 from cfgen.experiments.layers import parse_layers
 from cfgen.experiments.measures import MEASURES
+from cfgen.experiments.methods import METHODS
 from cfgen.experiments.notation import Draft, KeyPath, shown
 from cfgen.lm import DEVICES, Place, place_problems
-from cfgen.prompts import parse_position
+from cfgen.prompts import EVERY, parse_position
 
-NEVER_EMPTY = ("measures", "positions", "heads", "neurons")
+NEVER_EMPTY = ("measures", "keys", "positions", "heads", "neurons")
 
 
 def consistency_problems(draft: Draft, *, named: bool) -> Iterator[Problem]:
@@ -42,6 +43,8 @@ def consistency_problems(draft: Draft, *, named: bool) -> Iterator[Problem]:
             hint = did_you_mean(measure, MEASURES)
             message = f"there is no measure {shown(measure)}"
             yield Problem("unknown-measure", message, draft.place(path), hint)
+    for index, text in _texts(draft, "keys"):
+        yield from _attempt(lambda text=text: parse_position(text), draft, ("keys", index))  # type: ignore[misc]
     over = draft.at("sweep", "over")
     if isinstance(over, str) or type(over) is int:
         yield from _attempt(lambda: parse_layers(str(over)), draft, ("sweep", "over"))
@@ -84,11 +87,36 @@ def _source_problems(draft: Draft) -> Iterator[Problem]:
 
 
 def _method_problems(draft: Draft) -> Iterator[Problem]:
-    """Where nothing is swapped, nothing is said of swaps."""
-    for name in SWAPPING if draft.at("method") == "behaviour" else ():
-        if name in draft.values:
-            message = f"{name} has no meaning here: with `method: behaviour` nothing is swapped"
-            yield Problem("experiment-no-meaning", message, draft.place((name,)), "leave it out")
+    """Nothing is said that has no meaning for the method, and what it needs is said."""
+    name = draft.at("method") or Experiment.model_fields["method"].default
+    method = METHODS.get(name) if isinstance(name, str) else None
+    if method is None:
+        return  # which the record says
+    useless: dict[KeyPath, str] = {}
+    if method.name == "behaviour":
+        useless |= {(field,): "nothing is swapped" for field in SWAPPING}
+    elif method.effects:
+        useless["hypotheses",] = "effects are measured, and no hypothesis is tested"
+    others = {field for each in METHODS.values() for field in each.fields} - {*method.fields}
+    useless |= {(field,): "it belongs to another method" for field in sorted(others)}
+    if method.name == "knockout":
+        useless["sweep", "component"] = "attention patterns are what is changed"
+    if method.name in ("ablation", "knockout") and draft.at("sweep", "positions") == EVERY:
+        useless["sweep", "positions"] = "tokens one by one are for swaps between two prompts"
+    for path, why in useless.items():
+        if draft.at(*path) is not None:
+            message = f"{path_name(path)} has no meaning with `method: {method.name}`: {why}"
+            yield Problem("experiment-no-meaning", message, draft.place(path), "leave it out")
+    if method.name == "knockout" and not draft.at("keys"):
+        message = "with `method: knockout`, nothing says which tokens are not to be looked at"
+        hint = "name them with `keys:`, such as `keys: [item_1]` (--keys)"
+        yield Problem("experiment-value", message, draft.place(("method",)), hint)
+    for index, measure in _texts(draft, "measures") if method.effects else ():
+        if measure == "iia":
+            message = f"iia says whether a hypothesis is right, and {method.name} has none"
+            hint = "measure logit_difference, probability, log_odds, odds, rank or kl"
+            where = draft.place(("measures", index))
+            yield Problem("experiment-no-meaning", message, where, hint)
 
 
 def is_path(task: str) -> bool:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from cfgen.counterfactuals import LAYER_MODE, Align
+from cfgen.experiments.methods import METHODS
 
 BATCH_SIZE = 16
 """Prompts that go through the LM at once."""
@@ -42,7 +43,7 @@ def _as_text(given: Any) -> Any:
 
 
 Texts = Annotated[tuple[str, ...], BeforeValidator(_listed)]
-SWAPPING = ("hypotheses", "sweep", "measures")
+SWAPPING = ("hypotheses", "sweep", "measures", "ablation", "keys")
 """Fields that have no meaning where nothing is swapped."""
 
 
@@ -117,8 +118,9 @@ class Experiment(BaseModel):
     else that fields say together, is checked where an experiment is read or looked up.
 
     Attributes:
-        method: How the question is put: ``interchange`` swaps activations, ``behaviour`` only looks
-            at what the LM says to the prompts as they are.
+        method: How the question is put: ``interchange`` tests hypotheses by swaps, ``behaviour``
+            only looks at what the LM says to the prompts as they are; ``mediation``, ``ablation``
+            and ``knockout`` measure effects (``cfgen methods`` explains them).
         task: Name of a task; pairs are drawn.
         dataset: Folder that ``cfgen generate`` wrote.
         pairs: File of pairs of one's own, or a folder, or ``hub:OWNER/NAME``: see docs/pairs.md.
@@ -138,13 +140,17 @@ class Experiment(BaseModel):
         hypotheses: Name -> where it is tested, if that differs from what the task says; none for
             those that the design tells apart.
         sweep: Over what sites are varied.
-        measures: Numbers that are made of what comes out: ``iia``, ``logit_difference``,
+        ablation: What is written where something is ablated: ``zero``, ``mean`` (over the pairs
+            that are computed together), or ``resample`` (from another of these).
+        keys: With ``knockout``, tokens that are not looked at: positions, each by itself.
+        measures: Numbers that are made of what comes out: ``iia``, ``logit_difference``, ``odds``,
             ``probability``, ``log_odds``, ``rank``, ``kl``; the first is the one that is drawn.
+            ``iia`` if none is given; where effects are measured, ``logit_difference``.
         engine: How runs are executed.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    method: Literal["interchange", "behaviour"] = "interchange"
+    method: Literal["interchange", "behaviour", "mediation", "ablation", "knockout"] = "interchange"
     task: str | None = None
     dataset: str | None = None
     pairs: str | None = None
@@ -163,8 +169,20 @@ class Experiment(BaseModel):
     chat: bool = False
     hypotheses: Annotated[dict[str, SiteOptions | None], BeforeValidator(_named)] = {}
     sweep: SweepOptions = SweepOptions()
+    ablation: Literal["zero", "mean", "resample"] = "zero"
+    keys: Texts = ()
     measures: Texts = ("iia",)
     engine: EngineOptions = EngineOptions()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _measures_of_effects(cls, given: Any) -> Any:
+        """What is measured if nothing is said, where the method says it."""
+        if isinstance(given, dict) and "measures" not in given:
+            method = METHODS.get(str(given.get("method")))
+            if method and method.effects:
+                return {**given, "measures": ("logit_difference",)}
+        return given
 
 
 def behavioural(experiment: Experiment) -> Experiment:

@@ -6,7 +6,7 @@ comes first in every experiment; it is all that there is of one that swaps nothi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from cfgen.counterfactuals import Pair
@@ -24,6 +24,7 @@ from cfgen.experiments.interchange import (
     unit_of,
 )
 from cfgen.experiments.measures import MEASURES
+from cfgen.experiments.methods import METHODS
 from cfgen.experiments.portions import Portion, Remainder
 from cfgen.experiments.replies import Unit, Workbench
 from cfgen.experiments.sweeps import Sweep, Trial, make_sweeps
@@ -53,7 +54,10 @@ class Preparation:
 def prepare(bench: Workbench, inquiry: Inquiry, source: PairSource) -> Preparation:
     """Encode pairs, align them at all sites, and check what can be checked before the long run."""
     experiment, engine, pairs = inquiry.experiment, bench.engine, source.pairs
-    check_arguments(pairs, inquiry.sites, engine.layout, swaps=experiment.method != "behaviour")
+    tests = not METHODS[experiment.method].effects and experiment.method != "behaviour"
+    # where effects are measured, places are worked out when it is known which pairs count
+    sites = inquiry.sites if tests else {}
+    check_arguments(pairs, sites, engine.layout, swaps=tests)
     encoded = encode_pairs(
         engine.lm.tokenizer,
         pairs,
@@ -62,7 +66,7 @@ def prepare(bench: Workbench, inquiry: Inquiry, source: PairSource) -> Preparati
         progress=bench.report,
     )
     checks = check_texts(engine, encoded) + check_spans(encoded, inquiry.sites.values())
-    sweeps = make_sweeps(encoded, inquiry.sites, experiment.sweep, engine.layout)
+    sweeps = make_sweeps(encoded, sites, experiment.sweep, engine.layout)
     joint = bool(sweeps) and not experiment.kept
     if joint:
         joint = swaps_cost_little(sweeps, engine.layout.layers, engine.name == "packed")
@@ -101,18 +105,32 @@ class Computation:
 
     def run(self, blocks: Sequence[RunBlock]) -> None:
         """Compute the blocks that are missing, as far as they are to be computed."""
+        self.run_as(blocks, self.unit, self.take)
+
+    def run_as(
+        self,
+        blocks: Sequence[RunBlock],
+        unit_of_block: Callable[[RunBlock], Unit],
+        take: Callable[[RunBlock], object],
+    ) -> None:
+        """The same, where a block is made a unit otherwise, or something else is done with it.
+
+        Args:
+            blocks: The blocks.
+            unit_of_block: Makes a unit of a block.
+            take: Takes over what came of a block, which is computed unless it is there.
+        """
         swaps = any(block.trials for block in blocks)
         sizes = [len(block.trials) or 2 * len(block.prompts) for block in blocks]
         step, done = "swaps" if swaps else "prompts unchanged", 0
         for number, (block, size) in enumerate(zip(blocks, sizes, strict=True)):
             self.bench.report(step, done, sum(sizes))
             done += size
-            unit = self.unit(block)
-            if self._left_out(number, block, unit):
+            if self._left_out(number, block, unit_of_block(block)):
                 self.missing += 1
                 continue
             self.there += 1
-            self.take(block)
+            take(block)
         self.bench.report(step, done, sum(sizes))
 
     def kept(self) -> list[int]:

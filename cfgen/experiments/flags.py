@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 FLAGS: Mapping[str, str] = {
+    "method": "--method",
     "dataset": "--dataset",
     "pairs": "--pairs",
     "design": "--design",
@@ -25,6 +26,8 @@ FLAGS: Mapping[str, str] = {
     "sweep.heads": "--heads",
     "sweep.positions": "--position",
     "sweep.component": "--component",
+    "ablation": "--ablation",
+    "keys": "--keys",
     "measures": "--measure",
     "engine.name": "--engine",
     "engine.device": "--device",

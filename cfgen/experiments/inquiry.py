@@ -26,6 +26,7 @@ from cfgen.datasets import (
 from cfgen.errors import CfgenError, Problem
 from cfgen.experiments.definition import Experiment, SiteOptions, SweepOptions
 from cfgen.experiments.digests import digest_of
+from cfgen.experiments.methods import METHODS
 from cfgen.experiments.validation import check_experiment
 from cfgen.lm import load_tokenizers
 from cfgen.paths import plain_name
@@ -201,10 +202,16 @@ def _aligned(made: DatasetRecipe, experiment: Experiment, progress: Progress) ->
 def _sites(experiment: Experiment, source: PairSource) -> dict[str, Site]:
     """The hypotheses to test, and where: those named, or else those that the design tells apart.
 
+    Where effects are measured, one site under the name of the method.
+
     Raises:
         CfgenError: There is no such hypothesis, or nothing says where it lives; or none is named,
             and the design names none either (``nothing-to-test``).
     """
+    method = METHODS[experiment.method]
+    if method.effects:
+        site = Site(component=experiment.sweep.component or method.component)
+        return {method.name: _site(site, SiteOptions(), experiment.sweep)}
     named: dict[str, SiteOptions | None] = experiment.hypotheses or dict.fromkeys(source.tested)
     if not named:
         message = f"design {source.design!r} names no hypotheses to tell apart"

@@ -191,7 +191,7 @@ def unit_of(
         ]
 
     wanted = {t.pair: _wanted(encoded[t.pair], answers) for t in block.trials}
-    trials = [_described(sweeps, t) for t in block.trials]
+    trials = [described_trial(sweeps, t) for t in block.trials]
     return Unit(
         described=["interchange", [prompt.ids for prompt in prompts], trials],
         runs=runs,
@@ -202,7 +202,8 @@ def unit_of(
     )
 
 
-def _described(sweeps: Sequence[Sweep], trial: Trial) -> Any:
+def described_trial(sweeps: Sequence[Sweep], trial: Trial) -> Any:
+    """What a swap is, in a form that JSON has."""
     sweep = sweeps[trial.sweep]
     swap = sweep.aligned.swaps[trial.pair]
     where = {key: value for key, value in asdict(sweep.site).items() if key in _MADE}

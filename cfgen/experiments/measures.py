@@ -67,6 +67,7 @@ class Measure:
         answers: Whether it takes log-probabilities or ranks of answers.
         share: Whether it is 0 or 1 of every case, so that its average is a share.
         low_is_good: Whether a lower number speaks for a hypothesis.
+        ratio: Whether it is a ratio, so that differences of it are taken as shares.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Measure:
     answers: bool
     share: bool = False
     low_is_good: bool = False
+    ratio: bool = False
 
 
 def iia(case: Judgement) -> float | None:
@@ -99,6 +101,18 @@ def logit_difference(case: Judgement) -> float | None:
         return None
     own, other = _log(case, case.predicted), _log(case, case.rival)
     return None if own == other == -math.inf else own - other
+
+
+def odds(case: Judgement) -> float | None:
+    """How many times as likely the predicted answer is as its rival: ``p / p(rival)``.
+
+    The ratio that effects of mediation are shares of (Vig et al., 2020, section 4). Infinite where
+    the rival has probability 0, and no number where both have.
+    """
+    difference = logit_difference(case)
+    if difference is None:
+        return None
+    return math.exp(difference) if difference < _LARGEST else math.inf
 
 
 def probability(case: Judgement) -> float | None:
@@ -147,6 +161,8 @@ def _log(case: Judgement, answer: str) -> float:
     return case.reply.log_probabilities[answer]
 
 
+_LARGEST = 709.0
+"""Beyond this, the exponential function is no longer a number of 64 bits."""
 _RANKS = replace(NOTHING, ranks=True)
 _NORMALISER = replace(NOTHING, normaliser=True)
 MEASURES = {
@@ -161,6 +177,7 @@ MEASURES = {
             share=True,
         ),
         Measure("logit_difference", "logit difference, nats", logit_difference, NOTHING, True),
+        Measure("odds", "odds of the answer against its rival", odds, NOTHING, True, ratio=True),
         Measure("probability", "probability", probability, _NORMALISER, True),
         Measure("log_odds", "log odds, nats", log_odds, _NORMALISER, True),
         Measure("rank", "rank, 0 is best", rank, _RANKS, True, low_is_good=True),

@@ -16,6 +16,7 @@ from cfgen.errors import CfgenError, Problem
 from cfgen.experiments.cells import Cell, Output, VacuousCell
 from cfgen.experiments.definition import Experiment
 from cfgen.experiments.measures import MEASURES
+from cfgen.experiments.methods import METHODS
 from cfgen.stats import CONFIDENCE, Rate
 
 if TYPE_CHECKING:
@@ -210,7 +211,11 @@ def as_results(record: RunRecord, inquiry: Inquiry) -> Results:
         dtype=record.dtype,
         attention=record.attention,
         versions=versions_used(),
-        coincides={name: _same(record.pairs, name, record.sites) for name in record.sites},
+        coincides={
+            name: _same(record.pairs, name, record.sites)
+            for name in record.sites
+            if not METHODS[inquiry.experiment.method].effects  # whose site is of no hypothesis
+        },
         experiment=inquiry.experiment,
         source=dict(inquiry.source.facts),
     )

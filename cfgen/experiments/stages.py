@@ -17,15 +17,22 @@ from cfgen.experiments.behaviour import Behaviour, check_any_kept, grade
 from cfgen.experiments.cells import Cell, Output, VacuousCell
 from cfgen.experiments.checking import (
     check_predictions,
+    check_sites,
     checks_made,
     none_kept_aligned,
 )
-from cfgen.experiments.filtering import filter_pairs
+from cfgen.experiments.effects import (
+    PairEffect,
+    measures_of,
+    plan_effects,
+    score_effects,
+)
+from cfgen.experiments.filtering import FilterOutcome, filter_pairs
 from cfgen.experiments.inquiry import Inquiry
-from cfgen.experiments.interchange import swap_blocks
-from cfgen.experiments.measures import MEASURES
+from cfgen.experiments.interchange import RunBlock, swap_blocks
+from cfgen.experiments.methods import METHODS
 from cfgen.experiments.portions import EVERYTHING_NOW, Portion, Remainder
-from cfgen.experiments.replies import Workbench
+from cfgen.experiments.replies import Unit, Workbench
 from cfgen.experiments.scoring import output_kind, score
 from cfgen.experiments.sweeps import Sweep, Trial
 from cfgen.experiments.units import Units
@@ -72,6 +79,7 @@ class RunRecord:
         checks: The checks that ran; all passed.
         engine: How runs were executed.
         work: What was executed, and what that took.
+        effects: Where effects are measured, those of each pair.
     """
 
     model: str
@@ -91,6 +99,7 @@ class RunRecord:
     checks: tuple[Check, ...]
     engine: EngineSettings
     work: Work
+    effects: tuple[PairEffect, ...] = ()
 
     @property
     def task(self) -> str:
@@ -132,16 +141,12 @@ def run_experiment(
     """
     options = inquiry.experiment.engine
     bench = Workbench(choose_engine(lm, options.name, batch_size=options.batch_size), units, report)
-    found = _answered(bench, inquiry, portion)
+    effects = METHODS[inquiry.experiment.method].effects
+    found = (_effects if effects else _swaps)(bench, inquiry, portion)
     if isinstance(found, Remainder):
         return found
     kept = {index: found.encoded[index] for index in found.behaviour.kept}
-    unaligned = {sweep.site.label: _unaligned(sweep, kept) for sweep in found.sweeps}
-    by_sweep: list[dict[Trial, Reply]] = [{} for _ in found.sweeps]
-    for trial, reply in sorted(found.responses.items(), key=itemgetter(0)):
-        by_sweep[trial.sweep][trial] = reply
-    measures = [MEASURES[name] for name in inquiry.experiment.measures]
-    scored = [score(*each, kept, measures) for each in zip(found.sweeps, by_sweep, strict=True)]
+    unaligned = {sweep.place[1]: _unaligned(sweep, kept) for sweep in found.sweeps}
     return RunRecord(
         model=lm.name,
         revision=lm.revision,
@@ -154,13 +159,10 @@ def run_experiment(
         tokens=_tokens(lm, found.sweeps),
         behaviour=found.behaviour,
         unaligned={label: reasons for label, reasons in unaligned.items() if reasons},
-        outputs=tuple(
-            _output(lm, sweep, trial, kept[trial.pair], reply)
-            for sweep, here in zip(found.sweeps, by_sweep, strict=True)
-            for trial, reply in here.items()
-        ),
-        cells=tuple(cell for cells, _ in scored for cell in cells),
-        vacuous=tuple(cell for _, empty in scored for cell in empty),
+        outputs=found.outputs,
+        effects=found.effects,
+        cells=found.cells,
+        vacuous=found.vacuous,
         checks=(*found.checks, *checks_made(found.work)),
         engine=EngineSettings(bench.engine.name, bench.engine.note, bench.engine.budget.tokens),
         work=found.work,
@@ -169,40 +171,106 @@ def run_experiment(
 
 @dataclass(frozen=True, slots=True)
 class Responses:
-    """What the LM said.
+    """What the LM said, and what that makes.
 
     Attributes:
         encoded: The pairs.
-        sweeps: Where swaps were made.
+        sweeps: Where the LM was changed.
         behaviour: What it says unchanged, and which pairs are kept.
-        responses: What it says after each swap of a kept pair; in no order.
         checks: The checks that were made first.
         work: What all that took.
+        cells: Numbers per place.
+        vacuous: Places that have none.
+        outputs: What it said after each swap of a kept pair.
+        effects: Where effects are measured, those of each pair.
     """
 
     encoded: list[PairTokens]
-    sweeps: list[Sweep]
+    sweeps: Sequence[Sweep]
     behaviour: Behaviour
-    responses: dict[Trial, Reply]
     checks: list[Check]
     work: Work
+    cells: tuple[Cell, ...]
+    vacuous: tuple[VacuousCell, ...]
+    outputs: tuple[Output, ...] = ()
+    effects: tuple[PairEffect, ...] = ()
 
 
-def _answered(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses | Remainder:
-    """Draw pairs, check, and execute everything, as far as that is to be done here and now."""
+def _swaps(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses | Remainder:
+    """Test hypotheses, as far as that is to be done here and now."""
     found = filter_pairs(bench, inquiry, portion)
     if isinstance(found, Remainder):
         return found
-    encoded, computed, sweeps = found.encoded, found.computed, found.computed.sweeps
-    behaviour = grade(encoded, found.said)
-    check_any_kept(behaviour, encoded, found.said, bench.engine.lm.tokenizer)
+    computed, sweeps = found.computed, found.computed.sweeps
+    behaviour = _graded(bench, found)
     if not found.joint:
         computed.run(swap_blocks(sweeps, behaviour.kept))
     if computed.missing:
         return computed.remainder()
-    wanted = set(behaviour.kept)
-    responses = {t: reply for t, reply in computed.responses.items() if t.pair in wanted}
-    return Responses(encoded, [*sweeps], behaviour, responses, found.checks, computed.work)
+    kept = {index: found.encoded[index] for index in behaviour.kept}
+    by_sweep: list[dict[Trial, Reply]] = [{} for _ in sweeps]
+    for trial, reply in sorted(computed.responses.items(), key=itemgetter(0)):
+        if trial.pair in kept:
+            by_sweep[trial.sweep][trial] = reply
+    measures = measures_of(inquiry.experiment)
+    scored = [score(*each, kept, measures) for each in zip(sweeps, by_sweep, strict=True)]
+    return Responses(
+        found.encoded,
+        sweeps,
+        behaviour,
+        found.checks,
+        computed.work,
+        cells=tuple(cell for cells, _ in scored for cell in cells),
+        vacuous=tuple(cell for _, empty in scored for cell in empty),
+        outputs=tuple(
+            _output(bench.engine.lm, sweep, trial, kept[trial.pair], reply)
+            for sweep, here in zip(sweeps, by_sweep, strict=True)
+            for trial, reply in here.items()
+        ),
+    )
+
+
+def _effects(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses | Remainder:
+    """Measure effects, as far as that is to be done here and now."""
+    found = filter_pairs(bench, inquiry, portion)
+    if isinstance(found, Remainder):
+        return found
+    computed, experiment = found.computed, inquiry.experiment
+    behaviour = _graded(bench, found)
+    plan = plan_effects(found, experiment, bench.engine.layout)
+    checks = found.checks + check_sites(bench, plan.sweeps)
+    replies: dict[Trial, Mapping[str, Reply]] = {}
+
+    def unit(block: RunBlock) -> Unit:
+        return plan.unit(block, experiment.engine.verify)
+
+    def take(block: RunBlock) -> None:
+        said, work = bench.replies(unit(block))
+        replies.update(plan.taken(block, said))
+        computed.work += work
+
+    computed.run_as(plan.blocks(behaviour.kept), unit, take)
+    if computed.missing:
+        return computed.remainder()
+    measures = measures_of(experiment)
+    cells, vacuous, effects = score_effects(plan, replies, behaviour.kept, measures)
+    return Responses(
+        found.encoded,
+        plan.sweeps,
+        behaviour,
+        checks,
+        computed.work,
+        cells=tuple(cells),
+        vacuous=tuple(vacuous),
+        effects=tuple(effects),
+    )
+
+
+def _graded(bench: Workbench, found: FilterOutcome) -> Behaviour:
+    """What the LM says unchanged; some pair has to be kept."""
+    behaviour = grade(found.encoded, found.said)
+    check_any_kept(behaviour, found.encoded, found.said, bench.engine.lm.tokenizer)
+    return behaviour
 
 
 def _output(lm: LM, sweep: Sweep, trial: Trial, pair: PairTokens, reply: Reply) -> Output:

@@ -25,12 +25,14 @@ class Sweep:
         layers: The layers.
         hypotheses: Those that are said to hold at this site.
         token: Which token it is of, where a sweep goes over every token; else None.
+        about: What else is said of its site, such as what is not looked at.
     """
 
     aligned: SiteSwaps
     layers: tuple[int, ...]
     hypotheses: tuple[str, ...]
     token: str | None = None
+    about: str = ""
 
     @property
     def site(self) -> Site:
@@ -43,7 +45,7 @@ class Sweep:
         site = self.site
         positions = site.positions if self.token is None else (EACH_TOKEN,)
         whole = replace(site, head=None, positions=positions)
-        return site.component, whole.label, site.head, self.token
+        return site.component, whole.label + self.about, site.head, self.token
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -80,7 +82,7 @@ def make_sweeps(
             :func:`cfgen.interventions.align`.
     """
     chosen = None if sweep.over is None else tuple(parse_layers(sweep.over))
-    tested = {name: _varied(site, sweep, layout) for name, site in hypotheses.items()}
+    tested = {name: varied_sites(site, sweep, layout) for name, site in hypotheses.items()}
     sites = list(dict.fromkeys(site for several in tested.values() for site in several))
     check_places(layout, [place_of(site, 0) for site in sites])
     made = []
@@ -95,7 +97,7 @@ def make_sweeps(
     return made
 
 
-def _varied(site: Site, sweep: SweepOptions, layout: Layout) -> list[Site]:
+def varied_sites(site: Site, sweep: SweepOptions, layout: Layout) -> list[Site]:
     """A site with each head, and at each position, of a sweep; of tokens, as one site."""
     heads: Sequence[int | None] = (site.head,)
     if sweep.heads is not None:

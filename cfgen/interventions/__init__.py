@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from cfgen.interventions.schedule import Step as Step
     from cfgen.interventions.schedule import make_schedule as make_schedule
     from cfgen.interventions.swaps import SiteSwaps as SiteSwaps
+    from cfgen.interventions.swaps import Swap as Swap
     from cfgen.interventions.swaps import align as align
     from cfgen.interventions.swaps import align_each as align_each
     from cfgen.interventions.swaps import layers_of as layers_of
@@ -96,6 +97,7 @@ _HOME = {
     "SAME_VALUES": "reach",
     "Schedule": "schedule",
     "SiteSwaps": "swaps",
+    "Swap": "swaps",
     "Step": "schedule",
     "TOKEN_BUDGETS": "batches",
     "TOLERANCE": "outcomes",

@@ -248,7 +248,8 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
         self.branches.append(TemplateBranch(name or "", line, what))
         return self._filtered(node, len(self.branches) - 1, line)
 
-    def _filtered(self, node: nodes.Expr, branch: int, line: int | None = None) -> nodes.Expr:
+    def _filtered(self, node: nodes.Node, branch: int, line: int | None = None) -> nodes.Expr:
+        assert isinstance(node, nodes.Expr)
         line = line or node.lineno
         number = nodes.Const(branch, lineno=line)
         return nodes.Filter(node, BRANCH_FILTER, [number], [], None, None, lineno=line)
@@ -270,7 +271,7 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
 
         return call
 
-    def concat(self, pieces: Iterable[Any]) -> Any:  # type: ignore[override]
+    def concat(self, pieces: Iterable[Any]) -> Any:
         """Put pieces of text together."""
         return self.count.weigh(glue(pieces))
 

@@ -151,7 +151,8 @@ def formatted_length(form: Any, values: Sequence[Any]) -> int:
     if _NUMBER_FROM_VALUES.search(form):
         widths += _numbers(values)
     fields = form.count("%") + form.count("{")
-    return len(form) + widths + fields * (_letters(values) + len(form))
+    length: int = len(form) + widths + fields * (_letters(values) + len(form))
+    return length
 
 
 def _numbers(values: Iterable[Any]) -> int:

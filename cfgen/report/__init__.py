@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from cfgen.report.findings import report_records as report_records
     from cfgen.report.findings import reports_view as reports_view
     from cfgen.report.graph import graph_figure as graph_figure
+    from cfgen.report.methods import method_view as method_view
+    from cfgen.report.methods import methods_view as methods_view
     from cfgen.report.models import model_list as model_list
     from cfgen.report.pairs import pair_record as pair_record
     from cfgen.report.pairs import pair_view as pair_view
@@ -75,6 +77,8 @@ _HOME = {
     "run_introduction": "run",
     "run_list": "runs",
     "run_record": "runs",
+    "method_view": "methods",
+    "methods_view": "methods",
     "run_view": "run",
     "sampled_record": "search",
     "sampled_view": "search",

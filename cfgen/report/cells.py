@@ -7,7 +7,7 @@ each layer is one character.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from cfgen.counterfactuals import NONE, Site
 from cfgen.documents import (
@@ -41,6 +41,7 @@ def sweep_tables(
     cells: Iterable[Cell],
     vacuous: Iterable[VacuousCell] = (),
     tokens: Mapping[str, str] | None = None,
+    by: Callable[[Cell], float] | None = None,
 ) -> list[Block]:
     """A table for every site, or a map per hypothesis.
 
@@ -51,6 +52,8 @@ def sweep_tables(
         cells: Cells of one measure.
         vacuous: Places without a number.
         tokens: Name of a token -> its text, where the sweep goes over every token.
+        by: What makes a cell one of the best; how well it speaks for its hypothesis if not
+            given.
     """
     sites: dict[tuple[str, str], tuple[list[Cell], list[VacuousCell]]] = {}
     for cell in cells:
@@ -66,10 +69,10 @@ def sweep_tables(
         blocks += [Heading(f"at {position}: {name}{COMPONENTS[component].meaning}{head}", 3), Gap()]
         names = [name for name in dict.fromkeys(c.hypothesis for c in here) if name != NONE]
         if len(rows) > 1:
-            blocks += _maps(here, names, tokens or {})
+            blocks += _maps(here, names, tokens or {}, by or merit)
             continue
         for first in range(0, len(names) if here else 0, ABREAST):
-            blocks += [_table(here, [*names[first : first + ABREAST], NONE]), Gap()]
+            blocks += [_table(here, [*names[first : first + ABREAST], NONE], by), Gap()]
         if without:
             where = layers_text(empty.layer for empty in without)
             blocks += [Paragraph((Phrase(f"{where}: {_NO_NUMBER}", ("caution",)),)), Gap()]
@@ -87,10 +90,17 @@ def rows_of(cells: Iterable[Cell | VacuousCell]) -> list[Row]:
     return list(dict.fromkeys((cell.head, cell.token) for cell in cells))
 
 
-def best_cell(cells: Iterable[Cell], hypothesis: str) -> Cell | None:
+def best_cell(
+    cells: Iterable[Cell], hypothesis: str, by: Callable[[Cell], float] | None = None
+) -> Cell | None:
     """The best cell of a hypothesis, the earliest among equals; None if none has a number."""
     numbered = [c for c in cells if c.hypothesis == hypothesis and c.value is not None]
-    return max(numbered, key=merit) if numbered else None
+    return max(numbered, key=by or merit) if numbered else None
+
+
+def magnitude(cell: Cell) -> float:
+    """How far an effect is from none."""
+    return -math.inf if cell.value is None else abs(cell.value)
 
 
 def merit(cell: Cell) -> float:
@@ -108,6 +118,23 @@ def best_layers(best: Cell, cells: Iterable[Cell]) -> list[int]:
 def spot_name(cell: Cell) -> str:
     """What a place is called where several are told apart: its head or token, or the site."""
     return row_name((cell.head, cell.token), {}) or cell.position
+
+
+def places_text(best: Cell, mine: Sequence[Cell]) -> str:
+    """The places of the best cells, and how much was tried."""
+    tried = len({cell.layer for cell in mine if cell.spot == best.spot})
+    where = layers_text(best_layers(best, mine)) + (f" of {tried} tried" if tried > 1 else "")
+    spots = len({cell.spot for cell in mine})
+    return where if spots == 1 else f"{spot_name(best)}, {where} at each of {spots} places"
+
+
+def left_out_note(cells: Iterable[Cell]) -> list[Block]:
+    """How many cases have no number, if any."""
+    left_out = sum(cell.left_out for cell in cells)
+    if not left_out:
+        return []
+    what = f"{left_out:,} cases have no finite number, and are left out of n"
+    return [Paragraph((Phrase(what, ("caution",)),))]
 
 
 def row_name(row: Row, texts: Mapping[str, str]) -> str:
@@ -130,13 +157,15 @@ def value_text(cell: Cell) -> str:
     if cell.value is None:
         return "no number"
     if cell.low is None or cell.high is None:
-        return f"{cell.value:.2f}"
+        return f"{cell.value:z.2f}"
     return with_interval(cell.value, cell.low, cell.high)
 
 
-def _table(cells: Sequence[Cell], names: Sequence[str]) -> Table:
+def _table(
+    cells: Sequence[Cell], names: Sequence[str], by: Callable[[Cell], float] | None
+) -> Table:
     here = {(cell.hypothesis, cell.layer): cell for cell in cells}
-    best = {name: best_cell(cells, name) for name in names if (name, cells[0].layer) in here}
+    best = {name: best_cell(cells, name, by) for name in names if (name, cells[0].layer) in here}
     titles = [f"{_broken(name)}\nn = {cell.n if cell else 0}" for name, cell in best.items()]
     rows = (
         (str(layer), *(_entry(here.get((name, layer)), best[name]) for name in best))
@@ -169,17 +198,22 @@ def _entry(cell: Cell | None, best: Cell | None) -> Inline:
     )
     likely = share and cell.low is not None and cell.low > 0.5
     looks: tuple[Look, ...] = ("strong", "good") if marked else () if likely else ("faint",)
-    interval = "" if cell.low is None else f" {cell.low:.2f}-{cell.high:.2f}"
+    interval = "" if cell.low is None else f" {cell.low:z.2f}-{cell.high:z.2f}"
     if not share and interval:
-        interval = f" {cell.low:.2f}..{cell.high:.2f}"  # a hyphen before a minus sign is no help
-    value = f"{'>' if marked else ''}{cell.value:.2f}"
+        interval = f" {cell.low:z.2f}..{cell.high:z.2f}"  # a hyphen before a minus sign is no help
+    value = f"{'>' if marked else ''}{cell.value:z.2f}"
     return (Phrase(value, looks), Phrase(interval, looks or ("faint",)))
 
 
 # Maps
 
 
-def _maps(cells: Sequence[Cell], names: Sequence[str], texts: Mapping[str, str]) -> list[Block]:
+def _maps(
+    cells: Sequence[Cell],
+    names: Sequence[str],
+    texts: Mapping[str, str],
+    by: Callable[[Cell], float],
+) -> list[Block]:
     """A map per hypothesis, and how to read them."""
     shade, legend = _shades(cells)
     blocks: list[Block] = [Paragraph(faint(legend)), Gap()]
@@ -191,7 +225,7 @@ def _maps(cells: Sequence[Cell], names: Sequence[str], texts: Mapping[str, str])
         n = f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}"
         blocks += [Paragraph((strong(name), faint(f", {n}"))), Gap()]
         if rows:
-            blocks += [_map(mine, rows, texts, shade), Gap()]
+            blocks += [_map(mine, rows, texts, shade, by), Gap()]
         if others:
             kind = ("token" if texts else "head") + ("s" if others > 1 else "")
             what = f"{others} {'other ' if rows else ''}{kind}: 0.00 in every layer"
@@ -209,21 +243,25 @@ def _shown(cells: Sequence[Cell]) -> bool:
 
 
 def _map(
-    cells: Sequence[Cell], rows: Sequence[Row], texts: Mapping[str, str], shade: Mapping[Cell, str]
+    cells: Sequence[Cell],
+    rows: Sequence[Row],
+    texts: Mapping[str, str],
+    shade: Mapping[Cell, str],
+    by: Callable[[Cell], float],
 ) -> Table:
     layers = sorted({cell.layer for cell in cells})
     at = {(*_row(cell), cell.layer): cell for cell in cells}
     ruler = "".join(str(layer % 10) if layer % 5 == 0 else " " for layer in layers)
-    best = best_cell(cells, cells[0].hypothesis)
+    best = best_cell(cells, cells[0].hypothesis, by)
     listed: list[tuple[Inline, ...]] = []
     for row in rows:
         here = [at[(*row, layer)] for layer in layers if (*row, layer) in at]
-        top = max(here, key=merit)
+        top = max(here, key=by)
         looks: tuple[Look, ...] = ("strong", "good") if best and top.value == best.value else ()
         drawn = "".join(
             shade[at[(*row, layer)]] if (*row, layer) in at else "-" for layer in layers
         )
-        value = "" if top.value is None else f"{top.value:.2f} at {top.layer}"
+        value = "" if top.value is None else f"{top.value:z.2f} at {top.layer}"
         head, token = row
         names = [] if head is None else [str(head)]
         names += [] if token is None else [token, token_text(texts.get(token, ""))]
@@ -241,7 +279,7 @@ def _shades(cells: Sequence[Cell]) -> tuple[dict[Cell, str], str]:
         return {cell: _tenth(cell.value) for cell in cells}, legend
     values = [cell.value for cell in cells if cell.value is not None]
     low, high = (min(values), max(values)) if values else (0.0, 0.0)
-    legend = f"one character per layer, from 0 for {low:.2f} to 9 for {high:.2f}; - has no number"
+    legend = f"one character per layer, from 0 for {low:z.2f} to 9 for {high:z.2f}; - has no number"
     step = (high - low) / 10 or 1.0
     shades = {
         cell: "-" if cell.value is None else str(min(9, int((cell.value - low) / step)))

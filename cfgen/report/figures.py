@@ -23,6 +23,7 @@ from cfgen.lm import COMPONENTS
 from cfgen.paths import display
 from cfgen.prompts import LAST
 from cfgen.report.cells import rows_of, token_text
+from cfgen.report.effects import distinct_effects
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -91,7 +92,7 @@ def figure_of(results: Results, measure: str | None = None) -> Figure:
         hint = "ask for it with --measure: the LM need not compute anything again"
         raise CfgenError(Problem("unknown-measure", message, hint=hint))
     sites: dict[tuple[str, str], list[Cell]] = {}
-    for cell in results.cells:
+    for cell in distinct_effects(results.cells):
         if cell.measure == chosen.name and cell.value is not None:
             sites.setdefault((cell.component, cell.position), []).append(cell)
     if not sites:
@@ -132,7 +133,8 @@ def _name_panel(axes: Axes, component: str, position: str) -> None:
 
 def _names(results: Results) -> list[str]:
     """The hypotheses, without the control."""
-    return list(dict.fromkeys(c.hypothesis for c in results.cells if c.hypothesis != NONE))
+    cells = distinct_effects(results.cells)
+    return list(dict.fromkeys(c.hypothesis for c in cells if c.hypothesis != NONE))
 
 
 # Layer by layer

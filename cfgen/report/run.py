@@ -21,16 +21,17 @@ from cfgen.documents import (
     faint,
     strong,
 )
-from cfgen.experiments import MEASURES
+from cfgen.experiments import MEASURES, METHODS
 from cfgen.paths import display
 from cfgen.report.cells import (
     best_cell,
     best_layers,
-    layers_text,
-    spot_name,
+    left_out_note,
+    places_text,
     sweep_tables,
     value_text,
 )
+from cfgen.report.effects import effect_blocks, effect_sentences, effects_introduction
 from cfgen.report.pairs import pair_view
 from cfgen.stats import with_interval
 
@@ -45,9 +46,20 @@ FILES = {
 }
 
 
+EFFECT_FILES = {
+    "outputs.parquet": "",
+    "effects.parquet": "the effects, per pair and layer",
+    "pairs.parquet": "the pairs",
+}
+"""The same where effects are measured."""
+
+
 def run_introduction(inquiry: Inquiry) -> Document:
     """Say what is tested, with one pair and what each hypothesis predicts for it."""
     source, sites = inquiry.source, inquiry.sites
+    method = METHODS[inquiry.experiment.method]
+    if method.effects:
+        return effects_introduction(inquiry, method)
     claims = [(strong(name), _claim(inquiry, name, site)) for name, site in sites.items()]
     nothing = (strong(NONE), "nothing happens: the original's answer stays")
     return Document(
@@ -72,19 +84,23 @@ def run_view(results: Results, folder: Path) -> Document:
         results: What came out.
         folder: Where the files are.
     """
+    method = METHODS[results.experiment.method]
+    changes = "changes" if method.effects else "swaps"
+    files = {**FILES, **EFFECT_FILES} if method.effects else FILES
+    files = {name: what for name, what in files.items() if what}
     return Document(
         (
-            Heading("Without any swap"),
+            Heading(f"Without any {changes.removesuffix('s')}"),
             Paragraph(_behaviour(results)),
-            *_swaps(results),
+            *(effect_blocks(results) if method.effects else _swaps(results)),
             Heading("In words"),
             Listing(tuple(sentences(results))),
-            Heading("How the swaps were run"),
+            Heading(f"How the {changes} were run"),
             Paragraph(_engine(results)),
             Heading("Checks that ran, all passed"),
             Facts(tuple(_checks(results))),
             Heading("Files"),
-            Item(f"in {display(folder)}:", (Facts(tuple(FILES.items())),), indent=2),
+            Item(f"in {display(folder)}:", (Facts(tuple(files.items())),), indent=2),
         )
     )
 
@@ -128,10 +144,7 @@ def _swaps(results: Results) -> list[Block]:
         cells = [cell for cell in results.cells if cell.measure == name]
         blocks += [Heading(f"With swaps: {_what_is_counted(name)}")]
         blocks += sweep_tables(cells, results.vacuous, results.tokens)
-        left_out = sum(cell.left_out for cell in cells)
-        if left_out:
-            what = f"{left_out:,} cases have no finite number, and are left out of n"
-            blocks.append(Paragraph((Phrase(what, ("caution",)),)))
+        blocks += left_out_note(cells)
     shares = {MEASURES[name].share for name in results.experiment.measures}
     kinds = {True: "Wilson's of a share", False: "Student's of an average"}
     interval = " and ".join(text for share, text in kinds.items() if share in shares)
@@ -158,6 +171,9 @@ def sentences(results: Results) -> list[str]:
     """
     first = results.experiment.measures[0]
     cells = [cell for cell in results.cells if cell.measure == first]
+    method = METHODS[results.experiment.method]
+    if method.effects:
+        return effect_sentences(cells, method)
     return [_verdict(cells, name) + _coincidence(results.coincides[name]) for name in results.sites]
 
 
@@ -174,7 +190,7 @@ def _verdict(cells: Sequence[Cell], name: str) -> str:
         where = f"any of the {tried} layers" if tried > 1 else f"layer {best.layer}"
         where += f" at any of {len(spots)} places" if len(spots) > 1 else ""
         return f"{name}: the LM never says what it predicts, in {where}; n {best.n}."
-    said = f"{name}: best at {_where(best, mine)}, {label} {value_text(best)}, n {best.n}"
+    said = f"{name}: best at {places_text(best, mine)}, {label} {value_text(best)}, n {best.n}"
     equal = best_layers(best, mine)
     there = [cell for cell in cells if cell.spot == best.spot and cell.layer in equal]
     others = dict.fromkeys(cell.hypothesis for cell in there if cell.hypothesis != name)
@@ -185,14 +201,6 @@ def _verdict(cells: Sequence[Cell], name: str) -> str:
         return f"{said}. Not told apart from {named} there: the intervals overlap."
     named = ", ".join(f"{cell.hypothesis} {value_text(cell)}" for cell in rivals)
     return f"{said}; there the others reach {named}." if named else f"{said}."
-
-
-def _where(best: Cell, mine: Sequence[Cell]) -> str:
-    """Where a hypothesis is at its best, and how much was tried."""
-    tried = len({cell.layer for cell in mine if cell.spot == best.spot})
-    where = layers_text(best_layers(best, mine)) + (f" of {tried} tried" if tried > 1 else "")
-    spots = len({cell.spot for cell in mine})
-    return where if spots == 1 else f"{spot_name(best)}, {where} at each of {spots} places"
 
 
 def _overlap(cell: Cell, best: Cell) -> bool:

@@ -26,6 +26,7 @@ VERBS = (
     "generate",
     "run",
     "schema",
+    "methods",
     "models",
     "power",
     "export",

@@ -1,0 +1,181 @@
+"""Methods: the ways of putting a question to an LM, one row each; nothing here needs torch.
+
+A method that measures *effects* says what is run for a pair at each place beside its unchanged
+prompts, and which numbers are made of these runs. How pairs are drawn, filtered, checked, computed,
+kept, resumed and counted is the same for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+Numbers = Mapping[str, float]
+"""Run of a pair -> a measure of it."""
+
+CLEAN, OTHER, INDIRECT, DIRECT, CHANGED = (
+    "original",
+    "counterfactual",
+    "indirect",
+    "direct",
+    "changed",
+)
+"""The runs of a pair: its prompts as they are; the original with the place as it is in the
+counterfactual; the counterfactual with the place as it is in the original; the original with the
+place changed otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A number from the runs of one pair.
+
+    Attributes:
+        meaning: What it is, for people.
+        of: Gives it from the measure of each run.
+    """
+
+    meaning: str
+    of: Callable[[Numbers], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A way of putting a question.
+
+    Attributes:
+        name: What it is called.
+        summary: The question that it answers, in one line.
+        effects: Name -> what is counted; none where hypotheses are tested instead.
+        runs: What is run of a pair besides its original, in order.
+        fields: Fields of an experiment that have a meaning for it alone.
+        predicted: Whose answer a measure is of: that of the ``original`` or ``counterfactual``.
+        component: What is changed, if nothing else is said.
+        unfiltered: Whether pairs that the LM does not answer rightly are counted as well, beside.
+        explained: Formulas and their sources, for ``cfgen methods NAME``.
+    """
+
+    name: str
+    summary: str
+    effects: Mapping[str, Effect] = field(default_factory=dict)
+    runs: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
+    predicted: str = CLEAN
+    component: str = "resid_post"
+    unfiltered: bool = False
+    explained: str = ""
+
+
+_MEDIATION = """\
+y is a measure of the counterfactual's answer against the original's: `logit_difference` (the
+default), `probability`, `log_odds`, or `odds`, the ratio of the two probabilities, for which every
+effect is divided by y(u), as in the paper. u is the original, u' the counterfactual, z what the LM
+has at a place.
+
+  TE           y(u') - y(u)                      the total effect of changing the prompt
+  NIE          y(u; z as in u') - y(u)           what goes through z alone
+  NDE          y(u'; z as in u) - y(u)           what goes past z
+  TIE          y(u') - y(u'; z as in u)          what is lost without z: TE = NDE + TIE, exactly
+  interaction  TIE - NIE                         0 where the two paths simply add up
+
+Each also for all pairs, not only those that the LM answers rightly, as `NIE, unfiltered`: to keep
+pairs with a large effect makes effects larger.
+
+Vig et al. 2020, arXiv 2004.12265, section 4; Pearl 2001, section 3 (natural effects)."""
+_ABLATION = """\
+y is a measure of the original's answer, such as `logit_difference` against the counterfactual's.
+
+  change    y(u; z ablated) - y(u)
+  relative  the same, divided by y(u); infinite or without a sign where that is near 0
+
+What is written at z is said by `ablation`: `zero`; `mean`, the average over the originals of up to
+16 pairs that are computed together, token by token; or `resample`, what the original of another of
+these pairs has there. Zero is often far from all that the LM ever has at a place, so that an effect
+may be one of leaving the familiar; mean and resample are the fairer questions.
+
+Li et al. 2016, arXiv 1612.08220; Chan et al. 2022, causal scrubbing (resampling)."""
+_KNOCKOUT = """\
+y is a measure of the original's answer. At some tokens (`sweep.positions`, the last one if not
+given) attention to others (`keys`) is taken away, as if their scores were minus infinity before the
+softmax, in a window of layers (`sweep.layers`, such as `window(9)`), in all heads or in each.
+
+  change    y(u; attention blocked) - y(u)
+  relative  the same, divided by y(u); for `probability`, Geva's relative change
+
+Geva et al. 2023, arXiv 2304.14767, section 5."""
+
+_AGAINST_CLEAN = {
+    "change": Effect("change from the unchanged run", lambda y: y[CHANGED] - y[CLEAN]),
+    "relative": Effect(
+        "the same as a share of the unchanged run's",
+        lambda y: (y[CHANGED] - y[CLEAN]) / y[CLEAN] if y[CLEAN] else float("nan"),
+    ),
+}
+
+METHODS: Mapping[str, Method] = {
+    method.name: method
+    for method in (
+        Method(
+            "interchange",
+            "Do values swapped in from the counterfactual do what hypotheses predict?",
+            explained="IIA and other measures per hypothesis, site and layer "
+            "(docs/experiments.md).\nGeiger et al. 2021, arXiv 2106.02997, section 3.",
+        ),
+        Method(
+            "behaviour",
+            "What does the LM say to the prompts as they are? (cfgen behave)",
+            explained="Accuracy by template, answer and its place: docs/experiments.md.",
+        ),
+        Method(
+            "mediation",
+            "How much of the effect of changing the prompt goes through a place?",
+            effects={
+                "TE": Effect("total effect", lambda y: y[OTHER] - y[CLEAN]),
+                "NIE": Effect("natural indirect effect", lambda y: y[INDIRECT] - y[CLEAN]),
+                "NDE": Effect("natural direct effect", lambda y: y[DIRECT] - y[CLEAN]),
+                "TIE": Effect("total indirect effect", lambda y: y[OTHER] - y[DIRECT]),
+                "interaction": Effect(
+                    "TIE - NIE", lambda y: y[OTHER] - y[DIRECT] - y[INDIRECT] + y[CLEAN]
+                ),
+            },
+            runs=(OTHER, INDIRECT, DIRECT),
+            predicted=OTHER,
+            unfiltered=True,
+            explained=_MEDIATION,
+        ),
+        Method(
+            "ablation",
+            "What does the LM lose without what it has at a place?",
+            effects=_AGAINST_CLEAN,
+            runs=(CHANGED,),
+            fields=("ablation",),
+            explained=_ABLATION,
+        ),
+        Method(
+            "knockout",
+            "What does the LM lose if some tokens cannot look at others?",
+            effects=_AGAINST_CLEAN,
+            runs=(CHANGED,),
+            fields=("keys",),
+            component="attn_pattern",
+            explained=_KNOCKOUT,
+        ),
+    )
+}
+"""Name -> method."""
+
+UNFILTERED = ", unfiltered"
+"""Behind the name of an effect that is of all pairs, whether or not the LM answers them rightly."""
+
+
+def scaled(name: str, effect: Effect, y: Numbers, *, ratio: bool) -> float:
+    """An effect; of a measure that is a ratio, as a share of the unchanged run's.
+
+    Args:
+        name: Of the effect.
+        effect: The effect.
+        y: Run -> the measure.
+        ratio: Whether the measure is one of odds, so that effects are relative to the unchanged
+            run's, as those of Vig et al. (2020).
+    """
+    found = effect.of(y)
+    return found / y[CLEAN] if ratio and name != "relative" else found

@@ -1,0 +1,110 @@
+"""Effects: what is measured, and how large each is where, for somebody who reads nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from cfgen.documents import Block, Document, Facts, Heading, Inline, Paragraph, faint, strong
+from cfgen.experiments import MEASURES, METHODS, UNFILTERED
+from cfgen.lm import COMPONENTS
+from cfgen.report.cells import (
+    best_cell,
+    left_out_note,
+    magnitude,
+    places_text,
+    sweep_tables,
+    value_text,
+)
+from cfgen.report.pairs import pair_view
+
+if TYPE_CHECKING:
+    from cfgen.experiments import Cell, Inquiry, Method, Results
+
+
+def effects_introduction(inquiry: Inquiry, method: Method) -> Document:
+    """Say what is measured, and where, with one pair."""
+    experiment, (site,) = inquiry.experiment, inquiry.sites.values()
+    named = experiment.sweep.positions or site.positions
+    positions = named if isinstance(named, str) else ", ".join(named)
+    heads = experiment.sweep.heads
+    of_heads = "" if heads is None else "; heads one by one"
+    where = f"{COMPONENTS[site.component].meaning} ({site.component}), at {positions}{of_heads}"
+    facts: list[tuple[Inline, Inline]] = [(strong(method.name), method.summary)]
+    facts += [(strong(name), effect.meaning) for name, effect in method.effects.items()]
+    facts += [("where", where), ("layers", site.layers)]
+    facts += [("written there", experiment.ablation)] if "ablation" in method.fields else []
+    facts += [("not looked at", ", ".join(experiment.keys))] if "keys" in method.fields else []
+    return Document(
+        (
+            Heading("What is measured"),
+            Facts(tuple(facts)),
+            Heading(f"One of the {len(inquiry.source.pairs)} pairs"),
+            *pair_view(inquiry.source.pairs[0], {}).blocks,
+        )
+    )
+
+
+def effect_blocks(results: Results) -> list[Block]:
+    """The effects, measure by measure: those that hang on the place as tables, the others once."""
+    blocks: list[Block] = []
+    for name in results.experiment.measures:
+        measure = MEASURES[name]
+        relative = ", as a share of the unchanged run's" if measure.ratio else ""
+        blocks += [Heading(f"Effects on {measure.meaning}{relative}, on average")]
+        cells = distinct_effects(cell for cell in results.cells if cell.measure == name)
+        once = [effect for effect in _named(cells) if is_everywhere(cells, effect)]
+        for effect in once:
+            cell = best_cell(cells, effect, magnitude)
+            if cell is not None:
+                said = f"{effect}, wherever: {value_text(cell)}, n {cell.n}"
+                blocks += [Paragraph(said)]
+        others = [cell for cell in cells if cell.hypothesis not in once]
+        blocks += sweep_tables(others, results.vacuous, results.tokens, by=magnitude)
+        blocks += left_out_note(cells)
+    how = (
+        f"With each value stands its {results.confidence:.0%} interval, Student's of an average. "
+        "> marks the largest of an effect, whatever its sign."
+    )
+    if METHODS[results.experiment.method].unfiltered and results.kept == results.n:
+        how += " All pairs are answered rightly, so that unfiltered effects are the same."
+    return [*blocks, Paragraph(faint(how))]
+
+
+def distinct_effects(cells: Iterable[Cell]) -> list[Cell]:
+    """Cells without those of all pairs, where these are the kept ones."""
+    given = list(cells)
+    counts = {(cell.hypothesis, *cell.spot, cell.layer): cell.n for cell in given}
+    return [
+        cell
+        for cell in given
+        if counts.get((cell.hypothesis.removesuffix(UNFILTERED), *cell.spot, cell.layer)) != cell.n
+        or not cell.hypothesis.endswith(UNFILTERED)
+    ]
+
+
+def is_everywhere(cells: Iterable[Cell], effect: str) -> bool:
+    """Whether an effect is the same at all places, of which there are several."""
+    mine = [cell for cell in cells if cell.hypothesis == effect]
+    return len(mine) > 1 and len({(cell.value, cell.n) for cell in mine}) == 1
+
+
+def effect_sentences(cells: Sequence[Cell], method: Method) -> list[str]:
+    """Per effect, where it is largest, and whether it could be none."""
+    return [_largest(cells, name) for name in method.effects if not is_everywhere(cells, name)]
+
+
+def _largest(cells: Sequence[Cell], name: str) -> str:
+    best = best_cell(cells, name, magnitude)
+    if best is None:
+        return f"{name}: nothing can be said: no pair has a number."
+    mine = [cell for cell in cells if cell.hypothesis == name]
+    said = f"{name}: largest at {places_text(best, mine)}, {value_text(best)}, n {best.n}"
+    low, high = best.low, best.high
+    if low is None or high is None or low <= 0 <= high:
+        return f"{said}; its interval holds 0."
+    return f"{said}."
+
+
+def _named(cells: Iterable[Cell]) -> list[str]:
+    return list(dict.fromkeys(cell.hypothesis for cell in cells))

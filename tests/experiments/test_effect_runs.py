@@ -1,0 +1,220 @@
+"""Effects as runs in folders: shards, resumption, another measure, figures, files, mistakes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from cfgen.counterfactuals import Site
+from cfgen.errors import CfgenError
+from cfgen.experiments import (
+    EFFECTS,
+    EFFECTS_FILE,
+    METHODS,
+    FinishedRun,
+    PartialRun,
+    Portion,
+    SweepOptions,
+    answer,
+    experiment_of,
+    merge_shards,
+    plan_answer,
+    read_results,
+)
+from cfgen.notebooks import Result
+from cfgen.report import figure_bytes, figure_of, run_view, sentences
+from tests.inquiries import request_of
+
+WORDS = (
+    "Ann Ben Cid Dora mug jar pot box tea milk juice water fills the with Then What does think is "
+    "in Answer Story"
+)
+FIELDS = {
+    "mediation": {},
+    "ablation": {"ablation": "mean"},
+    "knockout": {"keys": ("name_1[0].all", "drink_1")},
+}
+
+
+@pytest.fixture(scope="module")
+def lm(build_tiny_lm):
+    return build_tiny_lm(WORDS)
+
+
+@pytest.fixture(scope="module")
+def pairs(lm, make, answer):
+    return answer(lm, make.pairs(80, seed=3))[:36]
+
+
+@pytest.fixture(autouse=True)
+def loaded(lm, monkeypatch):
+    """How often the LM was loaded."""
+    times: list[int] = []
+    monkeypatch.setattr("cfgen.lm.load.load_lm", lambda *_, **__: times.append(1) or lm)
+    return times
+
+
+def asked(pairs, method: str, **fields: Any):
+    site = Site("last", component=METHODS[method].component)
+    given = {
+        "measures": ("logit_difference",),
+        "sweep": SweepOptions(over="1-2"),
+        **FIELDS[method],
+        **fields,
+    }
+    return request_of(pairs, {method: site}, method=method, **given)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "log.jsonl" and not path.name.startswith(".lock")
+    }
+
+
+@pytest.mark.parametrize("method", FIELDS)
+def test_what_is_written_reads_back(pairs, tmp_path, method):
+    found = answer(asked(pairs, method), tmp_path / "out")
+    assert isinstance(found, FinishedRun)
+    table = pq.read_table(tmp_path / "out" / EFFECTS_FILE)
+    assert table.schema.equals(EFFECTS)
+    places = len(FIELDS[method].get("keys", (1,))) * 2
+    of_pairs = len(pairs) if METHODS[method].unfiltered else found.results.kept
+    assert table.num_rows == places * len(METHODS[method].effects) * of_pairs
+    assert read_results(tmp_path / "out") == found.results
+    result = Result(found.results, found.folder)
+    assert len(result.effects()) == table.num_rows
+    assert len(result.to_pandas()) == len(found.results.cells)
+    with pytest.raises(CfgenError, match="no-outputs"):
+        result.outputs()
+
+
+@pytest.mark.parametrize("method", FIELDS)
+def test_shards_and_resumption_give_the_same_bytes(pairs, tmp_path, method):
+    request = asked(pairs, method)
+    answer(request, tmp_path / "one/run")
+    for number in (1, 2):
+        part = answer(request, tmp_path / f"{number}/run", portion=Portion((number, 2)))
+        assert isinstance(part, PartialRun)
+        assert 0 < part.remainder.done < part.remainder.units
+    shards = [tmp_path / "1/run", tmp_path / "2/run"]
+    merged = merge_shards(request, shards, tmp_path / "merged/run")
+    assert isinstance(merged, FinishedRun)
+    gone_on = answer(request, tmp_path / "1/run")
+    assert isinstance(gone_on, FinishedRun)
+    one = contents(tmp_path / "one/run")
+    assert contents(tmp_path / "merged/run") == one == contents(tmp_path / "1/run")
+
+
+def test_another_measure_needs_no_run(pairs, tmp_path, monkeypatch):
+    answer(asked(pairs, "mediation"), tmp_path / "first")
+    monkeypatch.setattr(
+        "cfgen.interventions.engine.Engine.outcomes",
+        lambda *_, **__: pytest.fail("the LM was asked again"),
+    )
+    found = answer(asked(pairs, "mediation", measures=("odds", "kl")), tmp_path / "second")
+    assert {cell.measure for cell in found.results.cells} == {"odds", "kl"}
+
+
+@pytest.mark.parametrize("method", FIELDS)
+def test_it_is_told_and_drawn(pairs, tmp_path, method):
+    found = answer(asked(pairs, method), tmp_path / "out")
+    said = sentences(found.results)
+    told = [name for name in METHODS[method].effects if name != "TE"]
+    assert [sentence.partition(":")[0] for sentence in said] == told
+    assert run_view(found.results, found.folder).blocks
+    assert figure_bytes(figure_of(found.results), "png").startswith(b"\x89PNG")
+
+
+def test_heads_and_tokens_are_maps(pairs, tmp_path):
+    sweep = SweepOptions(over="1-2", heads="all")
+    site = Site("last", component="head_out")
+    request = request_of(
+        pairs, {"mediation": site}, method="mediation", sweep=sweep, measures=("odds",)
+    )
+    found = answer(request, tmp_path / "heads")
+    assert len({cell.head for cell in found.results.cells}) > 1
+    assert figure_bytes(figure_of(found.results), "png")
+    every = asked(pairs, "mediation", sweep=SweepOptions(over="1-2", positions="every"))
+    tokens = {cell.token for cell in answer(every, tmp_path / "tokens").results.cells}
+    assert {"drink_1[0]", "last"} <= tokens
+
+
+def test_a_plan_is_refused_with_what_to_do(pairs, tmp_path):
+    with pytest.raises(CfgenError, match=r"no-plan\](.|\n)*--time"):
+        plan_answer(asked(pairs, "knockout"), tmp_path / "out")
+
+
+def test_pairs_without_another_are_left_out_and_counted(pairs, tmp_path):
+    few = asked(pairs[:1], "ablation")
+    with pytest.raises(CfgenError, match="no-other-pair"):
+        answer(few, tmp_path / "one")
+    odd = asked(pairs[:17], "ablation")  # the last one is alone in its block
+    found = answer(odd, tmp_path / "odd")
+    assert {cell.n for cell in found.results.cells} == {found.results.kept - 1} or (
+        found.results.kept < 17
+    )
+
+
+# Files
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "said"),
+    [
+        ("method: mediation\nhypotheses: [x]", "experiment-no-meaning", "hypotheses"),
+        ("method: mediation\nkeys: [x]", "experiment-no-meaning", "keys"),
+        ("method: mediation\nablation: mean", "experiment-no-meaning", "ablation"),
+        ("method: mediation\nmeasures: [iia]", "experiment-no-meaning", "iia"),
+        ("method: knockout", "experiment-value", "keys"),
+        ("method: knockout\nkeys: []", "experiment-value", "keys"),
+        ("method: knockout\nkeys: ['a[']", "position-syntax", "a["),
+        (
+            "method: knockout\nkeys: [a]\nsweep: {component: mlp_out}",
+            "experiment-no-meaning",
+            "sweep.component",
+        ),
+        ("method: ablation\nsweep: {positions: every}", "experiment-no-meaning", "positions"),
+        ("method: ablation\nablation: median", "experiment-value", "median"),
+        ("method: mediaton", "experiment-value", "mediaton"),
+        ("keys: [a]", "experiment-no-meaning", "keys"),
+        ("method: behaviour\nablation: zero", "experiment-no-meaning", "ablation"),
+    ],
+)
+def test_what_a_file_must_not_say(tmp_path: Path, text: str, code: str, said: str) -> None:
+    file = tmp_path / "first.yaml"
+    file.write_text(f"task: ioi\n{text}\n")
+    with pytest.raises(CfgenError) as caught:
+        experiment_of(str(file), {})
+    assert {problem.code for problem in caught.value.problems} == {code}
+    assert said in str(caught.value)
+    assert "first.yaml:" in str(caught.value)
+
+
+def test_what_is_measured_if_nothing_is_said() -> None:
+    assert experiment_of("ioi", {"method": "mediation"}).measures == ("logit_difference",)
+    assert experiment_of("ioi", {}).measures == ("iia",)
+    chosen = experiment_of("ioi", {"method": "mediation", "measures": ["odds"]})
+    assert chosen.measures == ("odds",)
+
+
+def test_methods_are_listed_and_explained(cli: Any) -> None:
+    listed = cli("methods").out
+    assert all(name in listed for name in METHODS)
+    explained = cli("methods", "mediation").out
+    assert all(name in explained for name in METHODS["mediation"].effects)
+    assert "2004.12265" in explained
+    cli("methods", "mediaton").failed("[unknown-name]", "mediation")
+    assert [one["name"] for one in json.loads(cli("methods", "--json").out)] == [*METHODS]
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch) -> Any:
+    from tests.cli.conftest import cli as made
+
+    return made.__wrapped__(monkeypatch)
