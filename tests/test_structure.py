@@ -156,7 +156,7 @@ INSIDE = {
     "reach readout schedule stepping store traffic validity verification whole",  # faults are
     # planted in them, which must be found
     "lint": "determinism run",  # their steps are replaced, and must be told to have failed
-    "lm": "attention described families hooks reading",  # replaced, or compared with others' own
+    "lm": "attention described families hooks",  # replaced, or compared with transformers' own
     "prompts": "environment run text",  # a template's values and its single run, by themselves
     "report": "pairs",  # parts of a report, by themselves
     "search": "atoms cases contents exact opaque",  # symmetry and cover, against enumeration

@@ -21,7 +21,7 @@ from cfgen.interventions.language import Run
 from cfgen.interventions.outcomes import agree, distance
 from cfgen.interventions.question import Question
 from cfgen.interventions.swaps import Swap, run_of
-from cfgen.lm import SHOWN, PairTokens, TokenSpan
+from cfgen.lm import SHOWN, PairTokens, TokenSpan, reads_as
 from cfgen.prompts import WHOLE_PROMPT, parse_position
 
 SAMPLE = 4
@@ -200,7 +200,7 @@ def _alike(one: str, other: str) -> bool:
 def _misread(tokenizer: Any, ids: Sequence[int], mention: TokenSpan) -> list[Problem]:
     context = [ids[token] for token in mention.context if 0 <= token < len(ids)]
     shown = tokenizer.decode(context, clean_up_tokenization_spaces=False).strip()
-    if shown == mention.text:
+    if reads_as(shown, mention.text):  # some compose characters, as the LM was trained to read
         return []
     message = f"{mention.expression!r} is {mention.text!r}, but its tokens are {shown!r}"
     hint = "mark a span that begins and ends where tokens do, or use other words"

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from cfgen.lm.load import LM as LM
     from cfgen.lm.load import load_lm as load_lm
     from cfgen.lm.load import wrap_lm as wrap_lm
+    from cfgen.lm.reading import reads_as as reads_as
     from cfgen.lm.sums import check_sums as check_sums
     from cfgen.lm.token_checks import check_text as check_text
     from cfgen.lm.tokenizer import load_tokenizer as load_tokenizer
@@ -112,6 +113,7 @@ _HOME = {
     "locate": "tokens",
     "packing_obstacle": "facts",
     "place_problems": "components",
+    "reads_as": "reading",
     "rotations_of": "facts",
     "shares": "inputs",
     "token_names": "tokens",

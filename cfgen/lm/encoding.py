@@ -14,7 +14,7 @@ from cfgen.counterfactuals import Pair, Side, answers_of
 from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.lm.answers import AnswerTree, TokenPath, build_tree
 from cfgen.lm.chat import chat_side
-from cfgen.lm.reading import TokenReader, alike, check_settled, read_by, reading_of
+from cfgen.lm.reading import TokenReader, check_settled, read_by, reading_of, reads_as
 from cfgen.lm.tokens import PairTokens, PromptTokens
 from cfgen.progress import Progress, no_progress
 
@@ -190,7 +190,7 @@ class _Encoder:
         before, read = self.reading.text(ids), self.reading.text(joined)
         path = joined[len(ids) :]
         said = read.removeprefix(before) if read.startswith(before) else self.reading.text(path)
-        if alike(said.strip(), answer.strip()):
+        if reads_as(said.strip(), answer.strip()):
             return
         message = f"the tokens of the answer {answer!r} read {said!r}"
         hint = "use an answer that this tokenizer keeps as it is, or another LM"

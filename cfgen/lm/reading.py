@@ -46,7 +46,7 @@ class TokenReader:
             ids: The tokens that lie over it.
         """
         read = self.text(ids).strip()
-        if alike(read, text.strip()):
+        if reads_as(read, text.strip()):
             return ""
         known = not any(token in self.unknown for token in ids)
         return f"reads {read!r}" if known else "has no token of its own"
@@ -113,7 +113,7 @@ def special_ids(tokenizer: Any) -> frozenset[int]:
     return frozenset(reading_of(tokenizer).special)
 
 
-def alike(read: str, text: str) -> bool:
+def reads_as(read: str, text: str) -> bool:
     """Whether two texts are one, but for the space that some tokenizers put in front, and Unicode.
 
     Many tokenizers compose characters first (NFC, NFKC): that is how the LM was trained to read.

@@ -13,7 +13,7 @@ from typing import Any
 
 from cfgen.errors import CfgenError, Problem
 from cfgen.lm.encoding import SHOWN
-from cfgen.lm.reading import TokenReader, alike, reading_of
+from cfgen.lm.reading import TokenReader, reading_of, reads_as
 from cfgen.lm.tokens import PairTokens, PromptTokens
 
 _WRONG = re.compile(r"incorrect|wrong|fix_mistral_regex|not as expected", re.IGNORECASE)
@@ -119,7 +119,7 @@ def _problems(
     if unknown:
         return
     read = reading.text(ids[start:])
-    if not alike(read, text):
+    if not reads_as(read, text):
         there, shown = _around(read, text)
         message = f"the tokens of a prompt read {there!r}, not {shown!r}"
         hint = "use a text that this tokenizer keeps as it is, or another LM"

@@ -24,6 +24,8 @@ from cfgen.interventions import (
     whole,
 )
 from cfgen.lm import encode_pairs, tokens
+from cfgen.prompts import Prompt, Span
+from tests.cutters import CUTTERS, SCRIPTS, fast
 
 LAYERS = (0, 1, 2, 3)
 
@@ -144,6 +146,24 @@ def test_shifted_tokens_are_not_the_slot(tiny_lm, make, monkeypatch, shift):
     swaps = list(aligned.swaps.values())
     with pytest.raises(CfgenError, match=r"'drink_1' is .*tokens-not-the-slot"):
         check_tokens(tiny_lm.tokenizer, swaps)
+
+
+@pytest.mark.parametrize("word", ["the\u0301", "tea", "\u1100\u1161"])
+def test_tokens_may_be_composed_but_not_cut(make, word):
+    """Many tokenizers compose characters; that moves nothing, unless a span ends within one."""
+    tokenizer = fast(CUTTERS["bytes NFC"](SCRIPTS))
+    pair, text = make.pairs(1)[0], f"Ann puts {word} into the mug"
+
+    def swaps_of(end):
+        span = Span("x", 0, 9, 9 + end)
+        side = dataclasses.replace(pair.original, prompt=Prompt(text, (span,)))
+        both = dataclasses.replace(pair, original=side, counterfactual=side)
+        return align(encode_pairs(tokenizer, [both]), Site(("x.all",))).swaps.values()
+
+    assert check_tokens(tokenizer, swaps_of(len(word))) == 2
+    if word.startswith("the"):
+        with pytest.raises(CfgenError, match=r"'x.all' is 'the', but its tokens are 'thé'"):
+            check_tokens(tokenizer, swaps_of(3))
 
 
 @pytest.mark.parametrize("part", ["to", "of", "frozen"])

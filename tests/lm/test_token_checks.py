@@ -12,8 +12,7 @@ from tokenizers import normalizers, processors
 from cfgen.counterfactuals import Pair, Side
 from cfgen.datasets import Candidates, Split, candidate_pairs
 from cfgen.errors import CfgenError
-from cfgen.lm import check_text, encode_pairs, load_lm, load_tokenizer, locate
-from cfgen.lm.reading import alike
+from cfgen.lm import check_text, encode_pairs, load_lm, load_tokenizer, locate, reads_as
 from cfgen.prompts import Prompt, Span
 from cfgen.tasks import list_tasks, load_task
 from tests.conftest import TINY_WORDS, tiny_tokenizer
@@ -260,7 +259,7 @@ def test_positions_under_tokenizers_of_all_kinds(kind):
             (shown,) = locate(side, "every")
             first, last = shown.context[0], shown.context[-1]
             own = tokenizer.decode(side.ids[first : last + 1]).strip()
-            assert alike(own, side.prompt.text), side.prompt.text
+            assert reads_as(own, side.prompt.text), side.prompt.text
     assert read or kind in REFUSED
     assert refused >= REFUSED.get(kind, set())
 
@@ -279,9 +278,9 @@ def spans_read(tokenizer, side):
         assert text in covered
         if covered == text:
             count += 1
-            assert alike(read, text)
+            assert reads_as(read, text)
         else:  # a token that reaches beyond the span: a run, which decodes it, refuses the span
-            assert not alike(read, text)
+            assert not reads_as(read, text)
     return count
 
 
