@@ -33,7 +33,10 @@ FILE, SETTINGS, NAMED = "tokenizer.json", "tokenizer_config.json", "special_toke
 CONFIG = "config.json"
 PLAIN_CLASSES = ("TokenizersBackend", "PreTrainedTokenizerFast")
 """Classes of transformers that take ``tokenizer.json`` as it is; others make it anew."""
-ASKED = ("add_bos_token", "add_eos_token", "split_special_tokens", "auto_map", "fix_mistral_regex")
+ASKED = (
+    *("add_bos_token", "add_eos_token", "split_special_tokens", "auto_map", "fix_mistral_regex"),
+    *("gguf_file", "merges", "post_processor", "tokenizer_file", "tokenizer_object", "vocab"),
+)
 """Settings that change what the plain classes make of the file."""
 
 
@@ -217,7 +220,9 @@ def _tokens_declared(settings: dict[str, Any]) -> Iterable[Any]:
     """Tokens that a file of settings declares: ``bos_token`` and its like, extra and added ones."""
     for key, value in settings.items():
         if key == "added_tokens_decoder" or key.endswith("_special_tokens"):
-            yield from (value.values() if isinstance(value, dict) else value or ())
+            listed = value.values() if isinstance(value, dict) else value
+            if not isinstance(listed, bool | None):  # spaces_between_special_tokens is no list
+                yield from listed if isinstance(listed, Iterable) else [listed]
         elif key.endswith("_token") and value and not isinstance(value, bool):
             yield value
 

@@ -64,6 +64,11 @@ SETTINGS: list[dict[str, object]] = [
     {"tokenizer_class": "LlamaTokenizer"},
     {"tokenizer_class": None},
     {"bos_token": "tea"},
+    {"split_special_tokens": True},
+    {"spaces_between_special_tokens": True},
+    {"extra_special_tokens": 3},
+    {"tokenizer_object": {}},
+    {"post_processor": "x"},
     {"added_tokens_decoder": {"9": {"content": "tea", "special": True, "lstrip": True}}},
 ]
 
@@ -79,7 +84,13 @@ def test_the_same_tokens_with_and_without_the_lm(
     lm.tokenizer.save_pretrained(tmp_path)
     with_settings(tmp_path, **settings)
     names = (str(tmp_path), str(tmp_path / "tokenizer.json"))
-    loaded = load_lm(str(tmp_path), device="cpu").tokenizer
+    try:
+        loaded = load_lm(str(tmp_path), device="cpu").tokenizer
+    except CfgenError:  # whatever a run refuses, the others do
+        for name in names:
+            with pytest.raises(CfgenError, match="lm-tokenizer"):
+                load_tokenizer(name)
+        return
     for text in (*TEXTS, "Ann puts tea", " tea"):
         expected = loaded(text, return_offsets_mapping=True)
         for name in names:
