@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 FILE, SETTINGS, NAMED = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
-CONFIG = "config.json"
+CONFIG, ADDED = "config.json", "added_tokens.json"
 PLAIN_CLASSES = ("TokenizersBackend", "PreTrainedTokenizerFast")
 """Classes of transformers that take ``tokenizer.json`` as it is; others make it anew."""
 ASKED = (
@@ -177,13 +177,16 @@ def read_alone(files: Files) -> Tokenizer | None:
     if CONFIG in there and _is_mended(read_settings(there[CONFIG])):
         return None
     settings = read_settings(there[SETTINGS]) if SETTINGS in there else {}
-    named = read_settings(there[NAMED]) if NAMED in there else {}
+    named, added = (read_settings(there[n]) if n in there else None for n in (NAMED, ADDED))
+    if {} in (named, added):  # or no object, which transformers does not expect
+        return None
     known = {token.content: token for token in tokenizer.get_added_tokens_decoder().values()}
-    declared = [*_tokens_declared(settings), *_tokens_declared(named)]
+    declared = [*_tokens_declared(settings), *_tokens_declared(named or {})]
     is_all = (
         settings.get("tokenizer_class") in PLAIN_CLASSES
         and not any(settings.get(key) is not None for key in ASKED)
         and all(_is_as_declared(known.get(_content(token)), token) for token in declared)
+        and all(tokenizer.token_to_id(token) == index for token, index in (added or {}).items())
     )
     return tokenizer if is_all else None
 

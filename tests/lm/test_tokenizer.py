@@ -163,6 +163,36 @@ def test_the_tokenizer_of_a_run_is_the_one_of_the_file(tmp_path: Path) -> None:
         assert list(load_tokenizer(str(tmp_path))(text)[0]) == described.encode(text).ids
 
 
+BESIDE = [
+    ("added_tokens.json", {"brandnew": 400}),
+    ("added_tokens.json", {"tea": 5}),
+    ("added_tokens.json", {"<bos>": 1}),
+    ("added_tokens.json", [1]),
+    ("special_tokens_map.json", [1]),
+    ("special_tokens_map.json", {"bos_token": "tea"}),
+    ("special_tokens_map.json", {"additional_special_tokens": "tea"}),
+    ("special_tokens_map.json", {}),
+    ("tokenizer_config.json", []),
+    ("vocab.json", {"a": 0}),
+    ("tokenizer.model", "x"),
+]
+
+
+@pytest.mark.parametrize(("name", "content"), BESIDE, ids=str)
+def test_other_files_are_read_or_refused_by_all(tiny_folder: Path, name: str, content) -> None:
+    (tiny_folder / name).write_text(json.dumps(content))
+    found = []
+    for load in (load_tokenizer, lambda folder: load_lm(folder, device="cpu").tokenizer):
+        try:
+            read = load(str(tiny_folder))
+        except CfgenError as error:
+            found.append(error.problems[0].code)
+            continue
+        backend = getattr(read, "backend_tokenizer", None) or read.backend
+        found.append([backend.encode(text).ids for text in (*TEXTS, "Ann puts tea", "brandnew")])
+    assert found[0] == found[1]
+
+
 def test_where_a_tokenizer_is_not_what_its_file_says(tiny_folder: Path) -> None:
     from transformers import AutoTokenizer
 
