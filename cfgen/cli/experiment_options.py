@@ -98,6 +98,12 @@ OPTIONS = {
     "keys": _option(
         list[str], "keys", "With --method knockout: tokens that are not looked at; repeat it."
     ),
+    "receivers": _option(
+        list[str],
+        "receivers",
+        "With --method paths: logits, or such as 9.6.q or 9.mlp; repeat it for several.",
+    ),
+    "mlps": _option(str, "mlps", "With --method paths: recomputed or frozen."),
     "measures": _option(list[str], "measures", "iia if none is given; repeat it for several."),
     "engine.device": _option(str, "engine.device", "auto, cpu, cuda, cuda:1, mps or spread."),
     "engine.dtype": _option(str, "engine.dtype", "float32, bfloat16 or float16."),
@@ -119,7 +125,8 @@ OF_SWAPS = frozenset(
     field
     for field in OPTIONS
     if field.startswith("sweep.")
-    or field in ("method", "hypotheses", "ablation", "keys", "measures", "engine.verify")
+    or field in ("method", "hypotheses", "ablation", "keys", "receivers", "mlps")
+    or field in ("measures", "engine.verify")
 )
 """Those that say something of swaps."""
 

@@ -47,9 +47,9 @@ if TYPE_CHECKING:
     from cfgen.experiments.definition import SiteOptions as SiteOptions
     from cfgen.experiments.definition import SweepOptions as SweepOptions
     from cfgen.experiments.definition import behavioural as behavioural
-    from cfgen.experiments.effects import EFFECTS as EFFECTS
-    from cfgen.experiments.effects import PairEffect as PairEffect
-    from cfgen.experiments.effects import effects_table as effects_table
+    from cfgen.experiments.effect_scores import EFFECTS as EFFECTS
+    from cfgen.experiments.effect_scores import PairEffect as PairEffect
+    from cfgen.experiments.effect_scores import effects_table as effects_table
     from cfgen.experiments.files import experiment_of as experiment_of
     from cfgen.experiments.files import override as override
     from cfgen.experiments.files import read_experiment as read_experiment
@@ -128,9 +128,9 @@ _HOME = {
     "UNFILTERED": "methods",
     "Effect": "methods",
     "Method": "methods",
-    "EFFECTS": "effects",
-    "PairEffect": "effects",
-    "effects_table": "effects",
+    "EFFECTS": "effect_scores",
+    "PairEffect": "effect_scores",
+    "effects_table": "effect_scores",
     "Measure": "measures",
     "MemoryStore": "units",
     "NOT_THERE": "behaviour",

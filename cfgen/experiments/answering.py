@@ -276,7 +276,7 @@ def _compute(
     pairs = inquiry.source.table(record.pairs)
     said = {OUTPUTS: outputs_table(record.outputs)}
     if METHODS[inquiry.experiment.method].effects:
-        from cfgen.experiments.effects import effects_table
+        from cfgen.experiments.effect_scores import effects_table
 
         said = {EFFECTS_FILE: effects_table(record.effects)}
     store.finish(results.model_dump(mode="json"), {**said, PAIRS: pairs})

@@ -18,10 +18,11 @@ from cfgen.experiments.layers import parse_layers
 from cfgen.experiments.measures import MEASURES
 from cfgen.experiments.methods import METHODS
 from cfgen.experiments.notation import Draft, KeyPath, shown
+from cfgen.experiments.receivers import parse_receiver
 from cfgen.lm import DEVICES, Place, place_problems
 from cfgen.prompts import EVERY, parse_position
 
-NEVER_EMPTY = ("measures", "keys", "positions", "heads", "neurons")
+NEVER_EMPTY = ("measures", "keys", "receivers", "positions", "heads", "neurons")
 
 
 def consistency_problems(draft: Draft, *, named: bool) -> Iterator[Problem]:
@@ -43,6 +44,8 @@ def consistency_problems(draft: Draft, *, named: bool) -> Iterator[Problem]:
             hint = did_you_mean(measure, MEASURES)
             message = f"there is no measure {shown(measure)}"
             yield Problem("unknown-measure", message, draft.place(path), hint)
+    for index, text in _texts(draft, "receivers"):
+        yield from _attempt(lambda text=text: parse_receiver(text), draft, ("receivers", index))  # type: ignore[misc]
     for index, text in _texts(draft, "keys"):
         yield from _attempt(lambda text=text: parse_position(text), draft, ("keys", index))  # type: ignore[misc]
     over = draft.at("sweep", "over")
@@ -101,6 +104,9 @@ def _method_problems(draft: Draft) -> Iterator[Problem]:
     useless |= {(field,): "it belongs to another method" for field in sorted(others)}
     if method.name == "knockout":
         useless["sweep", "component"] = "attention patterns are what is changed"
+    if method.name == "paths":
+        why = "senders act from their layer on, and on all that looks at them"
+        useless |= {("sweep", "layers"): why, ("sweep", "positions"): why}
     if method.name in ("ablation", "knockout") and draft.at("sweep", "positions") == EVERY:
         useless["sweep", "positions"] = "tokens one by one are for swaps between two prompts"
     for path, why in useless.items():

@@ -43,7 +43,7 @@ def _as_text(given: Any) -> Any:
 
 
 Texts = Annotated[tuple[str, ...], BeforeValidator(_listed)]
-SWAPPING = ("hypotheses", "sweep", "measures", "ablation", "keys")
+SWAPPING = ("hypotheses", "sweep", "measures", "ablation", "keys", "receivers", "mlps")
 """Fields that have no meaning where nothing is swapped."""
 
 
@@ -119,8 +119,8 @@ class Experiment(BaseModel):
 
     Attributes:
         method: How the question is put: ``interchange`` tests hypotheses by swaps, ``behaviour``
-            only looks at what the LM says to the prompts as they are; ``mediation``, ``ablation``
-            and ``knockout`` measure effects (``cfgen methods`` explains them).
+            only looks at what the LM says to the prompts as they are; ``mediation``, ``ablation``,
+            ``knockout`` and ``paths`` measure effects (``cfgen methods`` explains them).
         task: Name of a task; pairs are drawn.
         dataset: Folder that ``cfgen generate`` wrote.
         pairs: File of pairs of one's own, or a folder, or ``hub:OWNER/NAME``: see docs/pairs.md.
@@ -143,6 +143,9 @@ class Experiment(BaseModel):
         ablation: What is written where something is ablated: ``zero``, ``mean`` (over the pairs
             that are computed together), or ``resample`` (from another of these).
         keys: With ``knockout``, tokens that are not looked at: positions, each by itself.
+        receivers: With ``paths``, what is looked at for the direct effect: ``logits``, or such as
+            ``9.6.q`` (queries of head 6 in layer 9; also ``k``, ``v``) and ``9.mlp``.
+        mlps: With ``paths``, whether MLPs on the way are ``recomputed`` or ``frozen``.
         measures: Numbers that are made of what comes out: ``iia``, ``logit_difference``, ``odds``,
             ``probability``, ``log_odds``, ``rank``, ``kl``; the first is the one that is drawn.
             ``iia`` if none is given; where effects are measured, ``logit_difference``.
@@ -150,7 +153,9 @@ class Experiment(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    method: Literal["interchange", "behaviour", "mediation", "ablation", "knockout"] = "interchange"
+    method: Literal["interchange", "behaviour", "mediation", "ablation", "knockout", "paths"] = (
+        "interchange"
+    )
     task: str | None = None
     dataset: str | None = None
     pairs: str | None = None
@@ -171,6 +176,8 @@ class Experiment(BaseModel):
     sweep: SweepOptions = SweepOptions()
     ablation: Literal["zero", "mean", "resample"] = "zero"
     keys: Texts = ()
+    receivers: Texts = ("logits",)
+    mlps: Literal["recomputed", "frozen"] = "recomputed"
     measures: Texts = ("iia",)
     engine: EngineOptions = EngineOptions()
 

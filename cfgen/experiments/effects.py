@@ -6,32 +6,25 @@ A pair is run as it is and with changes; an effect is a number made of these run
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-import pyarrow as pa
-
+from cfgen.counterfactuals import Site
 from cfgen.errors import CfgenError, Problem
-from cfgen.experiments.behaviour import prompts_of
-from cfgen.experiments.cells import Cell, VacuousCell
-from cfgen.experiments.definition import Experiment
+from cfgen.experiments.definition import Experiment, SweepOptions
 from cfgen.experiments.filtering import FilterOutcome
 from cfgen.experiments.interchange import RunBlock, described_trial, swap_blocks
 from cfgen.experiments.layers import parse_layers
-from cfgen.experiments.measures import MEASURES, Judgement, Measure
 from cfgen.experiments.methods import (
     CLEAN,
     DIRECT,
     INDIRECT,
     METHODS,
     OTHER,
-    UNFILTERED,
     Method,
-    Numbers,
-    scaled,
 )
+from cfgen.experiments.receivers import parse_receiver
 from cfgen.experiments.replies import EVERYTHING, Unit
 from cfgen.experiments.sweeps import Sweep, Trial, make_sweeps, varied_sites
 from cfgen.interventions import (
@@ -50,26 +43,24 @@ from cfgen.interventions import (
     place_of,
     run_of,
 )
-from cfgen.lm import Layout, PairTokens, check_places, locate
-from cfgen.stats import mean_of
+from cfgen.lm import Layout, PairTokens, Place, PromptTokens, TokenSpan, check_places, locate
+from cfgen.prompts import LAST
 
 FEWEST = 2
 """Pairs that a mean is taken of at least, or another is found among."""
-EFFECTS = pa.schema(
-    [
-        pa.field("pair_id", pa.string(), nullable=False),
-        pa.field("kept", pa.bool_(), nullable=False),
-        pa.field("effect", pa.string(), nullable=False),
-        pa.field("component", pa.string(), nullable=False),
-        pa.field("position", pa.string(), nullable=False),
-        pa.field("head", pa.int32()),
-        pa.field("token", pa.string()),
-        pa.field("layer", pa.int32(), nullable=False),
-        pa.field("measure", pa.string(), nullable=False),
-        pa.field("value", pa.float64()),
-    ]
-)
-"""Columns of ``effects.parquet``; one row per pair, place, effect and measure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What belongs to a sweep besides its site.
+
+    Attributes:
+        keys: Index of a pair -> tokens that are not looked at, where attention is knocked out.
+        receiver: What a path leads to; None for the logits, or where there are no paths.
+    """
+
+    keys: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    receiver: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +69,17 @@ class EffectPlan:
 
     Attributes:
         method: The method.
-        ablation: What is written where something is ablated.
+        experiment: What was asked.
         sweeps: Where; the swaps of ablation and knockout are of an original with itself.
-        blocked: For each sweep, index of a pair -> tokens that are not looked at; or nothing.
+        targets: For each sweep, what else belongs to it.
         encoded: The pairs.
         layers: How many the LM has.
     """
 
     method: Method
-    ablation: str
+    experiment: Experiment
     sweeps: tuple[Sweep, ...]
-    blocked: tuple[Mapping[int, tuple[int, ...]], ...]
+    targets: tuple[Target, ...]
     encoded: Sequence[PairTokens]
     layers: int
 
@@ -114,8 +105,9 @@ class EffectPlan:
 
         prompts = [[run.prompt for run in self._unchanged(index, before)] for index in pairs]
         trials = [self._described(trial) for trial in block.trials]
+        said = [getattr(self.experiment, name) for name in _DECIDING]
         return Unit(
-            described=[self.method.name, self.ablation, prompts, trials],
+            described=[self.method.name, said, prompts, trials],
             runs=runs,
             trees=trees,
             wanted=wanted,
@@ -155,6 +147,8 @@ class EffectPlan:
                 made.append(run_of(swap, sweep.site, trial.layer, self.layers))
             elif name == DIRECT:
                 made.append(run_of(_turned(swap), sweep.site, trial.layer, self.layers))
+            elif self.method.name == "paths":
+                made.append(self._path(trial))
             elif name != OTHER:
                 value = self._value(sweep, trial, pairs)
                 to = tuple(position for position, _ in swap.moves)
@@ -163,15 +157,38 @@ class EffectPlan:
                 made.append(Run(swap.original.ids, tuple(edits)))
         return made
 
+    def _path(self, trial: Trial) -> Run:
+        """The original with only what a sender does to a receiver directly.
+
+        The sender's output is the counterfactual's; all attention behind it is the original's. A
+        receiver other than the logits is given what it has in that run, and nothing else is.
+        """
+        sweep, receiver = self.sweeps[trial.sweep], self.targets[trial.sweep].receiver
+        swap = sweep.aligned.swaps[trial.pair]
+        original, source = Run(swap.original.ids), Run(swap.source.ids)
+        to, of = (tuple(side) for side in zip(*swap.moves, strict=True))
+        sender = place_of(sweep.site, trial.layer)
+        edits = [Edit(sender, to, Copy(source, of))]
+        held = ["attn_out"] + (["mlp_out"] if self.experiment.mlps == "frozen" else [])
+        for layer in range(trial.layer, self.layers if receiver is None else receiver.layer + 1):
+            for component in held:
+                behind = layer > trial.layer or (component, sender.component) in _SAME_LAYER
+                if behind:
+                    edits.append(Edit(Place(component, layer), to, Copy(original)))
+        sent = Run(original.prompt, tuple(edits))
+        if receiver is None:
+            return sent
+        return Run(original.prompt, (Edit(receiver, to, Copy(sent)),))
+
     def _value(self, sweep: Sweep, trial: Trial, pairs: Sequence[int]) -> Value:
         """What is written: where attention is blocked, or something ablated."""
-        keys = self.blocked[trial.sweep].get(trial.pair)
+        keys = self.targets[trial.sweep].keys.get(trial.pair)
         if keys is not None:
             return Block(keys)
-        if self.ablation == "zero":
+        if self.experiment.ablation == "zero":
             return Mix(((0.0, HERE),))
         alike = _alike(sweep, trial.pair, pairs)
-        if self.ablation == "resample":
+        if self.experiment.ablation == "resample":
             number = alike.index(trial.pair)
             other = sweep.aligned.swaps[alike[(number + 1) % len(alike)]]
             return Copy(Run(other.original.ids), tuple(at for at, _ in other.moves))
@@ -180,8 +197,15 @@ class EffectPlan:
         return Mix(tuple((1 / len(swaps), read) for read in reads))
 
     def _described(self, trial: Trial) -> Any:
-        keys = self.blocked[trial.sweep].get(trial.pair)
-        return [*described_trial(self.sweeps, trial), keys]
+        target = self.targets[trial.sweep]
+        receiver = target.receiver and asdict(target.receiver)
+        return [*described_trial(self.sweeps, trial), target.keys.get(trial.pair), receiver]
+
+
+_DECIDING = ("ablation", "mlps")
+"""Fields of an experiment that decide what is run, beyond places."""
+_SAME_LAYER = (("mlp_out", "head_out"), ("mlp_out", "attn_out"))
+"""What comes behind which sender within its layer."""
 
 
 def plan_effects(found: FilterOutcome, experiment: Experiment, layout: Layout) -> EffectPlan:
@@ -200,33 +224,90 @@ def plan_effects(found: FilterOutcome, experiment: Experiment, layout: Layout) -
     method, encoded = METHODS[experiment.method], found.encoded
     kept = {*found.computed.kept()}
     site = found.computed.inquiry.sites[method.name]
+    made: list[Sweep] = []
+    targets: list[Target] = []
     if OTHER in method.runs:
         made = make_sweeps(encoded, {method.name: site}, experiment.sweep, layout)
         made = [replace(sweep, hypotheses=()) for sweep in made]  # effects are of none
-        blocked: list[Mapping[int, tuple[int, ...]]] = [{} for _ in made]
+        targets = [Target() for _ in made]
     else:
-        made, blocked = [], []
-        sites = varied_sites(site, experiment.sweep, layout)
+        sites = varied_sites(site, _of_senders(method, site, experiment.sweep), layout)
         check_places(layout, [place_of(each, 0) for each in sites])
         over = experiment.sweep.over
         chosen = None if over is None else tuple(parse_layers(over))
         for each in sites:
             layers = layers_of(each, chosen, layout.layers)
+            if method.name == "paths":
+                found_paths = [
+                    _sent(encoded, each, layers, r, layout) for r in experiment.receivers
+                ]
+                made += [sweep for sweep, _ in found_paths]
+                targets += [target for _, target in found_paths]
+                continue
             for keys in experiment.keys or (None,):
                 aligned, tokens = _located(encoded, each, keys)
                 about = f" not to {keys}" if keys else ""
                 made.append(Sweep(aligned, layers, (), about=about))
-                blocked.append(tokens)
-    plan = EffectPlan(
-        method, experiment.ablation, tuple(made), tuple(blocked), encoded, layout.layers
-    )
+                targets.append(Target(tokens))
+    plan = EffectPlan(method, experiment, tuple(made), tuple(targets), encoded, layout.layers)
     if method.name == "ablation" and experiment.ablation != "zero":
         plan = replace(plan, sweeps=tuple(_with_others(sweep, kept) for sweep in made))
     return plan
 
 
+def _of_senders(method: Method, site: Site, sweep: SweepOptions) -> SweepOptions:
+    """Over what senders are varied: each head by itself, where nothing else is said."""
+    alone = method.name == "paths" and site.component == method.component
+    return sweep.model_copy(update={"heads": "all"}) if alone and sweep.heads is None else sweep
+
+
+def _sent(
+    encoded: Sequence[PairTokens],
+    site: Site,
+    layers: Sequence[int],
+    receiver: str,
+    layout: Layout,
+) -> tuple[Sweep, Target]:
+    """The pairs in which a sender can be given what it has in the counterfactual.
+
+    At the last token alone if the receiver is the logits: attention being held, nothing else
+    reaches them. At all tokens otherwise, so that both prompts need as many.
+    """
+    place = parse_receiver(receiver)
+    swaps: dict[int, Swap] = {}
+    dropped: dict[int, str] = {}
+    for index, pair in enumerate(encoded):
+        one, other = pair.original, pair.counterfactual
+        if place is None:
+            swaps[index] = Swap(one, other, locate(one, LAST), locate(other, LAST))
+        elif len(one) != len(other):
+            dropped[index] = "the two prompts have different numbers of tokens"
+        else:
+            swaps[index] = Swap(one, other, (_every(one),), (_every(other),))
+    if place is not None:
+        check_places(layout, [place])
+        layers_of(site, [place.layer], layout.layers)  # says so if there is no such layer
+        within = ("mlp_out", site.component) in _SAME_LAYER and place.component == "mlp_out"
+        layers = [layer for layer in layers if layer < place.layer + within]
+        if not layers:
+            message = f"no sender that was chosen comes before {receiver}"
+            hint = "choose earlier layers with --layers, or a later receiver"
+            raise CfgenError(Problem("no-path", message, hint=hint))
+    if not swaps:
+        message = f"to {receiver}, no path can be patched: in every pair {dropped[0]}"
+        hint = "use words of as many tokens (--tokenizer), or --receiver logits"
+        raise CfgenError(Problem("no-pair-aligned", message, hint=hint))
+    aligned = SiteSwaps(site, swaps, dropped)
+    return Sweep(aligned, tuple(layers), (), about=f" to {receiver}"), Target(receiver=place)
+
+
+def _every(prompt: PromptTokens) -> TokenSpan:
+    """All tokens of a prompt; there is no word that they would have to show."""
+    return TokenSpan("every token", tuple(range(len(prompt))), (), "")
+
+
 def _located(
-    encoded: Sequence[PairTokens], site: Any, keys: str | None
+    encoded: Sequence[PairTokens], site: Site, keys: str | None
 ) -> tuple[SiteSwaps, dict[int, tuple[int, ...]]]:
     """Where the originals have the positions of a site, and the tokens that are not looked at."""
     swaps: dict[int, Swap] = {}
@@ -288,126 +369,3 @@ def _turned(swap: Swap) -> Swap:
 def _answers(pair: PairTokens) -> tuple[str, ...]:
     sides = (pair.pair.original.answer, pair.pair.counterfactual.answer)
     return tuple(dict.fromkeys(answer for answer in sides if answer is not None))
-
-
-# What comes out
-
-
-@dataclass(frozen=True, slots=True)
-class PairEffect:
-    """An effect in one pair at one place; see the columns of :data:`EFFECTS`."""
-
-    pair_id: str
-    kept: bool
-    effect: str
-    component: str
-    position: str
-    head: int | None
-    token: str | None
-    layer: int
-    measure: str
-    value: float | None
-
-
-def score_effects(
-    plan: EffectPlan,
-    replies: Mapping[Trial, Mapping[str, Reply]],
-    kept: Iterable[int],
-    measures: Sequence[Measure],
-) -> tuple[list[Cell], list[VacuousCell], list[PairEffect]]:
-    """Make effects of replies.
-
-    Args:
-        plan: What was run.
-        replies: Trial -> run -> what the LM answered.
-        kept: Indices of the pairs that the LM answers rightly.
-        measures: What is measured.
-
-    Returns:
-        A cell per effect, measure and place, averaged over pairs; places that have none, since
-        nothing that was written differs from what was there; and the effects of each pair.
-    """
-    right, method = {*kept}, plan.method
-    places: dict[tuple[int, int], list[Trial]] = {}
-    for trial in sorted(replies):
-        places.setdefault((trial.sweep, trial.layer), []).append(trial)
-    cells, empty, examples = [], [], []
-    for (number, layer), trials in places.items():
-        place = (*plan.sweeps[number].place, layer)
-        runs = [name for name in method.runs if name != OTHER]
-        if not any(replies[trial][name].changed for trial in trials for name in runs):
-            empty.append(VacuousCell(*place, len(trials)))
-            continue
-        for measure in measures:
-            y = {trial: _measured(plan, measure, trial.pair, replies[trial]) for trial in trials}
-            for name, effect in method.effects.items():
-                found = {
-                    trial: None if one is None else scaled(name, effect, one, ratio=measure.ratio)
-                    for trial, one in y.items()
-                }
-                examples += [
-                    PairEffect(
-                        plan.encoded[trial.pair].pair.id,
-                        trial.pair in right,
-                        name,
-                        *place,
-                        measure.name,
-                        value,
-                    )
-                    for trial, value in found.items()
-                ]
-                filtered = {t: value for t, value in found.items() if t.pair in right}
-                cells.append(_cell(plan, name, place, measure, filtered))
-                if method.unfiltered:
-                    cells.append(_cell(plan, name + UNFILTERED, place, measure, found))
-    order = [each.name for each in measures]
-    cells.sort(key=lambda cell: order.index(cell.measure))
-    return cells, empty, examples
-
-
-def _measured(
-    plan: EffectPlan, measure: Measure, index: int, replies: Mapping[str, Reply]
-) -> Numbers | None:
-    """Run -> a measure of it; None if any has no finite number."""
-    one = plan.encoded[index].pair
-    sides = {CLEAN: one.original.answer, OTHER: one.counterfactual.answer}
-    predicted = sides[plan.method.predicted]
-    found = {
-        name: measure.of(Judgement(reply, predicted, sides[CLEAN], sides[OTHER]))
-        for name, reply in replies.items()
-    }
-    numbers = {name: number for name, number in found.items() if number is not None}
-    finite = len(numbers) == len(found) and all(map(math.isfinite, numbers.values()))
-    return numbers if finite else None
-
-
-def _cell(
-    plan: EffectPlan,
-    name: str,
-    place: tuple[str, str, int | None, str | None, int],
-    measure: Measure,
-    found: Mapping[Trial, float | None],
-) -> Cell:
-    """The average over pairs, with its interval: Student's, over prompts that are independent."""
-    numbers = [
-        (value, prompts_of(plan.encoded[trial.pair]))
-        for trial, value in found.items()
-        if value is not None and math.isfinite(value)
-    ]
-    left_out = len(found) - len(numbers)
-    if not numbers:
-        return Cell(name, *place, measure.name, 0, None, None, None, left_out)
-    mean = mean_of([value for value, _ in numbers], [prompts for _, prompts in numbers])
-    return Cell(name, *place, measure.name, mean.n, mean.value, mean.low, mean.high, left_out)
-
-
-def effects_table(examples: Sequence[PairEffect]) -> pa.Table:
-    """The effects of all pairs as a table."""
-    columns = [[getattr(one, name) for one in examples] for name in EFFECTS.names]
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, EFFECTS, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=EFFECTS)
-
-
-def measures_of(experiment: Experiment) -> list[Measure]:
-    """What an experiment measures."""
-    return [MEASURES[name] for name in experiment.measures]

@@ -28,6 +28,8 @@ FLAGS: Mapping[str, str] = {
     "sweep.component": "--component",
     "ablation": "--ablation",
     "keys": "--keys",
+    "receivers": "--receiver",
+    "mlps": "--mlps",
     "measures": "--measure",
     "engine.name": "--engine",
     "engine.device": "--device",

@@ -103,6 +103,22 @@ softmax, in a window of layers (`sweep.layers`, such as `window(9)`), in all hea
 
 Geva et al. 2023, arXiv 2304.14767, section 5."""
 
+_PATHS = """\
+y is a measure of the original's answer. A sender (a head of each layer; `--component attn_out` or
+`mlp_out`) gets what it has in the counterfactual; the attention of all later layers is held at
+what it is in the original, so that only the direct path to the receiver is left. MLPs on it are
+computed anew, or held as well (`mlps: frozen`).
+
+  change    y(u; path patched) - y(u)
+  relative  the same, divided by y(u)
+
+Receivers (`receivers`): `logits`, the default; `9.6.q`, `9.6.k`, `9.6.v`, the queries, keys or
+values of head 6 in layer 9; `9.mlp`, the MLP of layer 9. The original is then run with nothing but
+what such a receiver got. For these, both prompts of a pair need as many tokens.
+
+Wang et al. 2023, arXiv 2211.00593, section 3.1 and appendix B; Goldowsky-Dill et al. 2023, arXiv
+2304.05969."""
+
 _AGAINST_CLEAN = {
     "change": Effect("change from the unchanged run", lambda y: y[CHANGED] - y[CLEAN]),
     "relative": Effect(
@@ -158,6 +174,15 @@ METHODS: Mapping[str, Method] = {
             fields=("keys",),
             component="attn_pattern",
             explained=_KNOCKOUT,
+        ),
+        Method(
+            "paths",
+            "What do single heads do to the answer directly, or through one later head?",
+            effects=_AGAINST_CLEAN,
+            runs=(CHANGED,),
+            fields=("receivers", "mlps"),
+            component="head_out",
+            explained=_PATHS,
         ),
     )
 }

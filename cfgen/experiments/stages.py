@@ -21,12 +21,8 @@ from cfgen.experiments.checking import (
     checks_made,
     none_kept_aligned,
 )
-from cfgen.experiments.effects import (
-    PairEffect,
-    measures_of,
-    plan_effects,
-    score_effects,
-)
+from cfgen.experiments.effect_scores import PairEffect, measures_of, score_effects
+from cfgen.experiments.effects import plan_effects
 from cfgen.experiments.filtering import FilterOutcome, filter_pairs
 from cfgen.experiments.inquiry import Inquiry
 from cfgen.experiments.interchange import RunBlock, swap_blocks

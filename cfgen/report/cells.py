@@ -216,9 +216,13 @@ def _maps(
 ) -> list[Block]:
     """A map per hypothesis, and how to read them."""
     shade, legend = _shades(cells)
-    blocks: list[Block] = [Paragraph(faint(legend)), Gap()]
+    together = by is merit  # effects have scales of their own
+    blocks: list[Block] = [Paragraph(faint(legend)), Gap()] if together else []
     for name in names:
         mine = [cell for cell in cells if cell.hypothesis == name]
+        if not together:
+            shade, legend = _shades(mine)
+            blocks += [Paragraph(faint(legend)), Gap()]
         rows = [row for row in rows_of(mine) if _shown([c for c in mine if _row(c) == row])]
         others = len(rows_of(mine)) - len(rows)
         counts = sorted({cell.n for cell in mine})

@@ -30,10 +30,16 @@ def effects_introduction(inquiry: Inquiry, method: Method) -> Document:
     heads = experiment.sweep.heads
     of_heads = "" if heads is None else "; heads one by one"
     where = f"{COMPONENTS[site.component].meaning} ({site.component}), at {positions}{of_heads}"
+    if method.name == "paths":
+        where = f"{COMPONENTS[site.component].meaning} ({site.component}) of each layer"
     facts: list[tuple[Inline, Inline]] = [(strong(method.name), method.summary)]
     facts += [(strong(name), effect.meaning) for name, effect in method.effects.items()]
-    facts += [("where", where), ("layers", site.layers)]
+    facts += [("where", where)]
+    facts += [("layers", site.layers)] if method.name != "paths" else []
     facts += [("written there", experiment.ablation)] if "ablation" in method.fields else []
+    if "receivers" in method.fields:
+        facts += [("receivers", ", ".join(experiment.receivers))]
+        facts += [("MLPs on the way", experiment.mlps)]
     facts += [("not looked at", ", ".join(experiment.keys))] if "keys" in method.fields else []
     return Document(
         (
