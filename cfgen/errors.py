@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
+import os
 import re
 import sys
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -59,6 +61,28 @@ class CfgenError(Exception):
         return (type(self), (self.problems,))
 
 
+class Ending(SystemExit):
+    """A signal asks the program to end; any other exit is somebody's who wrote what runs in it."""
+
+
+STOPPING = (KeyboardInterrupt, Ending)
+"""What ends a program from outside, and is no fault of code that others wrote. Whatever else that
+code raises, ``sys.exit`` and exceptions of its own kind among it, becomes an error of ours."""
+
+
+def own_traceback(error: BaseException) -> str:
+    """The traceback of an error in code that others wrote, without the frames that led there.
+
+    Args:
+        error: What their code raised.
+    """
+    frames = error.__traceback__
+    ours = os.path.dirname(__file__) + os.sep
+    while frames and frames.tb_frame.f_code.co_filename.startswith(ours):
+        frames = frames.tb_next
+    return "".join(traceback.format_exception(type(error), error, frames))
+
+
 def shortened(text: str, most: int = 120) -> str:
     """A text on one line and not too long, for the ``repr`` of a record."""
     line = " ".join(text.split())
@@ -76,6 +100,15 @@ def shown_value(value: Any) -> str:
         return shortened(repr(value))
     except Exception:  # such as a whole number of thousands of digits
         return f"something of type {type(value).__name__}"
+
+
+def shown_error(error: BaseException) -> str:
+    """What somebody else's code raised, with its type, even if it cannot be printed."""
+    try:
+        text = str(error)
+    except Exception:
+        text = ""
+    return f"{type(error).__name__}: {text}".removesuffix(": ")
 
 
 def did_you_mean(name: str, options: Iterable[str]) -> str:
@@ -113,8 +146,11 @@ def authored(function: F) -> F:
         try:
             signature.bind(*given, **named)
             return function(*given, **named)
-        except (TypeError, AttributeError, ValueError) as error:
-            message = f"{name}() cannot be written like that: {error}"
+        except CfgenError:
+            raise
+        except Exception as error:
+            said = str(error) if isinstance(error, TypeError | ValueError) else shown_error(error)
+            message = f"{name}() cannot be written like that: {said}"
             problem = Problem("wrong-arguments", message, caller_place(0), f"write {name}{shown}")
         raise CfgenError(problem)
 

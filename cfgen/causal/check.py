@@ -11,7 +11,7 @@ from typing import Any
 from cfgen.causal.graph import Graph, causal_order
 from cfgen.causal.inputs import Input
 from cfgen.causal.program import Mechanism, Program, place_of
-from cfgen.errors import CfgenError, Problem, did_you_mean
+from cfgen.errors import CfgenError, Problem, did_you_mean, shown_value
 
 
 def build_program(
@@ -140,7 +140,7 @@ def _not_a_function(given: Any, what: str, where: str) -> Problem:
     decorator = "require" if what == "requirement" else what
     return Problem(
         "not-a-function",
-        f"{given!r} was declared as a {what}, but it is not a function",
+        f"{shown_value(given)} was declared as a {what}, but it is not a function",
         where=where,
         hint=f"write @model.{decorator} above a function made with def",
     )

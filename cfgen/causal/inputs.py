@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cfgen.causal.domains import Choice, Domain, as_tuples
-from cfgen.errors import CfgenError, Problem, did_you_mean
+from cfgen.errors import CfgenError, Problem, did_you_mean, shown_value
 
 REQUIRED: Any = object()
 """Marks an input without a default value."""
@@ -62,7 +62,7 @@ def complete_inputs(model: str, declared: Sequence[Input], given: Any) -> dict[s
         CfgenError: With every unknown, missing or impossible input.
     """
     if not isinstance(given, Mapping):
-        message = f"inputs of causal model {model!r} are needed, not {given!r}"
+        message = f"inputs of causal model {model!r} are needed, not {shown_value(given)}"
         hint = "give a mapping from every input to its value"
         raise CfgenError(Problem("not-inputs", message, hint=hint))
     names = [item.name for item in declared]
@@ -116,8 +116,8 @@ def _value_problems(item: Input, value: Any) -> list[Problem]:
     wrong = item.domain.problem_with(value)
     if not wrong:
         return []
-    message, hint = f"input {item.name!r} is {value!r}, but it {wrong}", "give it such a value"
-    return [Problem("bad-input", message, hint=hint)]
+    message = f"input {item.name!r} is {shown_value(value)}, but it {wrong}"
+    return [Problem("bad-input", message, hint="give it such a value")]
 
 
 def every_input(domains: Sequence[tuple[str, Domain]]) -> Iterator[dict[str, Any]]:

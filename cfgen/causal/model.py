@@ -43,6 +43,8 @@ class CausalModel:
 
     @authored
     def __init__(self, name: str, *, output: str) -> None:
+        if not isinstance(name, str) or not isinstance(output, str):
+            raise TypeError("its name and its output are texts")
         self.name = name
         self.output = output
         self._where = caller_place(1)

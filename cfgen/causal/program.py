@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import inspect
-import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cfgen.causal.graph import Graph
-from cfgen.errors import CfgenError, Problem, shown_value
+from cfgen.errors import STOPPING, CfgenError, Problem, own_traceback, shown_error, shown_value
 
 Mechanism = Callable[..., Any]
 Step = tuple[str, Mechanism, tuple[str, ...]]
@@ -92,11 +91,13 @@ class Program:
         arguments = tuple(inputs[parent] for parent in parents)
         try:
             found = requirement(*arguments)
-        except Exception as error:
+        except STOPPING:
+            raise
+        except BaseException as error:
             raise self._mechanism_failed(step, arguments, error, "requirement") from error
         if type(found) is bool:
             return found
-        message = f"requirement {name!r} says {found!r}, which is neither True nor False"
+        message = f"requirement {name!r} says {shown_value(found)}, which is neither True nor False"
         hint = "return a comparison, such as `asked != giver`"
         raise CfgenError(Problem("requirement-not-bool", message, place_of(requirement), hint))
 
@@ -113,10 +114,15 @@ class Program:
         """
         mechanism = step[1]
         try:
-            if arguments:
-                return list(map(mechanism, *arguments))
-            return [mechanism() for _ in range(rows)]
-        except Exception as error:
+            if not arguments:
+                return [mechanism() for _ in range(rows)]
+            found = list(map(mechanism, *arguments))
+            if len(found) == rows:
+                return found
+            raise StopIteration  # a mechanism's own, such as of `next`, ends `map` without a word
+        except STOPPING:
+            raise
+        except BaseException as error:
             failed = error
         # Outside of the handler, so that what is raised shows one traceback and not two.
         self._explain(step, zip(*arguments, strict=True) if arguments else [()] * rows)
@@ -145,30 +151,28 @@ class Program:
         for arguments in rows:
             try:
                 mechanism(*arguments)
-            except Exception as error:
+            except STOPPING:
+                raise
+            except BaseException as error:
                 raise self._mechanism_failed(step, arguments, error) from error
 
-    def _unsteady(self, error: Exception) -> CfgenError:
-        shown = "".join(traceback.format_exception(error))
+    def _unsteady(self, error: BaseException) -> CfgenError:
         return CfgenError(
             Problem(
                 "unsteady-mechanism",
                 f"a mechanism of causal model {self.name!r} failed, but not when it was run again "
                 "for the same values",
                 hint="let every mechanism depend on its parents alone: no randomness, no state",
-                detail=shown,
+                detail=own_traceback(error),
             )
         )
 
     def _mechanism_failed(
-        self, step: Step, arguments: tuple[Any, ...], error: Exception, what: str = "variable"
+        self, step: Step, arguments: tuple[Any, ...], error: BaseException, what: str = "variable"
     ) -> CfgenError:
         name, mechanism, parents = step
         pairs = zip(parents, arguments, strict=True)
         given = ", ".join(f"{parent}={shown_value(value)}" for parent, value in pairs)
-        # The first frame is ours; what follows is the mechanism's own.
-        frames = error.__traceback__.tb_next if error.__traceback__ else None
-        shown = "".join(traceback.format_exception(type(error), error, frames))
         failed = f"{what} {name!r} of causal model {self.name!r} failed for {given}"
         if isinstance(error, CfgenError):  # which says itself what to do, and where
             place = place_of(mechanism)
@@ -179,10 +183,10 @@ class Program:
         return CfgenError(
             Problem(
                 "mechanism-failed",
-                f"{failed}: {type(error).__name__}: {error}",
+                f"{failed}: {shown_error(error)}",
                 where=place_of(mechanism),
                 hint="mend the mechanism, or the intervention that gave it such a value",
-                detail=shown,
+                detail=own_traceback(error),
             )
         )
 

@@ -30,7 +30,7 @@ from cfgen.cli.schema import schema
 from cfgen.cli.search import design, prove
 from cfgen.cli.tasks import show, tasks
 from cfgen.cli.watch import watch
-from cfgen.errors import CfgenError, Problem
+from cfgen.errors import CfgenError, Ending, Problem
 from cfgen.processes import ENDING, leave_current_folder
 
 DEBUG = "cfgen.debug"
@@ -63,9 +63,15 @@ class Verbs(TyperGroup):
             raise typer.Exit(BROKEN_PIPE) from error
         except Exception as error:
             if isinstance(error, typer.Exit | typer.Abort) or hasattr(error, "exit_code"):
+                if getattr(error, "ctx", ctx) is None:  # so that it says where to find help
+                    setattr(error, "ctx", self._context_of_verb(ctx))  # noqa: B010
                 raise  # the parser's own, which end the program themselves
             _show_bug(ctx, error)
             raise typer.Exit(BUG) from error
+
+    def _context_of_verb(self, ctx: typer.Context) -> typer.Context:
+        verb = self.get_command(ctx, ctx.invoked_subcommand or "")
+        return ctx if verb is None else typer.Context(verb, info_name=verb.name, parent=ctx)
 
 
 def _show_traceback(ctx: typer.Context, error: BaseException) -> None:
@@ -171,4 +177,4 @@ def main() -> None:
 
 def _end(number: int, frame: object) -> None:
     """End as by an exception, so that what was half written is removed."""
-    sys.exit(128 + number)
+    raise Ending(128 + number)

@@ -29,7 +29,7 @@ from cfgen.counterfactuals.operation import (
     Steps,
     Values,
 )
-from cfgen.errors import CfgenError, Problem, authored, caller_place, did_you_mean
+from cfgen.errors import CfgenError, Problem, authored, caller_place, did_you_mean, shown_value
 
 MOST_SET = 8
 """Values of an input up to which a search tries each as a fixed value."""
@@ -96,7 +96,7 @@ class Permute(InputEdit):
         indices = [repr(index) for index in range(domains[self.input].arity or 0)]
         if isinstance(self.order, tuple) and sorted(map(repr, self.order)) == indices:
             return ""
-        return f"{self.order!r} does not name the index of each of its elements once"
+        return f"{shown_value(self.order)} does not name the index of each of its elements once"
 
     def apply(self, inputs: Values, domains: Domains, rng: Random) -> Any:
         old = inputs[self.input]
@@ -174,7 +174,7 @@ class Resample(InputEdit):
     def problem(self, domains: Domains) -> str:
         if self.index is None or self.index in range(domains[self.input].arity or 0):
             return ""
-        return f"its values have no element with the index {self.index!r}"
+        return f"its values have no element with the index {shown_value(self.index)}"
 
     def apply(self, inputs: Values, domains: Domains, rng: Random) -> Any:
         old, domain = inputs[self.input], domains[self.input]

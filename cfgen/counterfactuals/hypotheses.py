@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from itertools import islice
+from typing import Any, Literal
 
 from cfgen.errors import authored_record, caller_place, shortened
 from cfgen.prompts import whole_spans
@@ -21,6 +22,8 @@ LAYER_MODE = r"each|up_to|window\(([1-9]\d{0,3})\)"
 """How layers are swept, as a regular expression; its group is the width of a window."""
 LAYER_MODES = ("each", "up_to", "window(3)")
 """Examples of how layers are swept."""
+MAX_NAMES = 1_000
+"""Positions, neurons or variables that are named one by one, at most."""
 
 
 @authored_record
@@ -151,4 +154,7 @@ class Hypothesis:
 def _names(given: str | Iterable[str]) -> tuple[str, ...]:
     # what is no name is left to the checks of a task, which say where it was written
     several = isinstance(given, Iterable) and not isinstance(given, str)
-    return tuple(given) if several else (given,)  # type: ignore[return-value]
+    names: tuple[Any, ...] = tuple(islice(given, MAX_NAMES + 1)) if several else (given,)
+    if len(names) > MAX_NAMES:
+        raise ValueError(f"there are more than {MAX_NAMES:,} names")
+    return names

@@ -16,7 +16,7 @@ from random import Random
 from typing import Any, ClassVar, Protocol
 
 from cfgen.causal import Domain
-from cfgen.errors import Problem, did_you_mean
+from cfgen.errors import Problem, did_you_mean, shown_value
 
 Values = Mapping[str, Any]
 Domains = Mapping[str, Domain]
@@ -88,7 +88,7 @@ class InputEdit(ABC):
 
     def __str__(self) -> str:
         said = [
-            repr(value) if not name else name if value is True else f"{name}={value}"
+            _shown(value) if not name else name if value is True else f"{name}={value}"
             for name, value in self.arguments()
         ]
         return f"{self.verb}({', '.join([self.input, *said])})"
@@ -164,6 +164,14 @@ class InputEdit(ABC):
             palette: How much is tried.
         """
         yield from ()
+
+
+def _shown(value: Any) -> str:
+    """A value in full; something that cannot be printed by what it is."""
+    try:
+        return repr(value)
+    except Exception:
+        return shown_value(value)
 
 
 def apply_edits(

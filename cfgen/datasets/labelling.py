@@ -74,6 +74,8 @@ def _accepted_by(task: Task) -> Callable[[str], tuple[str, ...]] | None:
     return accepted
 
 
+MAX_BITS = 13_000
+"""Bits of a whole number at most: about 4,000 digits; Python prints no more than 4,300."""
 STABLE = frozenset({str, int, float, bool, type(None)})
 """Types whose values have one text, whoever writes it down, and whenever."""
 
@@ -82,11 +84,13 @@ def check_values(variables: Columns, task: Task) -> None:
     """See to it that all values are compared and stored by what they are.
 
     Raises:
-        CfgenError: With every variable that has a value of another kind (``unstable-value``).
+        CfgenError: With every variable that has a value of another kind, or one that no file can
+            hold (``unstable-value``).
     """
     problems = []
     for name, column in variables.items():
         if {*map(type, column)} <= STABLE:
+            problems += _unwritten(name, column, task)
             continue
         odd = next((found for value in column if (found := _unstable(value)) is not None), None)
         if odd is not None:
@@ -102,6 +106,20 @@ def check_values(variables: Columns, task: Task) -> None:
             )
     if problems:
         raise CfgenError(problems)
+
+
+def _unwritten(name: str, column: Sequence[Any], task: Task) -> list[Problem]:
+    """Texts and numbers that cannot be written down."""
+    try:
+        "".join(value for value in column if type(value) is str).encode()
+    except UnicodeEncodeError:
+        what, hint = "half a character in a value", "write the character itself"
+    else:
+        if all(value.bit_length() <= MAX_BITS for value in column if type(value) is int):
+            return []
+        what, hint = "a number of more than 4,000 digits", "return a smaller one, or text"
+    message = f"variable {name!r} has {what}, which no file can hold"
+    return [Problem("unstable-value", message, task.causal_model.places.get(name, ""), hint)]
 
 
 def _unstable(value: Any) -> Any:

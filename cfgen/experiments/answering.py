@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -240,14 +240,20 @@ def asked_in(folder: Path, *, task: str | None = None, progress: Progress = no_p
     return make_request(look_up(experiment, progress), model, progress=progress)
 
 
+@contextmanager
 def opened_store(
     request: Request, folder: Path, shard: str, progress: Progress, *, alone: bool = False
-) -> AbstractContextManager[RunStore]:
-    """Open the folder of a request, or make it; see :func:`cfgen.experiments.open_store`."""
+) -> Iterator[RunStore]:
+    """Open the folder of a request, or make it; see :func:`cfgen.experiments.open_store`.
+
+    Whatever is done with it, Ctrl-C says what is kept.
+    """
     files = {EXPERIMENT: write_experiment(request.inquiry.experiment).encode()}
-    return open_store(
+    opened = open_store(
         folder, request.key, request.facts, files, shard=shard, alone=alone, report=progress
     )
+    with opened as store, kept_if_interrupted(lambda: _kept_units(store)):
+        yield store
 
 
 def _finished(folder: Path, request: Request) -> FinishedRun | None:
@@ -268,8 +274,7 @@ def _compute(
     from cfgen.experiments.stages import run_experiment
 
     lm, inquiry = lm or load_for(request, progress), request.inquiry
-    with kept_if_interrupted(lambda: kept_units(store)):
-        record = run_experiment(lm, inquiry, store, portion=portion, report=progress)
+    record = run_experiment(lm, inquiry, store, portion=portion, report=progress)
     if isinstance(record, Remainder):
         return PartialRun(store.folder, record)
     results = as_results(record, inquiry)
@@ -293,9 +298,11 @@ def load_for(request: Request, progress: Progress) -> LM:
     )
 
 
-def kept_units(store: RunStore) -> str:
-    """Say what there is of a run that was interrupted."""
-    return f"{len(store.read)} units are kept in {display(store.folder)}; the same command goes on."
+def _kept_units(store: RunStore) -> str:
+    """Say what there is of something that was interrupted, also if it read nothing of it yet."""
+    count = sum(1 for _ in (store.folder / UNITS).glob("*.parquet"))
+    units = "1 unit is" if count == 1 else f"{count} units are"
+    return f"{units} kept in {display(store.folder)}; the same command goes on."
 
 
 def read_results(folder: Path) -> Results:

@@ -19,7 +19,6 @@ from cfgen.experiments.answering import (
     PAIRS,
     finished_content,
     folder_of,
-    kept_units,
     load_for,
     opened_store,
 )
@@ -29,7 +28,7 @@ from cfgen.experiments.portions import EVERYTHING_NOW, Remainder
 from cfgen.experiments.results import Share, is_behaviour, read_as, share_of, versions_used
 from cfgen.experiments.store import read_finished
 from cfgen.paths import display
-from cfgen.progress import Progress, kept_if_interrupted, no_progress
+from cfgen.progress import Progress, no_progress
 from cfgen.stats import CONFIDENCE
 
 if TYPE_CHECKING:
@@ -136,8 +135,7 @@ def observe(
         lm, inquiry = load_for(request, progress), request.inquiry
         options = inquiry.experiment.engine
         engine = choose_engine(lm, options.name, batch_size=options.batch_size)
-        with kept_if_interrupted(lambda: kept_units(store)):
-            outcome = filter_pairs(Workbench(engine, store, progress), inquiry, EVERYTHING_NOW)
+        outcome = filter_pairs(Workbench(engine, store, progress), inquiry, EVERYTHING_NOW)
         assert not isinstance(outcome, Remainder)  # nothing was left to others
         results, prompts = _counted(lm, request, outcome)
         pairs = inquiry.source.table([one.pair for one in outcome.encoded])

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from cfgen.causal import Domain
-from cfgen.errors import CfgenError
+from cfgen.errors import CfgenError, shown_value
 from cfgen.lint.findings import Finding, from_error, key_line
 from cfgen.lint.sample import inputs_for
 from cfgen.lint.structure import shown_by
@@ -68,8 +68,9 @@ def check_ambiguity(task: Task) -> Iterable[Finding]:
                     yield Finding(
                         "prompt-ambiguous",
                         f"template {template.id!r} makes the same prompt for {name} = "
-                        f"{inputs[name]!r} and {other[name]!r}, but the right answers are "
-                        f"{said[0]!r} and {said[1]!r}, so no reader can know the answer",
+                        f"{shown_value(inputs[name])} and {shown_value(other[name])}, but the "
+                        f"right answers are {shown_value(said[0])} and {shown_value(said[1])}, "
+                        "so no reader can know the answer",
                         key_line(template.path, "shows"),
                         f"let the text tell them apart: show {name}, or a variable of it",
                         template.id,

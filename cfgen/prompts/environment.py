@@ -232,7 +232,7 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
                     node.expr2 = self._noted(node.expr2, name, node.lineno, other)
             elif isinstance(node, nodes.If | nodes.For):
                 if isinstance(node, nodes.For) and node.test is not None:
-                    node.test = self._filtered(node.test, NO_BRANCH)
+                    node.test = self._filtered(node.test, NO_BRANCH, node.lineno)
                 tag = "{% if %}" if isinstance(node, nodes.If) else "{% for %}"
                 self._note_body(node.body, name, node.lineno, tag)
                 if node.else_:
@@ -248,9 +248,7 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
         self.branches.append(TemplateBranch(name or "", line, what))
         return self._filtered(node, len(self.branches) - 1, line)
 
-    def _filtered(self, node: nodes.Node, branch: int, line: int | None = None) -> nodes.Expr:
-        assert isinstance(node, nodes.Expr)
-        line = line or node.lineno
+    def _filtered(self, node: nodes.Node, branch: int, line: int) -> nodes.Expr:
         number = nodes.Const(branch, lineno=line)
         return nodes.Filter(node, BRANCH_FILTER, [number], [], None, None, lineno=line)
 

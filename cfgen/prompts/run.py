@@ -15,7 +15,7 @@ from typing import Any
 from jinja2 import UndefinedError
 from jinja2.environment import Template as JinjaTemplate
 
-from cfgen.errors import CfgenError, Problem, shown_value
+from cfgen.errors import CfgenError, Problem, shown_error, shown_value
 from cfgen.paths import display
 from cfgen.prompts.environment import PromptEnvironment, TemplateBranch
 from cfgen.prompts.spans import Prompt, Span
@@ -158,14 +158,16 @@ def check_inputs(template: Template, inputs: Mapping[str, Any]) -> None:
         if slots != (name,) and not (isinstance(value, (tuple, list)) and len(value) == len(slots)):
             message = (
                 f"template {template.id!r} shows {name!r} as {len(slots)} values "
-                f"({', '.join(slots)}), but was given {value!r}"
+                f"({', '.join(slots)}), but was given {shown_value(value)}"
             )
             problems.append(Problem("input-shape", message, where, "give as many values"))
         elif slots == (name,) and name in template.slots and isinstance(value, (tuple, list)):
-            message = f"template {template.id!r} shows {name!r} as one value, not {value!r}"
+            message = (
+                f"template {template.id!r} shows {name!r} as one value, not {shown_value(value)}"
+            )
             problems.append(Problem("input-shape", message, where, "give a single value"))
         if name in unsupported:
-            message = f"template {template.id!r} does not support {name} = {value!r}"
+            message = f"template {template.id!r} does not support {name} = {shown_value(value)}"
             supported = ", ".join(map(repr, template.supports[name]))
             hint = f"it supports {supported}; take another template"
             problems.append(Problem("input-unsupported", message, where, hint))
@@ -246,7 +248,7 @@ def _explain(template: Template, inputs: Mapping[str, Any], error: Exception) ->
         message = f"the template uses something that does not exist: {error.message}"
         hint = "write what there is: an input, a variable, or a name that the template sets"
         return Problem("template-undefined", message, place, hint, values)
-    message = f"the template fails with {type(error).__name__}: {error}"
+    message = f"the template fails with {shown_error(error)}"
     return Problem("template-failed", message, place, "mend the line for these values", values)
 
 

@@ -146,13 +146,12 @@ def check_outcome(name: str, value: Any, given: Sequence[Any], named: Mapping[st
 
 def formatted_length(form: Any, values: Sequence[Any]) -> int:
     """Characters at most of a text in which values are put by ``%`` or ``format``."""
-    form = form.letters if type(form) is Text else str(form)
-    widths = sum(int(digits[:9]) for digits in _NUMBER.findall(form))
-    if _NUMBER_FROM_VALUES.search(form):
+    letters = form.letters if type(form) is Text else str(form)
+    widths = sum(int(digits[:9]) for digits in _NUMBER.findall(letters))
+    if _NUMBER_FROM_VALUES.search(letters):
         widths += _numbers(values)
-    fields = form.count("%") + form.count("{")
-    length: int = len(form) + widths + fields * (_letters(values) + len(form))
-    return length
+    fields = letters.count("%") + letters.count("{")
+    return len(letters) + widths + fields * (_letters(values) + len(letters))
 
 
 def _numbers(values: Iterable[Any]) -> int:

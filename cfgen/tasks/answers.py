@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from cfgen.causal import CausalModel
 from cfgen.counterfactuals import Pair, answers_of, output_text
-from cfgen.errors import CfgenError, Problem
+from cfgen.errors import STOPPING, CfgenError, Problem, shown_error
 from cfgen.tasks.records import Accept, Task
 
 ENUMERATED = 1000
@@ -87,8 +87,10 @@ def accepted_texts(
     for answer in dict.fromkeys(answers):
         try:
             texts, again = accept(answer), accept(answer)
-        except Exception as error:
-            wrong = f"raises {type(error).__name__}: {error}"
+        except STOPPING:
+            raise
+        except BaseException as error:
+            wrong = f"raises {shown_error(error)}"
         else:
             wrong = _wrong_with(texts, again)
         if wrong:

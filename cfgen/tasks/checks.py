@@ -11,7 +11,7 @@ from typing import Any, get_args
 from cfgen.causal import CausalModel
 from cfgen.counterfactuals import ALL, NONE, Design, Hypothesis, InputEdit, Site, problems_with
 from cfgen.counterfactuals.hypotheses import LAYER_MODES, Align
-from cfgen.errors import CfgenError, Problem, did_you_mean
+from cfgen.errors import CfgenError, Problem, did_you_mean, shown_value
 from cfgen.prompts import Template, lexicon, parse_position
 from cfgen.tasks.answers import accepted_texts
 from cfgen.tasks.records import TEMPLATE_INPUT, TaskDefinition, unknown_names
@@ -30,6 +30,8 @@ def form_problems(definition: TaskDefinition) -> list[Problem]:
         items = definition.allow.items()
         expected += [("allow: a reason in words", reason or None, str) for _, reason in items]
         expected += [("allow: a code", code, str) for code, _ in items]
+    if definition.default_template is not None:
+        expected.append(("default_template", definition.default_template, str))
     expected += _answer_parts(definition)
     for name, given, kind in (
         ("designs", definition.designs, Design),
@@ -43,11 +45,20 @@ def form_problems(definition: TaskDefinition) -> list[Problem]:
         definition.hypotheses if isinstance(definition.hypotheses, (list, tuple)) else ()
     ):
         if isinstance(hypothesis, Hypothesis):
-            expected += _site_parts(hypothesis)
+            expected += _named_parts(hypothesis) or _site_parts(hypothesis)
     for design in definition.designs if isinstance(definition.designs, (list, tuple)) else ():
         if isinstance(design, Design):
+            name = f"design {shown_value(design.name)}"
             edits = (*design.original, *design.counterfactual)
-            expected += [(f"design {design.name!r}", edit, InputEdit) for edit in edits]
+            expected += [(name, edit, InputEdit) for edit in edits]
+            expected += [
+                (f"{name}: an input", each, str)
+                for edit in edits
+                if isinstance(edit, InputEdit)
+                for each in (edit.input, *edit.reads)
+            ]
+            expected.append((f"{name}: its name", design.name, str))
+            expected += [(f"{name}: its contrast", other, str) for other in design.contrast]
     return [
         Problem(
             "bad-definition",
@@ -74,6 +85,17 @@ def _language_problems(definition: TaskDefinition) -> list[Problem]:
         for code in listed
         if not (isinstance(code, str) and re.fullmatch(r"[a-z]{2,3}", code))
     ][:1]
+
+
+def _named_parts(hypothesis: Hypothesis) -> list[tuple[str, Any, type]]:
+    """Names in a hypothesis that are no texts."""
+    name = f"hypothesis {shown_value(hypothesis.name)}"
+    parts: list[tuple[str, Any, type]] = [(f"{name}: its name", hypothesis.name, str)]
+    named = (*(each for pair in hypothesis.interchange for each in pair), *hypothesis.hold)
+    parts += [(f"{name}: a variable", each, str) for each in named]
+    if hypothesis.design is not None:
+        parts.append((f"{name}: its design", hypothesis.design, str))
+    return [part for part in parts if not isinstance(part[1], str)]
 
 
 def _site_parts(hypothesis: Hypothesis) -> list[tuple[str, Any, type]]:
@@ -115,7 +137,7 @@ def _made(kind: type) -> str:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    text = shown_value(value)
     return text if len(text) <= 60 else f"a {type(value).__name__}"
 
 
@@ -286,7 +308,7 @@ def _site_problems(hypothesis: Hypothesis) -> list[Problem]:
             problems.append(
                 Problem(
                     "bad-site",
-                    f"hypothesis {hypothesis.name!r} has a site with {key}={value!r}",
+                    f"hypothesis {hypothesis.name!r} has a site with {key}={shown_value(value)}",
                     where=hypothesis.where,
                     hint=did_you_mean(str(value), options),
                 )

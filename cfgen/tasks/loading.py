@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import Any
 
 from cfgen.bounded import read_file
 from cfgen.causal import CausalModel, Words
-from cfgen.errors import CfgenError, Problem, did_you_mean
+from cfgen.errors import STOPPING, CfgenError, Problem, did_you_mean, own_traceback, shown_error
 from cfgen.paths import display, find_all, project_of, project_roots, real_path, searching
 from cfgen.prompts import Showable, Template, load_templates, noting_lexicons
 from cfgen.tasks.checks import definition_problems, form_problems
@@ -158,18 +159,27 @@ def _import_file(path: Path) -> ModuleType:
         place = _place_in(path, error)
         problems = [replace(p, where=p.where or place) for p in error.problems]
         raise CfgenError(problems) from error
-    except (Exception, SystemExit) as error:
-        shown = "".join(traceback.format_exception(error))
+    except STOPPING:
+        raise
+    except BaseException as error:
         raise CfgenError(
             Problem(
                 "task-file-failed",
-                f"the task file does not run: {type(error).__name__}: {error}",
+                f"the task file does not run: {shown_error(error)}",
                 where=_place_in(path, error),
-                hint="mend the file; its own error follows",
-                detail=shown,
+                hint=_missing_name(error) or "mend the file; its own error follows",
+                detail=own_traceback(error),
             )
         ) from error
     return module
+
+
+def _missing_name(error: BaseException) -> str:
+    """What may have been meant by a name that is imported from us, but is not there."""
+    found = re.match(r"cannot import name '(\w+)' from 'cfgen'", str(error))
+    if not isinstance(error, ImportError) or found is None:
+        return ""
+    return did_you_mean(found[1], sys.modules["cfgen"].__all__)
 
 
 def _place_in(path: Path, error: BaseException) -> str:

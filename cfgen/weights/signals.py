@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
+from cfgen.errors import Ending
 from cfgen.processes import ENDING
 
 
@@ -19,7 +20,7 @@ def terminable() -> Iterator[None]:
     """
 
     def leave(number: int, frame: Any) -> NoReturn:
-        raise SystemExit(128 + number)
+        raise Ending(128 + number)
 
     ours = [
         number

@@ -100,3 +100,19 @@ def test_a_share_of_nothing_takes_nothing(pairs, tmp_path):
     """There are more shares than units."""
     plan = plan_answer(request_of(pairs, LAST), tmp_path / "run", portion=Portion((9, 9))).plan
     assert (plan.units, plan.seconds, plan.passes) == (0, 0, 0)
+
+
+def test_an_interrupted_plan_says_what_is_kept(pairs, tmp_path, monkeypatch):
+    request, folder = request_of(pairs, SLOTS), tmp_path / "run"
+    plan_answer(request, folder)
+    count = len(list((folder / "units").glob("*.parquet")))
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cfgen.lm.load.load_lm", interrupted)  # before anything is read
+    with pytest.raises(KeyboardInterrupt) as caught:
+        plan_answer(request, folder)
+    (kept,) = caught.value.__notes__
+    assert kept.startswith(f"{count} units are kept in ")
+    assert kept.endswith("; the same command goes on.")
