@@ -18,8 +18,15 @@ from cfgen.documents import (
     faint,
     strong,
 )
-from cfgen.experiments import furthest
-from cfgen.report.cells import best_cell, best_layers, layers_text, spot_name, value_text
+from cfgen.experiments import METHODS, furthest
+from cfgen.report.cells import (
+    best_cell,
+    best_layers,
+    layers_text,
+    magnitude,
+    spot_name,
+    value_text,
+)
 from cfgen.stats import with_interval
 
 if TYPE_CHECKING:
@@ -59,20 +66,26 @@ def comparison_record(comparison: RunComparison) -> dict[str, Any]:
 
 
 def runs_table(runs: Mapping[str, Results]) -> list[Block]:
-    """The runs with the LM's own answers, and where in each a hypothesis did best."""
+    """The runs with the LM's own answers, and where in each a hypothesis did best.
+
+    Of a run that measured effects, where each is largest.
+    """
     rows: list[tuple[Inline, ...]] = []
     for number, results in zip(_numbered(runs), runs.values(), strict=True):
         first = results.experiment.measures[0]
         cells = [cell for cell in results.cells if cell.measure == first]
-        for hypothesis in results.sites:
-            best = best_cell(cells, hypothesis)
+        effects = METHODS[results.experiment.method].effects
+        for hypothesis in effects or results.sites:
+            best = best_cell(cells, hypothesis, magnitude if effects else None)
             came = ("no number", "") if best is None else (value_text(best), _where(best, cells))
             rows.append((number, hypothesis, *came))
     named = [
         Paragraph((strong(number), faint(f"  {name}: {_own_answers(results)}")))
         for number, (name, results) in zip(_numbered(runs), runs.items(), strict=True)
     ]
-    columns = tuple(Column(title) for title in ("run", "hypothesis", "best", "where"))
+    tested = any(not METHODS[results.experiment.method].effects for results in runs.values())
+    what = ("hypothesis", "best") if tested else ("effect", "largest")
+    columns = tuple(Column(title) for title in ("run", *what, "where"))
     return [Heading("What came out"), *named, Gap(), Table(columns, tuple(rows)), Gap()]
 
 

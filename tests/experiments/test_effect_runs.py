@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cfgen.counterfactuals import Site
+from cfgen.documents import markdown
 from cfgen.errors import CfgenError
 from cfgen.experiments import (
     EFFECTS,
@@ -20,13 +21,14 @@ from cfgen.experiments import (
     Portion,
     SweepOptions,
     answer,
+    compare_runs,
     experiment_of,
     merge_shards,
     plan_answer,
     read_results,
 )
 from cfgen.notebooks import Result
-from cfgen.report import figure_bytes, figure_of, run_view, sentences
+from cfgen.report import comparison_view, figure_bytes, figure_of, run_view, sentences
 from tests.inquiries import request_of
 
 WORDS = (
@@ -143,6 +145,19 @@ def test_heads_and_tokens_are_maps(pairs, tmp_path):
     every = asked(pairs, "mediation", sweep=SweepOptions(over="1-2", positions="every"))
     tokens = {cell.token for cell in answer(every, tmp_path / "tokens").results.cells}
     assert {"drink_1[0]", "last"} <= tokens
+
+
+def test_runs_are_compared_by_their_effects(pairs, tmp_path):
+    named = {"one": {"ablation": "zero"}, "other": {"ablation": "resample"}}
+    runs = {
+        name: answer(asked(pairs, "ablation", **fields), tmp_path / name).results
+        for name, fields in named.items()
+    }
+    comparison = compare_runs(runs)
+    assert {cell.one.hypothesis for cell in comparison.cells} == {"change", "relative"}
+    shown = markdown(comparison_view(comparison))
+    assert "no number" not in shown
+    assert "largest" in shown
 
 
 def test_a_plan_is_refused_with_what_to_do(pairs, tmp_path):
