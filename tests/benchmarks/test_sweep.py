@@ -22,6 +22,7 @@ from sweeps.workloads import Options, make_jobs
 
 from cfgen.datasets import draw_pairs, recipe
 from cfgen.lm import LM, find_layout
+from cfgen.tasks import candidates_of
 
 LAYERS, HEADS = 3, 4
 
@@ -29,10 +30,11 @@ LAYERS, HEADS = 3, 4
 @pytest.fixture(scope="module")
 def folder(build_tiny_lm: Callable[..., LM], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random LM whose tokenizer knows every word of the pairs that are drawn."""
-    pairs = draw_pairs(recipe("belief_tracking", 60, design="restate"))
+    made_of = recipe("belief_tracking", 60, design="restate")
+    pairs = draw_pairs(made_of)
     sides = [side for pair in pairs for side in (pair.original, pair.counterfactual)]
     words = {word.strip(".,:?") for side in sides for word in side.prompt.text.split()}
-    words |= {str(side.answer) for side in sides}
+    words |= {text for texts in candidates_of(made_of.task, pairs).values() for text in texts}
     lm = build_tiny_lm(sorted(words), layers=LAYERS, heads=HEADS)
     made = tmp_path_factory.mktemp("model") / "tiny"
     lm.model.save_pretrained(made)
