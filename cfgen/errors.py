@@ -17,6 +17,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 
+LONGEST_MESSAGE = 2_000
+"""Characters of a message; of a longer one the beginning and the end are kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is wrong.
@@ -34,6 +38,12 @@ class Problem:
     where: str = ""
     hint: str = ""
     detail: str = ""
+
+    def __post_init__(self) -> None:
+        if len(self.message) > LONGEST_MESSAGE:  # such as for a name of a million letters
+            half = LONGEST_MESSAGE // 2
+            message = f"{self.message[:half]} [...] {self.message[-half:]}"
+            object.__setattr__(self, "message", message)
 
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
@@ -70,6 +80,10 @@ STOPPING = (KeyboardInterrupt, Ending)
 code raises, ``sys.exit`` and exceptions of its own kind among it, becomes an error of ours."""
 
 
+FRAMES = 30
+"""Frames of a traceback that are shown."""
+
+
 def own_traceback(error: BaseException) -> str:
     """The traceback of an error in code that others wrote, without the frames that led there.
 
@@ -80,7 +94,8 @@ def own_traceback(error: BaseException) -> str:
     ours = os.path.dirname(__file__) + os.sep
     while frames and frames.tb_frame.f_code.co_filename.startswith(ours):
         frames = frames.tb_next
-    return "".join(traceback.format_exception(type(error), error, frames))
+    # the innermost frames alone: a function that calls itself without end has a thousand
+    return "".join(traceback.format_exception(type(error), error, frames, limit=-FRAMES))
 
 
 def shortened(text: str, most: int = 120) -> str:
@@ -111,6 +126,12 @@ def shown_error(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}".removesuffix(": ")
 
 
+LONGEST_NAME = 200
+"""Characters up to which a name is compared with others; a longer one is no mistyped name."""
+LISTED = 100
+"""Names that are listed at most."""
+
+
 def did_you_mean(name: str, options: Iterable[str]) -> str:
     """Suggest what a mistyped name may have meant.
 
@@ -122,10 +143,11 @@ def did_you_mean(name: str, options: Iterable[str]) -> str:
         ``did you mean 'x'?``, or the list of what there is when nothing is close.
     """
     known = sorted(options)
-    close = difflib.get_close_matches(name, known, n=1)
+    close = difflib.get_close_matches(name, known, n=1) if len(name) <= LONGEST_NAME else []
     if close:
         return f"did you mean {close[0]!r}?"
-    return f"there is: {', '.join(known)}" if known else "there is none"
+    more = f", and {len(known) - LISTED} more" if len(known) > LISTED else ""
+    return f"there is: {', '.join(known[:LISTED])}{more}" if known else "there is none"
 
 
 def authored(function: F) -> F:

@@ -68,7 +68,26 @@ def form_problems(definition: TaskDefinition) -> list[Problem]:
         )
         for name, value, kind in expected
         if not isinstance(value, kind)
-    ] + _language_problems(definition)
+    ] + [*_half_characters(definition, expected), *_language_problems(definition)]
+
+
+def _half_characters(
+    definition: TaskDefinition, expected: Iterable[tuple[str, Any, type]]
+) -> list[Problem]:
+    """Texts that no file can hold, and nobody can be shown."""
+    model = definition.causal_model
+    names = model.names if isinstance(model, CausalModel) else ()
+    named = [*expected, *(("causal_model", name, str) for name in names)]
+    return [
+        Problem(
+            "bad-definition",
+            f"{name}: {value!a} holds half a character",
+            where=definition.where,
+            hint="write the character itself, not one half of it",
+        )
+        for name, value, _ in named
+        if isinstance(value, str) and re.search("[\ud800-\udfff]", value)
+    ]
 
 
 def _language_problems(definition: TaskDefinition) -> list[Problem]:

@@ -36,7 +36,7 @@ BAD: dict[str, tuple[tuple[str, str], str]] = {
     "int as text": (returning("str", "asked"), "value-not-of-type"),
     "one as many": (returning("list[int]", "asked"), "value-not-of-type"),
     "fraction": (returning("int", "asked + .5"), "value-not-of-type"),
-    "half a pair": (returning("str", "'\\ud800' * asked"), "value-not-of-type"),
+    "half a pair": (returning("str", "'\\ud800' * asked"), "unstable-value"),
     "component": (at('Site("last", component="residual")'), "site-impossible"),
     "read only": (at('Site("last", component="head_result", head=0)'), "site-impossible"),
     "head below 0": (at('Site("last", component="head_out", head=-1)'), "site-impossible"),
