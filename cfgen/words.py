@@ -6,6 +6,7 @@ splits, audits and lint all ask here.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from functools import lru_cache
 
@@ -24,6 +25,9 @@ _UNSEEN = frozenset("\u034f\u0640\u115f\u1160\u3164\uffa0") | {
 """Fillers, variation selectors, and the stroke that makes Arabic words longer."""
 _LATIN = 0x24F
 _SYMBOLS = frozenset({"Sm", "Sc", "So"})
+_HALF = re.compile("[\ud800-\udfff]")
+MAX_BITS = 13_000
+"""Bits of a whole number at most: about 4,000 digits; Python writes down no more than 4,300."""
 OPERATORS = frozenset("+-*/%^|~<>=&@#\\_$")
 """Marks that Unicode counts among punctuation, at least in part, but which say something."""
 
@@ -67,6 +71,12 @@ def near_key(text: str) -> str:
         or letter in OPERATORS
     )
     return unicodedata.normalize("NFC", kept)
+
+
+def half_in(text: str) -> str:
+    """Half a character (a lone surrogate), which no file can hold; empty if there is none."""
+    found = _HALF.search(text)
+    return found[0] if found else ""
 
 
 def disguise_in(text: str) -> str:

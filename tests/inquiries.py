@@ -97,3 +97,12 @@ def ask(
     found = run_experiment(lm, inquiry_of(pairs, sites, **fields), units, report=progress)
     assert isinstance(found, RunRecord)
     return found
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Name -> bytes of all files of a run that two of the same have in common."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "log.jsonl" and not path.name.startswith(".lock")
+    }

@@ -11,6 +11,8 @@ from cfgen.prompts import Prompt, Span
 NAMES = ("Ann", "Ben", "Cid", "Dora")
 JARS = ("mug", "jar", "pot", "box")
 DRINKS = ("tea", "milk", "juice", "water")
+WORDS = " ".join((*NAMES, *JARS, *DRINKS, "fills the with Then What does think is in Answer Story"))
+"""All words of stories, for the vocabulary of a tiny LM."""
 
 
 def build_prompt(*parts):

@@ -17,7 +17,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from cfgen.cli.options import Design, Templates
-from cfgen.experiments import FLAGS
+from cfgen.experiments import FIELDS, FLAGS
 
 What = Annotated[
     str | None,
@@ -125,8 +125,7 @@ OF_SWAPS = frozenset(
     field
     for field in OPTIONS
     if field.startswith("sweep.")
-    or field in ("method", "hypotheses", "ablation", "keys", "receivers", "mlps")
-    or field in ("measures", "engine.verify")
+    or field in ("method", "hypotheses", "measures", "engine.verify", *FIELDS)
 )
 """Those that say something of swaps."""
 

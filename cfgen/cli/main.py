@@ -66,7 +66,9 @@ class Verbs(TyperGroup):
                 if getattr(error, "ctx", ctx) is None:  # so that it says where to find help
                     setattr(error, "ctx", self._context_of_verb(ctx))  # noqa: B010
                 if isinstance(said := getattr(error, "message", None), str):
-                    setattr(error, "message", _printable(said))  # noqa: B010
+                    from cfgen.documents import visible
+
+                    setattr(error, "message", visible(said))  # noqa: B010  (it repeats what was typed)
                 raise  # the parser's own, which end the program themselves
             _show_bug(ctx, error)
             raise typer.Exit(BUG) from error
@@ -92,11 +94,6 @@ def _show_bug(ctx: typer.Context, error: Exception) -> None:
         hint="run the same again with --debug to see where",
     )
     show_problems(CfgenError(problem))
-
-
-def _printable(text: str) -> str:
-    """A text that repeats what was typed, with what a terminal acts on as its escapes."""
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
 def _close_output() -> None:

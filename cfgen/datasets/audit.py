@@ -138,9 +138,7 @@ def audit_folder(
             done += len(batch)
             summary.add(batch)
             counted.add(_inputs(batch, SIDES[0], task), batch[SIDES[0]].field("answer"))
-            for side in SIDES:
-                leakage.add_prompts(split.name, batch[side].field("prompt"))
-                _add_words(leakage, split.name, _inputs(batch, side, task), task)
+            _add_batch(leakage, split.name, batch, task)
         splits[split.name], coverage[split.name] = summary.result(), counted.result()
         seen = shortcut_columns(task, design.contrast)
         sample = pa.Table.from_batches([next(_batches(file, seen, SAMPLE))])
@@ -162,9 +160,7 @@ def audit_leakage(datasets: Iterable[tuple[Path, DatasetRecipe]]) -> tuple[Leak,
         for candidates in recipe.candidates():
             split = candidates.split.name
             for batch in _batches(parquet_file(folder, split), _paths(recipe.task)):
-                for side in SIDES:
-                    leakage.add_prompts(split, batch[side].field("prompt"))
-                    _add_words(leakage, split, _inputs(batch, side, recipe.task), recipe.task)
+                _add_batch(leakage, split, batch, recipe.task)
     return leakage.result() if leakage else ()
 
 
@@ -189,6 +185,13 @@ def _once_each(rows: pa.Table) -> pa.Table:
 def _inputs(batch: pa.RecordBatch, side: str, task: Task) -> dict[str, pa.Array]:
     variables = batch[side].field("variables")
     return {name: variables.field(name) for name in task.causal_model.domains}
+
+
+def _add_batch(leakage: LeakageAudit, split: str, batch: pa.RecordBatch, task: Task) -> None:
+    """Look for leaks in some rows, on both sides."""
+    for side in SIDES:
+        leakage.add_prompts(split, batch[side].field("prompt"))
+        _add_words(leakage, split, _inputs(batch, side, task), task)
 
 
 def _add_words(

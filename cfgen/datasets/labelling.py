@@ -23,6 +23,7 @@ from cfgen.counterfactuals import (
 from cfgen.errors import CfgenError, Problem
 from cfgen.prompts import Prompt, Spans, render_columns
 from cfgen.tasks import TEMPLATE_INPUT, Task, accepted_texts
+from cfgen.words import MAX_BITS, half_in
 
 Inputs = Mapping[str, Any]
 Texts = Sequence[str | None]
@@ -74,8 +75,6 @@ def _accepted_by(task: Task) -> Callable[[str], tuple[str, ...]] | None:
     return accepted
 
 
-MAX_BITS = 13_000
-"""Bits of a whole number at most: about 4,000 digits; Python prints no more than 4,300."""
 STABLE = frozenset({str, int, float, bool, type(None)})
 """Types whose values have one text, whoever writes it down, and whenever."""
 
@@ -110,14 +109,12 @@ def check_values(variables: Columns, task: Task) -> None:
 
 def _unwritten(name: str, column: Sequence[Any], task: Task) -> list[Problem]:
     """Texts and numbers that cannot be written down."""
-    try:
-        "".join(value for value in column if type(value) is str).encode()
-    except UnicodeEncodeError:
+    if half_in("\n".join(value for value in column if type(value) is str)):
         what, hint = "half a character in a value", "write the character itself"
-    else:
-        if all(value.bit_length() <= MAX_BITS for value in column if type(value) is int):
-            return []
+    elif any(value.bit_length() > MAX_BITS for value in column if type(value) is int):
         what, hint = "a number of more than 4,000 digits", "return a smaller one, or text"
+    else:
+        return []
     message = f"variable {name!r} has {what}, which no file can hold"
     return [Problem("unstable-value", message, task.causal_model.places.get(name, ""), hint)]
 

@@ -35,6 +35,7 @@ from cfgen.datasets.sources import PairSource
 from cfgen.errors import CfgenError, Problem
 from cfgen.prompts import WHOLE_PROMPT, Prompt, Span
 from cfgen.tasks import TEMPLATE_INPUT
+from cfgen.words import half_in
 
 DESIGN = "own_pairs"
 """What the design is called where pairs come from a file."""
@@ -159,7 +160,7 @@ class Cells:
         elif not isinstance(text, str):
             hint = f'such as "{text}"' if isinstance(text, bool | float) else "in quotes"
             self.wrong(role, f"this is a {type(text).__name__}, not a text", f"write it {hint}")
-        elif any("\ud800" <= character <= "\udfff" for character in text):
+        elif half_in(text):
             self.wrong(role, "has half a character (a lone surrogate)", "write it in UTF-8")
         else:
             return text

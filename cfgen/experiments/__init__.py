@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from cfgen.faces import lazy_face
 
 if TYPE_CHECKING:
-    from cfgen.experiments.answering import EFFECTS_FILE as EFFECTS_FILE
     from cfgen.experiments.answering import RUNS as RUNS
     from cfgen.experiments.answering import FinishedRun as FinishedRun
     from cfgen.experiments.answering import PartialRun as PartialRun
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from cfgen.experiments.behaviour import wrong_sides as wrong_sides
     from cfgen.experiments.cells import Cell as Cell
     from cfgen.experiments.cells import Output as Output
+    from cfgen.experiments.cells import PairEffect as PairEffect
     from cfgen.experiments.cells import VacuousCell as VacuousCell
     from cfgen.experiments.comparing import CellDifference as CellDifference
     from cfgen.experiments.comparing import RunComparison as RunComparison
@@ -47,9 +47,6 @@ if TYPE_CHECKING:
     from cfgen.experiments.definition import SiteOptions as SiteOptions
     from cfgen.experiments.definition import SweepOptions as SweepOptions
     from cfgen.experiments.definition import behavioural as behavioural
-    from cfgen.experiments.effect_scores import EFFECTS as EFFECTS
-    from cfgen.experiments.effect_scores import PairEffect as PairEffect
-    from cfgen.experiments.effect_scores import effects_table as effects_table
     from cfgen.experiments.files import experiment_of as experiment_of
     from cfgen.experiments.files import override as override
     from cfgen.experiments.files import read_experiment as read_experiment
@@ -72,6 +69,7 @@ if TYPE_CHECKING:
     from cfgen.experiments.measures import Measure as Measure
     from cfgen.experiments.measures import judge as judge
     from cfgen.experiments.measures import question_of as question_of
+    from cfgen.experiments.methods import FIELDS as FIELDS
     from cfgen.experiments.methods import METHODS as METHODS
     from cfgen.experiments.methods import UNFILTERED as UNFILTERED
     from cfgen.experiments.methods import Effect as Effect
@@ -85,12 +83,15 @@ if TYPE_CHECKING:
     from cfgen.experiments.planning import plan_experiment as plan_experiment
     from cfgen.experiments.portions import Portion as Portion
     from cfgen.experiments.portions import Remainder as Remainder
+    from cfgen.experiments.results import EFFECTS as EFFECTS
+    from cfgen.experiments.results import EFFECTS_FILE as EFFECTS_FILE
     from cfgen.experiments.results import OUTPUTS as OUTPUTS
     from cfgen.experiments.results import RESULTS as RESULTS
     from cfgen.experiments.results import SCHEMA as SCHEMA
     from cfgen.experiments.results import Results as Results
     from cfgen.experiments.results import Share as Share
     from cfgen.experiments.results import as_results as as_results
+    from cfgen.experiments.results import effects_table as effects_table
     from cfgen.experiments.results import is_behaviour as is_behaviour
     from cfgen.experiments.results import outputs_table as outputs_table
     from cfgen.experiments.stages import EngineSettings as EngineSettings
@@ -123,14 +124,15 @@ _HOME = {
     "Inquiry": "inquiry",
     "Judgement": "measures",
     "MEASURES": "measures",
+    "FIELDS": "methods",
     "METHODS": "methods",
-    "EFFECTS_FILE": "answering",
+    "EFFECTS_FILE": "results",
     "UNFILTERED": "methods",
     "Effect": "methods",
     "Method": "methods",
-    "EFFECTS": "effect_scores",
-    "PairEffect": "effect_scores",
-    "effects_table": "effect_scores",
+    "EFFECTS": "results",
+    "PairEffect": "cells",
+    "effects_table": "results",
     "Measure": "measures",
     "MemoryStore": "units",
     "NOT_THERE": "behaviour",

@@ -17,9 +17,11 @@ from cfgen.experiments.methods import METHODS
 from cfgen.experiments.notation import shown
 from cfgen.experiments.portions import EVERYTHING_NOW, NOTHING_NOW, Portion, Remainder
 from cfgen.experiments.results import (
+    EFFECTS_FILE,
     OUTPUTS,
     Results,
     as_results,
+    effects_table,
     is_behaviour,
     outputs_table,
     read_as,
@@ -44,7 +46,6 @@ if TYPE_CHECKING:
 RUNS = Path("runs")
 """Folder that answers go to, one folder each."""
 PAIRS = "pairs.parquet"
-EFFECTS_FILE = "effects.parquet"
 EXPERIMENT = "experiment.yaml"
 
 
@@ -281,8 +282,6 @@ def _compute(
     pairs = inquiry.source.table(record.pairs)
     said = {OUTPUTS: outputs_table(record.outputs)}
     if METHODS[inquiry.experiment.method].effects:
-        from cfgen.experiments.effect_scores import effects_table
-
         said = {EFFECTS_FILE: effects_table(record.effects)}
     store.finish(results.model_dump(mode="json"), {**said, PAIRS: pairs})
     return FinishedRun(store.folder, results, found=False)

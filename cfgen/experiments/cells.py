@@ -36,6 +36,35 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class PairEffect:
+    """An effect in one pair at one place.
+
+    Attributes:
+        pair_id: The pair.
+        kept: Whether the LM answers both of its prompts rightly.
+        effect: Which effect.
+        component: What was changed.
+        position: Label of the site, without the head.
+        head: Which head; None for a component as a whole.
+        token: Which token; None unless the sweep goes over every token.
+        layer: In which layer.
+        measure: Of what it is an effect.
+        value: How large it is; None if a run of the pair has no finite number.
+    """
+
+    pair_id: str
+    kept: bool
+    effect: str
+    component: str
+    position: str
+    head: int | None
+    token: str | None
+    layer: int
+    measure: str
+    value: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Cell:
     """A measure of one hypothesis at one place.
 

@@ -16,10 +16,10 @@ from cfgen.errors import CfgenError, Problem, did_you_mean
 from cfgen.experiments.definition import DRAWING, SOURCES, SWAPPING, Experiment
 from cfgen.experiments.layers import parse_layers
 from cfgen.experiments.measures import MEASURES
-from cfgen.experiments.methods import METHODS
+from cfgen.experiments.methods import FIELDS, METHODS, Method
 from cfgen.experiments.notation import Draft, KeyPath, shown
 from cfgen.experiments.receivers import parse_receiver
-from cfgen.lm import DEVICES, Place, place_problems
+from cfgen.lm import COMPONENTS, DEVICES, Place, place_problems
 from cfgen.prompts import EVERY, parse_position
 
 NEVER_EMPTY = ("measures", "keys", "receivers", "positions", "heads", "neurons")
@@ -95,34 +95,39 @@ def _method_problems(draft: Draft) -> Iterator[Problem]:
     method = METHODS.get(name) if isinstance(name, str) else None
     if method is None:
         return  # which the record says
-    useless: dict[KeyPath, str] = {}
+    others = {*FIELDS} - {*method.fields}
+    useless: dict[KeyPath, str] = {(field,): "it belongs to another method" for field in others}
     if method.name == "behaviour":
         useless |= {(field,): "nothing is swapped" for field in SWAPPING}
     elif method.effects:
         useless["hypotheses",] = "effects are measured, and no hypothesis is tested"
-    others = {field for each in METHODS.values() for field in each.fields} - {*method.fields}
-    useless |= {(field,): "it belongs to another method" for field in sorted(others)}
-    if method.name == "knockout":
-        useless["sweep", "component"] = "attention patterns are what is changed"
-    if method.name == "paths":
-        why = "senders act from their layer on, and on all that looks at them"
-        useless |= {("sweep", "layers"): why, ("sweep", "positions"): why}
-    if method.name in ("ablation", "knockout") and draft.at("sweep", "positions") == EVERY:
+    if not method.by_token and draft.at("sweep", "positions") == EVERY:
         useless["sweep", "positions"] = "tokens one by one are for swaps between two prompts"
-    for path, why in useless.items():
+    for path, why in sorted((useless | dict(method.meaningless)).items()):
         if draft.at(*path) is not None:
             message = f"{path_name(path)} has no meaning with `method: {method.name}`: {why}"
             yield Problem("experiment-no-meaning", message, draft.place(path), "leave it out")
-    if method.name == "knockout" and not draft.at("keys"):
-        message = "with `method: knockout`, nothing says which tokens are not to be looked at"
-        hint = "name them with `keys:`, such as `keys: [item_1]` (--keys)"
-        yield Problem("experiment-value", message, draft.place(("method",)), hint)
+    yield from _missing_for(method, draft)
     for index, measure in _texts(draft, "measures") if method.effects else ():
         if measure == "iia":
             message = f"iia says whether a hypothesis is right, and {method.name} has none"
             hint = "measure logit_difference, probability, log_odds, odds, rank or kl"
             where = draft.place(("measures", index))
             yield Problem("experiment-no-meaning", message, where, hint)
+
+
+def _missing_for(method: Method, draft: Draft) -> Iterator[Problem]:
+    """What a method needs and is not said, or is something that it cannot change."""
+    for name in method.needs:
+        if not draft.at(name):
+            message = f"with `method: {method.name}`, `{name}` has to be given"
+            hint = f"name some, as in `{name}: [item_1]` (--{name}); `cfgen methods` explains it"
+            yield Problem("experiment-value", message, draft.place(("method",)), hint)
+    component, path = draft.at("sweep", "component"), ("sweep", "component")
+    if method.components and component in {*COMPONENTS} - {*method.components}:
+        message = f"{component} is nothing that `method: {method.name}` can change"
+        hint = f"choose one of {', '.join(method.components)}"
+        yield Problem("experiment-value", message, draft.place(path), hint)
 
 
 def is_path(task: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from cfgen.counterfactuals import LAYER_MODE, Align
-from cfgen.experiments.methods import METHODS
+from cfgen.experiments.methods import FIELDS, METHODS
 
 BATCH_SIZE = 16
 """Prompts that go through the LM at once."""
@@ -43,7 +43,7 @@ def _as_text(given: Any) -> Any:
 
 
 Texts = Annotated[tuple[str, ...], BeforeValidator(_listed)]
-SWAPPING = ("hypotheses", "sweep", "measures", "ablation", "keys", "receivers", "mlps")
+SWAPPING = ("hypotheses", "sweep", "measures", *FIELDS)
 """Fields that have no meaning where nothing is swapped."""
 
 

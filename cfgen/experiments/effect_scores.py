@@ -4,51 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-
-import pyarrow as pa
 
 from cfgen.experiments.behaviour import prompts_of
-from cfgen.experiments.cells import Cell, VacuousCell
-from cfgen.experiments.definition import Experiment
+from cfgen.experiments.cells import Cell, PairEffect, VacuousCell
 from cfgen.experiments.effects import EffectPlan
-from cfgen.experiments.measures import MEASURES, Judgement, Measure
+from cfgen.experiments.measures import Judgement, Measure
 from cfgen.experiments.methods import CLEAN, OTHER, UNFILTERED, Numbers, scaled
 from cfgen.experiments.sweeps import Trial
 from cfgen.interventions import Reply
 from cfgen.stats import mean_of
-
-EFFECTS = pa.schema(
-    [
-        pa.field("pair_id", pa.string(), nullable=False),
-        pa.field("kept", pa.bool_(), nullable=False),
-        pa.field("effect", pa.string(), nullable=False),
-        pa.field("component", pa.string(), nullable=False),
-        pa.field("position", pa.string(), nullable=False),
-        pa.field("head", pa.int32()),
-        pa.field("token", pa.string()),
-        pa.field("layer", pa.int32(), nullable=False),
-        pa.field("measure", pa.string(), nullable=False),
-        pa.field("value", pa.float64()),
-    ]
-)
-"""Columns of ``effects.parquet``; one row per pair, place, effect and measure."""
-
-
-@dataclass(frozen=True, slots=True)
-class PairEffect:
-    """An effect in one pair at one place; see the columns of :data:`EFFECTS`."""
-
-    pair_id: str
-    kept: bool
-    effect: str
-    component: str
-    position: str
-    head: int | None
-    token: str | None
-    layer: int
-    measure: str
-    value: float | None
 
 
 def score_effects(
@@ -69,22 +33,21 @@ def score_effects(
         A cell per effect, measure and place, averaged over pairs; places that have none, since
         nothing that was written differs from what was there; and the effects of each pair.
     """
-    right, method = {*kept}, plan.method
+    right, method, sweeps = {*kept}, plan.method, plan.sweeps
     places: dict[tuple[int, int], list[Trial]] = {}
     for trial in sorted(replies):
         places.setdefault((trial.sweep, trial.layer), []).append(trial)
     cells, empty, examples = [], [], []
     for (number, layer), trials in places.items():
-        place = (*plan.sweeps[number].place, layer)
-        runs = [name for name in method.runs if name != OTHER]
-        if not any(replies[trial][name].changed for trial in trials for name in runs):
+        place = (*sweeps[number].place, layer)
+        if not any(replies[trial][name].changed for trial in trials for name in plan.changed):
             empty.append(VacuousCell(*place, len(trials)))
             continue
         for measure in measures:
             y = {trial: _measured(plan, measure, trial.pair, replies[trial]) for trial in trials}
             for name, effect in method.effects.items():
                 found = {
-                    trial: None if one is None else scaled(name, effect, one, ratio=measure.ratio)
+                    trial: None if one is None else scaled(effect, one, ratio=measure.ratio)
                     for trial, one in y.items()
                 }
                 examples += [
@@ -141,15 +104,3 @@ def _cell(
         return Cell(name, *place, measure.name, 0, None, None, None, left_out)
     mean = mean_of([value for value, _ in numbers], [prompts for _, prompts in numbers])
     return Cell(name, *place, measure.name, mean.n, mean.value, mean.low, mean.high, left_out)
-
-
-def effects_table(examples: Sequence[PairEffect]) -> pa.Table:
-    """The effects of all pairs as a table."""
-    columns = [[getattr(one, name) for one in examples] for name in EFFECTS.names]
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, EFFECTS, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=EFFECTS)
-
-
-def measures_of(experiment: Experiment) -> list[Measure]:
-    """What an experiment measures."""
-    return [MEASURES[name] for name in experiment.measures]

@@ -39,6 +39,11 @@ class RunBlock:
     prompts: tuple[int, ...] = ()
     trials: tuple[Trial, ...] = ()
 
+    @property
+    def swapped(self) -> list[int]:
+        """Indices of the pairs that its trials are of."""
+        return list(dict.fromkeys(trial.pair for trial in self.trials))
+
 
 def filter_blocks(count: int) -> list[RunBlock]:
     """All prompts of so many pairs, unchanged."""
@@ -191,7 +196,7 @@ def unit_of(
         ]
 
     wanted = {t.pair: _wanted(encoded[t.pair], answers) for t in block.trials}
-    trials = [described_trial(sweeps, t) for t in block.trials]
+    trials = [described_trial(sweeps[t.sweep], t) for t in block.trials]
     return Unit(
         described=["interchange", [prompt.ids for prompt in prompts], trials],
         runs=runs,
@@ -202,9 +207,8 @@ def unit_of(
     )
 
 
-def described_trial(sweeps: Sequence[Sweep], trial: Trial) -> Any:
+def described_trial(sweep: Sweep, trial: Trial) -> Any:
     """What a swap is, in a form that JSON has."""
-    sweep = sweeps[trial.sweep]
     swap = sweep.aligned.swaps[trial.pair]
     where = {key: value for key, value in asdict(sweep.site).items() if key in _MADE}
     return [trial.layer, where, swap.original.ids, swap.source.ids, swap.moves, swap.held]

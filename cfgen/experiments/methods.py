@@ -13,16 +13,12 @@ from dataclasses import dataclass, field
 Numbers = Mapping[str, float]
 """Run of a pair -> a measure of it."""
 
-CLEAN, OTHER, INDIRECT, DIRECT, CHANGED = (
-    "original",
-    "counterfactual",
-    "indirect",
-    "direct",
-    "changed",
-)
-"""The runs of a pair: its prompts as they are; the original with the place as it is in the
-counterfactual; the counterfactual with the place as it is in the original; the original with the
-place changed otherwise."""
+CLEAN, OTHER = "original", "counterfactual"
+"""The runs of a pair in which nothing is changed."""
+INDIRECT, DIRECT = "indirect", "direct"
+"""The original with a place as it is in the counterfactual, and the other way round."""
+ABLATED, BLOCKED, PATCHED = "ablated", "blocked", "patched"
+"""The original with a place ablated, with attention knocked out, with a path patched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +28,12 @@ class Effect:
     Attributes:
         meaning: What it is, for people.
         of: Gives it from the measure of each run.
+        relative: Whether it is a share of the unchanged run's measure already.
     """
 
     meaning: str
     of: Callable[[Numbers], float]
+    relative: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +46,10 @@ class Method:
         effects: Name -> what is counted; none where hypotheses are tested instead.
         runs: What is run of a pair besides its original, in order.
         fields: Fields of an experiment that have a meaning for it alone.
+        needs: Those of them that have to be given.
+        meaningless: Fields that have none for it, as paths -> why.
+        components: What can be changed by it; anything that can be written, if none.
+        by_token: Whether every token can be changed by itself.
         predicted: Whose answer a measure is of: that of the ``original`` or ``counterfactual``.
         component: What is changed, if nothing else is said.
         unfiltered: Whether pairs that the LM does not answer rightly are counted as well, beside.
@@ -59,6 +61,10 @@ class Method:
     effects: Mapping[str, Effect] = field(default_factory=dict)
     runs: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    meaningless: Mapping[tuple[str, ...], str] = field(default_factory=dict)
+    components: tuple[str, ...] = ()
+    by_token: bool = True
     predicted: str = CLEAN
     component: str = "resid_post"
     unfiltered: bool = False
@@ -119,13 +125,20 @@ what such a receiver got. For these, both prompts of a pair need as many tokens.
 Wang et al. 2023, arXiv 2211.00593, section 3.1 and appendix B; Goldowsky-Dill et al. 2023, arXiv
 2304.05969."""
 
-_AGAINST_CLEAN = {
-    "change": Effect("change from the unchanged run", lambda y: y[CHANGED] - y[CLEAN]),
-    "relative": Effect(
-        "the same as a share of the unchanged run's",
-        lambda y: (y[CHANGED] - y[CLEAN]) / y[CLEAN] if y[CLEAN] else float("nan"),
-    ),
-}
+
+def _against_clean(run: str) -> dict[str, Effect]:
+    """What a run changes, compared with the original as it is."""
+    return {
+        "change": Effect("change from the unchanged run", lambda y: y[run] - y[CLEAN]),
+        "relative": Effect(
+            "the same as a share of the unchanged run's",
+            lambda y: (y[run] - y[CLEAN]) / y[CLEAN] if y[CLEAN] else float("nan"),
+            relative=True,
+        ),
+    }
+
+
+_FROM_ON = "senders act from their layer on, and on all that looks at them"
 
 METHODS: Mapping[str, Method] = {
     method.name: method
@@ -161,26 +174,32 @@ METHODS: Mapping[str, Method] = {
         Method(
             "ablation",
             "What does the LM lose without what it has at a place?",
-            effects=_AGAINST_CLEAN,
-            runs=(CHANGED,),
+            effects=_against_clean(ABLATED),
+            runs=(ABLATED,),
             fields=("ablation",),
+            by_token=False,
             explained=_ABLATION,
         ),
         Method(
             "knockout",
             "What does the LM lose if some tokens cannot look at others?",
-            effects=_AGAINST_CLEAN,
-            runs=(CHANGED,),
+            effects=_against_clean(BLOCKED),
+            runs=(BLOCKED,),
             fields=("keys",),
+            needs=("keys",),
+            meaningless={("sweep", "component"): "attention patterns are what is changed"},
+            by_token=False,
             component="attn_pattern",
             explained=_KNOCKOUT,
         ),
         Method(
             "paths",
             "What do single heads do to the answer directly, or through one later head?",
-            effects=_AGAINST_CLEAN,
-            runs=(CHANGED,),
+            effects=_against_clean(PATCHED),
+            runs=(PATCHED,),
             fields=("receivers", "mlps"),
+            meaningless=dict.fromkeys((("sweep", "layers"), ("sweep", "positions")), _FROM_ON),
+            components=("head_out", "attn_out", "mlp_out"),
             component="head_out",
             explained=_PATHS,
         ),
@@ -188,19 +207,20 @@ METHODS: Mapping[str, Method] = {
 }
 """Name -> method."""
 
+FIELDS = tuple(field for method in METHODS.values() for field in method.fields)
+"""Fields of an experiment that belong to single methods."""
 UNFILTERED = ", unfiltered"
 """Behind the name of an effect that is of all pairs, whether or not the LM answers them rightly."""
 
 
-def scaled(name: str, effect: Effect, y: Numbers, *, ratio: bool) -> float:
+def scaled(effect: Effect, y: Numbers, *, ratio: bool) -> float:
     """An effect; of a measure that is a ratio, as a share of the unchanged run's.
 
     Args:
-        name: Of the effect.
         effect: The effect.
         y: Run -> the measure.
         ratio: Whether the measure is one of odds, so that effects are relative to the unchanged
             run's, as those of Vig et al. (2020).
     """
     found = effect.of(y)
-    return found / y[CLEAN] if ratio and name != "relative" else found
+    return found / y[CLEAN] if ratio and not effect.relative else found

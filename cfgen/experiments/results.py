@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from cfgen.counterfactuals import ALL, NONE, Pair
 from cfgen.errors import CfgenError, Problem
-from cfgen.experiments.cells import Cell, Output, VacuousCell
+from cfgen.experiments.cells import Cell, Output, PairEffect, VacuousCell
 from cfgen.experiments.definition import Experiment
 from cfgen.experiments.measures import MEASURES
 from cfgen.experiments.methods import METHODS
@@ -270,19 +270,34 @@ def _version(library: str) -> str:
 
 OUTPUTS = "outputs.parquet"
 RESULTS = "results.json"
+EFFECTS_FILE = "effects.parquet"
+_PLACE = (
+    pa.field("component", pa.string(), nullable=False),
+    pa.field("position", pa.string(), nullable=False),
+    pa.field("head", pa.int32()),
+    pa.field("token", pa.string()),
+    pa.field("layer", pa.int32(), nullable=False),
+)
 SCHEMA = pa.schema(
     [
         pa.field("pair_id", pa.string(), nullable=False),
-        pa.field("component", pa.string(), nullable=False),
-        pa.field("position", pa.string(), nullable=False),
-        pa.field("head", pa.int32()),
-        pa.field("token", pa.string()),
-        pa.field("layer", pa.int32(), nullable=False),
+        *_PLACE,
         pa.field("said", pa.string(), nullable=False),
         pa.field("kind", pa.string(), nullable=False),
     ]
 )
 """Columns of ``outputs.parquet``; one row per pair and cell."""
+EFFECTS = pa.schema(
+    [
+        pa.field("pair_id", pa.string(), nullable=False),
+        pa.field("kept", pa.bool_(), nullable=False),
+        pa.field("effect", pa.string(), nullable=False),
+        *_PLACE,
+        pa.field("measure", pa.string(), nullable=False),
+        pa.field("value", pa.float64()),
+    ]
+)
+"""Columns of ``effects.parquet``; one row per pair, place, effect and measure."""
 
 
 AnyRecord = TypeVar("AnyRecord", bound=BaseModel)
@@ -310,6 +325,15 @@ def read_as(record: type[AnyRecord], content: Mapping[str, Any]) -> AnyRecord:
 
 def outputs_table(outputs: Sequence[Output]) -> pa.Table:
     """What the LM said as a table."""
-    columns = [[getattr(output, name) for output in outputs] for name in SCHEMA.names]
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=SCHEMA)
+    return _table(outputs, SCHEMA)
+
+
+def effects_table(effects: Sequence[PairEffect]) -> pa.Table:
+    """The effects of all pairs as a table."""
+    return _table(effects, EFFECTS)
+
+
+def _table(records: Sequence[Output | PairEffect], schema: pa.Schema) -> pa.Table:
+    columns = [[getattr(record, name) for record in records] for name in schema.names]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=schema)

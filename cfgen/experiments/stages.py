@@ -14,18 +14,20 @@ from operator import itemgetter
 from cfgen.counterfactuals import Pair, Site
 from cfgen.errors import CfgenError
 from cfgen.experiments.behaviour import Behaviour, check_any_kept, grade
-from cfgen.experiments.cells import Cell, Output, VacuousCell
+from cfgen.experiments.cells import Cell, Output, PairEffect, VacuousCell
+from cfgen.experiments.changes import PlaceRequest
 from cfgen.experiments.checking import (
     check_predictions,
     check_sites,
     checks_made,
     none_kept_aligned,
 )
-from cfgen.experiments.effect_scores import PairEffect, measures_of, score_effects
+from cfgen.experiments.effect_scores import score_effects
 from cfgen.experiments.effects import plan_effects
 from cfgen.experiments.filtering import FilterOutcome, filter_pairs
 from cfgen.experiments.inquiry import Inquiry
 from cfgen.experiments.interchange import RunBlock, swap_blocks
+from cfgen.experiments.measures import MEASURES
 from cfgen.experiments.methods import METHODS
 from cfgen.experiments.portions import EVERYTHING_NOW, Portion, Remainder
 from cfgen.experiments.replies import Unit, Workbench
@@ -142,7 +144,7 @@ def run_experiment(
     if isinstance(found, Remainder):
         return found
     kept = {index: found.encoded[index] for index in found.behaviour.kept}
-    unaligned = {sweep.place[1]: _unaligned(sweep, kept) for sweep in found.sweeps}
+    unaligned = {sweep.label: _unaligned(sweep, kept) for sweep in found.sweeps}
     return RunRecord(
         model=lm.name,
         revision=lm.revision,
@@ -208,7 +210,7 @@ def _swaps(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses | 
     for trial, reply in sorted(computed.responses.items(), key=itemgetter(0)):
         if trial.pair in kept:
             by_sweep[trial.sweep][trial] = reply
-    measures = measures_of(inquiry.experiment)
+    measures = [MEASURES[name] for name in inquiry.experiment.measures]
     scored = [score(*each, kept, measures) for each in zip(sweeps, by_sweep, strict=True)]
     return Responses(
         found.encoded,
@@ -233,7 +235,9 @@ def _effects(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses 
         return found
     computed, experiment = found.computed, inquiry.experiment
     behaviour = _graded(bench, found)
-    plan = plan_effects(found, experiment, bench.engine.layout)
+    (site,) = inquiry.sites.values()
+    asked = PlaceRequest(found.encoded, behaviour.kept, site, experiment, bench.engine.layout)
+    plan = plan_effects(asked)
     checks = found.checks + check_sites(bench, plan.sweeps)
     replies: dict[Trial, Mapping[str, Reply]] = {}
 
@@ -248,7 +252,7 @@ def _effects(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses 
     computed.run_as(plan.blocks(behaviour.kept), unit, take)
     if computed.missing:
         return computed.remainder()
-    measures = measures_of(experiment)
+    measures = [MEASURES[name] for name in experiment.measures]
     cells, vacuous, effects = score_effects(plan, replies, behaviour.kept, measures)
     return Responses(
         found.encoded,
@@ -300,6 +304,6 @@ def _unaligned(sweep: Sweep, kept: Mapping[int, PairTokens]) -> dict[str, int]:
         check_predictions(sweep.hypotheses, list(kept.values()))
         return lost
     if not pairs:
-        raise CfgenError(none_kept_aligned(sweep.site.label, lost))
+        raise CfgenError(none_kept_aligned(sweep.label, lost))
     check_predictions(sweep.hypotheses, pairs)
     return lost

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cfgen.counterfactuals import Site
@@ -47,6 +47,11 @@ class Sweep:
         whole = replace(site, head=None, positions=positions)
         return site.component, whole.label + self.about, site.head, self.token
 
+    @property
+    def label(self) -> str:
+        """What tells it from all other sweeps, in words."""
+        return self.site.label + self.about
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Trial:
@@ -81,8 +86,8 @@ def make_sweeps(
         CfgenError: As :func:`cfgen.lm.check_places`, :func:`cfgen.interventions.layers_of` and
             :func:`cfgen.interventions.align`.
     """
-    chosen = None if sweep.over is None else tuple(parse_layers(sweep.over))
-    tested = {name: varied_sites(site, sweep, layout) for name, site in hypotheses.items()}
+    chosen = _chosen_layers(sweep)
+    tested = {name: _varied(site, sweep, layout) for name, site in hypotheses.items()}
     sites = list(dict.fromkeys(site for several in tested.values() for site in several))
     check_places(layout, [place_of(site, 0) for site in sites])
     made = []
@@ -97,7 +102,39 @@ def make_sweeps(
     return made
 
 
-def varied_sites(site: Site, sweep: SweepOptions, layout: Layout) -> list[Site]:
+def sweeps_at(
+    site: Site,
+    sweep: SweepOptions,
+    layout: Layout,
+    swaps_at: Callable[[Site], SiteSwaps],
+    about: str = "",
+) -> list[Sweep]:
+    """A site with each head, and at each position, of a sweep, of which no hypothesis is tested.
+
+    Args:
+        site: What is changed.
+        sweep: Over which layers, heads and positions it is varied.
+        layout: Where everything is in the LM.
+        swaps_at: Gives the swaps at a site.
+        about: What else is said of all these sites.
+
+    Raises:
+        CfgenError: As :func:`cfgen.lm.check_places` and :func:`cfgen.interventions.layers_of`.
+    """
+    sites = _varied(site, sweep, layout)
+    check_places(layout, [place_of(each, 0) for each in sites])
+    chosen = _chosen_layers(sweep)
+    return [
+        Sweep(swaps_at(each), layers_of(each, chosen, layout.layers), (), about=about)
+        for each in sites
+    ]
+
+
+def _chosen_layers(sweep: SweepOptions) -> tuple[int, ...] | None:
+    return None if sweep.over is None else tuple(parse_layers(sweep.over))
+
+
+def _varied(site: Site, sweep: SweepOptions, layout: Layout) -> list[Site]:
     """A site with each head, and at each position, of a sweep; of tokens, as one site."""
     heads: Sequence[int | None] = (site.head,)
     if sweep.heads is not None:

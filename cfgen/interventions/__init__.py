@@ -53,7 +53,9 @@ if TYPE_CHECKING:
     from cfgen.interventions.swaps import SiteSwaps as SiteSwaps
     from cfgen.interventions.swaps import Swap as Swap
     from cfgen.interventions.swaps import align as align
+    from cfgen.interventions.swaps import align_by as align_by
     from cfgen.interventions.swaps import align_each as align_each
+    from cfgen.interventions.swaps import align_own as align_own
     from cfgen.interventions.swaps import layers_of as layers_of
     from cfgen.interventions.swaps import place_of as place_of
     from cfgen.interventions.swaps import run_of as run_of
@@ -105,7 +107,9 @@ _HOME = {
     "Work": "outcomes",
     "agree": "outcomes",
     "align": "swaps",
+    "align_by": "swaps",
     "align_each": "swaps",
+    "align_own": "swaps",
     "check_padding": "checks",
     "check_runs": "validity",
     "check_self_swap": "checks",

@@ -7,7 +7,7 @@ the layer. So swaps are worked out once per pair and site, and become a run in e
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from cfgen.counterfactuals import Site
@@ -88,6 +88,45 @@ def align(encoded: Sequence[PairTokens], site: Site) -> SiteSwaps:
         encoded: The pairs.
         site: Where to swap.
 
+    Raises:
+        CfgenError: As :func:`align_by`.
+    """
+    return align_by(encoded, site, lambda pair: _swap(pair, site))
+
+
+def align_own(encoded: Sequence[PairTokens], site: Site, also: Sequence[str] = ()) -> SiteSwaps:
+    """Work out where originals have a site: swaps of each with itself, whatever the other side is.
+
+    Args:
+        encoded: The pairs.
+        site: Where to look.
+        also: Further positions that they must have.
+
+    Raises:
+        CfgenError: As :func:`align_by`.
+    """
+
+    def own(pair: PairTokens) -> Swap:
+        prompt = pair.original
+        for name in also:
+            locate(prompt, name)
+        to = tuple(found for name in site.positions for found in locate(prompt, name))
+        return Swap(prompt, prompt, to, to)
+
+    return align_by(encoded, site, own)
+
+
+def align_by(
+    encoded: Sequence[PairTokens], site: Site, swap_of: Callable[[PairTokens], Swap]
+) -> SiteSwaps:
+    """Work out the swaps of pairs, and why some have none.
+
+    Args:
+        encoded: The pairs.
+        site: Where they are, for messages.
+        swap_of: Gives the swap of a pair. It raises :class:`cfgen.lm.Misalignment`, or an error, if
+            there is none.
+
     Returns:
         The swaps and the dropped pairs.
 
@@ -101,7 +140,7 @@ def align(encoded: Sequence[PairTokens], site: Site) -> SiteSwaps:
     first: CfgenError | None = None
     for index, pair in enumerate(encoded):
         try:
-            swap = _swap(pair, site)
+            swap = swap_of(pair)
         except Misalignment as reason:
             dropped[index] = str(reason)
         except CfgenError as error:

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from cfgen.causal import Domain
 from cfgen.errors import CfgenError
 from cfgen.lint.findings import Finding
 from cfgen.tasks import Task
@@ -61,17 +60,10 @@ def _inputs(task: Task, *, few_words: bool = True) -> Iterator[Mapping[str, Any]
     """Inputs whether or not they meet the requirements, always the same ones."""
     rng, domains = random.Random(0), task.causal_model.domains
     pools = {pool: words for domain in domains.values() for pool, words in domain.pools.items()}
-    needed = max((_size(domain) for domain in domains.values() if domain.pools), default=1)
+    least = max([FEW_WORDS, *(domain.arity or 1 for domain in domains.values() if domain.pools)])
     for _ in range(DRAWS):
-        few = {
-            pool: tuple(rng.sample(words, min(len(words), max(FEW_WORDS, needed))))
-            for pool, words in pools.items()
-        }
-        yield {
-            name: (domain.restrict(few) if few_words else domain).sample(rng)
-            for name, domain in domains.items()
-        }
-
-
-def _size(domain: Domain) -> int:
-    return domain.arity or 1
+        drawn = domains
+        if few_words:
+            few = {n: tuple(rng.sample(w, min(len(w), least))) for n, w in pools.items()}
+            drawn = {name: domain.restrict(few) for name, domain in domains.items()}
+        yield {name: domain.sample(rng) for name, domain in drawn.items()}

@@ -6,7 +6,8 @@ whatever loading reports is used up or refused, and what it leaves out is looked
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -34,9 +35,10 @@ def check_weights(checkpoint: Checkpoint, model: PreTrainedModel, report: dict[s
             the model, or are there twice (``lm-leftover``), or are whole numbers
             (``lm-quantised``).
     """
-    _check_report(checkpoint, report)
-    _check_once(checkpoint, model)
-    _check_numbers(checkpoint, model, report["unexpected_keys"])
+    heads = _heads(checkpoint)
+    _check_report(checkpoint, heads, report)
+    _check_once(checkpoint, heads, model)
+    _check_numbers(checkpoint, heads, model, report["unexpected_keys"])
 
 
 def check_plain(checkpoint: Checkpoint, folder: Path) -> None:
@@ -59,7 +61,52 @@ def check_plain(checkpoint: Checkpoint, folder: Path) -> None:
     raise CfgenError(Problem("lm-quantised", message, hint=hint))
 
 
-def _check_report(checkpoint: Checkpoint, report: dict[str, Any]) -> None:
+@dataclass(frozen=True, slots=True)
+class TensorHead:
+    """What the head of a file says of a tensor in it.
+
+    Attributes:
+        name: Its name.
+        file: The file.
+        dtype: Of what kind its numbers are.
+        shape: Its shape.
+    """
+
+    name: str
+    file: Path
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def is_mask(self) -> bool:
+        """Whether it is a causal mask, or what is put where one hides: constants, not weights."""
+        square = len(self.shape) == 4 and self.shape[:2] == (1, 1)
+        if self.name.endswith(".masked_bias"):
+            return self.shape in ((), (1,))
+        return self.name.endswith(".bias") and square and self.shape[2] == self.shape[3]
+
+
+def _heads(checkpoint: Checkpoint) -> list[TensorHead]:
+    """All tensors of the weights, file by file."""
+    found = []
+    for name, file in checkpoint.files:
+        if name.endswith(".safetensors"):
+            with safe_open(file, framework="pt") as tensors:
+                for key in tensors.keys():  # noqa: SIM118  (it is no mapping)
+                    part = tensors.get_slice(key)
+                    found.append(TensorHead(key, file, part.get_dtype(), tuple(part.get_shape())))
+    return found
+
+
+def extent_of(checkpoint: Checkpoint) -> tuple[int, int]:
+    """How many tensors the weights have, and how many numbers."""
+    heads = _heads(checkpoint)
+    return len(heads), sum(prod(head.shape) for head in heads)
+
+
+def _check_report(
+    checkpoint: Checkpoint, heads: Sequence[TensorHead], report: dict[str, Any]
+) -> None:
     """Check that every weight of the model was in the files, and every one of them in the model.
 
     transformers leaves out of its report what the architecture declares to be no loss: tied heads,
@@ -72,7 +119,7 @@ def _check_report(checkpoint: Checkpoint, report: dict[str, Any]) -> None:
     shapes = [f"{key}: {list(one)}, not {list(two)}" for key, one, two in report["mismatched_keys"]]
     check_absent(checkpoint, [*report["missing_keys"], *shapes])
     unexpected = sorted(report["unexpected_keys"])
-    masks = _masks(checkpoint) if unexpected else set()
+    masks = {head.name for head in heads if head.is_mask}
     over = [key for key in unexpected if not any(key.endswith(mask) for mask in masks)]
     if over:
         message = (
@@ -84,7 +131,9 @@ def _check_report(checkpoint: Checkpoint, report: dict[str, Any]) -> None:
         raise CfgenError(Problem("lm-leftover", message, hint=hint, detail=detail))
 
 
-def _check_once(checkpoint: Checkpoint, model: PreTrainedModel) -> None:
+def _check_once(
+    checkpoint: Checkpoint, heads: Sequence[TensorHead], model: PreTrainedModel
+) -> None:
     """Check that no weight is there twice: in two files, or in a head that is to be the embedding.
 
     transformers takes the last of several, whatever the index says, and does not tie what differs.
@@ -92,7 +141,10 @@ def _check_once(checkpoint: Checkpoint, model: PreTrainedModel) -> None:
     Raises:
         CfgenError: One is, with other numbers (``lm-leftover``).
     """
-    twice = sorted(key for key, files in _places(checkpoint).items() if not _same(key, files))
+    places: dict[str, list[Path]] = {}
+    for each in heads:
+        places.setdefault(each.name, []).append(each.file)
+    twice = sorted(name for name, files in places.items() if not _same(name, files))
     if twice:
         message = f"{checkpoint.name!r} has {len(twice)} weights in two files, which differ"
         hint = "keep the files that belong together, as model.safetensors.index.json lists them"
@@ -112,15 +164,6 @@ def _check_once(checkpoint: Checkpoint, model: PreTrainedModel) -> None:
         raise CfgenError(Problem("lm-leftover", message, hint=hint))
 
 
-def _places(checkpoint: Checkpoint) -> dict[str, list[Path]]:
-    """Name of a tensor -> the files that it is in."""
-    found: dict[str, list[Path]] = {}
-    for file in _files(checkpoint):
-        for key, _ in _dtypes(file):
-            found.setdefault(key, []).append(file)
-    return found
-
-
 def _same(key: str, files: Sequence[Path]) -> bool:
     """Whether a tensor is the same in several files."""
     if len(files) == 1:
@@ -135,11 +178,12 @@ def _tensor(file: Path, key: str) -> torch.Tensor:
     return tensor
 
 
-def _files(checkpoint: Checkpoint) -> list[Path]:
-    return [file for name, file in checkpoint.files if name.endswith(".safetensors")]
-
-
-def _check_numbers(checkpoint: Checkpoint, model: PreTrainedModel, over: Iterable[str]) -> None:
+def _check_numbers(
+    checkpoint: Checkpoint,
+    heads: Sequence[TensorHead],
+    model: PreTrainedModel,
+    over: Iterable[str],
+) -> None:
     """Check that no weight is a whole number: such stand for others, by scales nobody named.
 
     Buffers may be: masks, numbers of positions.
@@ -147,12 +191,11 @@ def _check_numbers(checkpoint: Checkpoint, model: PreTrainedModel, over: Iterabl
     Raises:
         CfgenError: Some are (``lm-quantised``).
     """
-    buffers = {name for name, _ in model.named_buffers()} | set(over) | _masks(checkpoint)
+    buffers = {name for name, _ in model.named_buffers()} | set(over)
     whole = sorted(
-        key
-        for file in _files(checkpoint)
-        for key, dtype in _dtypes(file)
-        if not dtype.startswith(("F", "BF")) and key not in buffers
+        head.name
+        for head in heads
+        if not head.dtype.startswith(("F", "BF")) and head.name not in buffers and not head.is_mask
     )
     if whole:
         message = (
@@ -161,38 +204,6 @@ def _check_numbers(checkpoint: Checkpoint, model: PreTrainedModel, over: Iterabl
         )
         hint = "use the LM that it was made from"
         raise CfgenError(Problem("lm-quantised", message, hint=hint, detail=named(whole)))
-
-
-def _dtypes(file: Path) -> Iterator[tuple[str, str]]:
-    """Name of every tensor in a file, and of what kind of numbers it is."""
-    with safe_open(file, framework="pt") as tensors:
-        for key in tensors.keys():  # noqa: SIM118  (it is no mapping)
-            yield key, tensors.get_slice(key).get_dtype()
-
-
-def extent_of(checkpoint: Checkpoint) -> tuple[int, int]:
-    """How many tensors the weights have, and how many numbers."""
-    shapes = []
-    for file in _files(checkpoint):
-        with safe_open(file, framework="pt") as tensors:
-            keys = tensors.keys()
-            shapes += [tensors.get_slice(key).get_shape() for key in keys]
-    return len(shapes), sum(map(prod, shapes))
-
-
-def _masks(checkpoint: Checkpoint) -> set[str]:
-    """Tensors that are causal masks, and what is put where they hide: constants, not weights."""
-    names = set()
-    for file in _files(checkpoint):
-        with safe_open(file, framework="pt") as tensors:
-            for key in tensors.keys():  # noqa: SIM118  (it is no mapping)
-                shape = tensors.get_slice(key).get_shape()
-                square = len(shape) == 4 and shape[:2] == [1, 1] and shape[2] == shape[3]
-                if (key.endswith(".bias") and square) or (
-                    key.endswith(".masked_bias") and shape in ([], [1])
-                ):
-                    names.add(key)
-    return names
 
 
 def check_absent(checkpoint: Checkpoint, absent: Iterable[str]) -> None:

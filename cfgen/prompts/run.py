@@ -22,8 +22,8 @@ from cfgen.prompts.spans import Prompt, Span
 from cfgen.prompts.template import Template
 from cfgen.prompts.text import Change, Fault, Hole, Kind, Mark, Text, empty, text_parts
 from cfgen.prompts.work import too_large
+from cfgen.words import half_in
 
-_HALF = re.compile("[\ud800-\udfff]")
 _ADDRESS = re.compile(r"<([^<>]*) at 0x[0-9A-Fa-f]{4,}>")
 
 
@@ -187,10 +187,10 @@ def check_edges(text: str) -> None:
             message=f"an object is printed ({found[1]}), with where it happens to be in memory",
             hint="print strings and numbers",
         )
-    if half := _HALF.search(text):
+    if half := half_in(text):
         raise Fault(
             code="value-not-text",
-            message=f"half a character is printed ({half[0]!a}), which no file can hold",
+            message=f"half a character is printed ({half!a}), which no file can hold",
             hint="write the character itself, or \\U and eight digits",
         )
     if text and text == text.strip():

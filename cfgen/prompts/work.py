@@ -14,11 +14,10 @@ from collections.abc import Set as AnySet
 from typing import Any
 
 from cfgen.prompts.text import MAX_LENGTH, Fault, Text, too_long
+from cfgen.words import MAX_BITS
 
 MAX_STEPS = 1_000_000
 """Steps of one run; a prompt that people write takes some hundreds."""
-MAX_BITS = 13_000
-"""Bits of a whole number, which are about 4,000 digits: more than Python prints."""
 MAX_FORESEEN = 100 * MAX_LENGTH
 """Characters that an operation may make on its way, by a bound that is far from tight."""
 

@@ -41,17 +41,12 @@ if TYPE_CHECKING:
 FILES = {
     "experiment.yaml": "what was asked: `cfgen run` with it gives the same",
     "results.json": "all numbers, with what they depend on",
+}
+OF_SWAPS = {
     "outputs.parquet": "what the LM said, per pair and layer",
     "pairs.parquet": "the pairs, with their predictions",
 }
-
-
-EFFECT_FILES = {
-    "outputs.parquet": "",
-    "effects.parquet": "the effects, per pair and layer",
-    "pairs.parquet": "the pairs",
-}
-"""The same where effects are measured."""
+OF_EFFECTS = {"effects.parquet": "the effects, per pair and layer", "pairs.parquet": "the pairs"}
 
 
 def run_introduction(inquiry: Inquiry) -> Document:
@@ -86,8 +81,7 @@ def run_view(results: Results, folder: Path) -> Document:
     """
     method = METHODS[results.experiment.method]
     changes = "changes" if method.effects else "swaps"
-    files = {**FILES, **EFFECT_FILES} if method.effects else FILES
-    files = {name: what for name, what in files.items() if what}
+    files = {**FILES, **(OF_EFFECTS if method.effects else OF_SWAPS)}
     return Document(
         (
             Heading(f"Without any {changes.removesuffix('s')}"),

@@ -15,6 +15,7 @@ from cfgen.errors import CfgenError, Problem, did_you_mean, shown_value
 from cfgen.prompts import Template, lexicon, parse_position
 from cfgen.tasks.answers import accepted_texts
 from cfgen.tasks.records import TEMPLATE_INPUT, TaskDefinition, unknown_names
+from cfgen.words import half_in
 
 
 def form_problems(definition: TaskDefinition) -> list[Problem]:
@@ -86,7 +87,7 @@ def _half_characters(
             hint="write the character itself, not one half of it",
         )
         for name, value, _ in named
-        if isinstance(value, str) and re.search("[\ud800-\udfff]", value)
+        if isinstance(value, str) and half_in(value)
     ]
 
 

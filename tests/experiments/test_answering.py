@@ -27,13 +27,13 @@ from cfgen.experiments import (
     read_results,
 )
 from cfgen.interventions import Engine
-from tests.inquiries import request_of
+from tests.inquiries import contents, request_of
+from tests.stories import WORDS
 
-WORDS = (
-    "Ann Ben Cid Dora mug jar pot box tea milk juice water fills the with Then What does think is "
-    "in Answer Story"
-)
 SITES = {"all": Site(), "none": Site(("drink_1",), layers="up_to")}
+
+
+pytestmark = pytest.mark.usefixtures("loaded")
 
 
 @pytest.fixture(scope="module")
@@ -44,23 +44,6 @@ def lm(build_tiny_lm):
 @pytest.fixture(scope="module")
 def pairs(lm, make, answer):
     return answer(lm, make.pairs(80, seed=3))[:40]
-
-
-@pytest.fixture(autouse=True)
-def loaded(lm, monkeypatch):
-    """How often the LM was loaded."""
-    times = []
-    monkeypatch.setattr("cfgen.lm.load.load_lm", lambda *_, **__: times.append(1) or lm)
-    return times
-
-
-def contents(folder):
-    """Name -> bytes of all files that two runs must have in common."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in ("log.jsonl",) and not path.name.startswith(".lock")
-    }
 
 
 def test_what_is_written_reads_back(pairs, tmp_path):
@@ -246,7 +229,7 @@ from tests.conftest import make_tiny_lm
 from tests.stories import Make, with_answers
 from cfgen.interventions import Engine
 from cfgen.interventions import Engine
-from tests.inquiries import request_of
+from tests.inquiries import contents, request_of
 import cfgen.lm.load
 
 lm = make_tiny_lm(WORDS)

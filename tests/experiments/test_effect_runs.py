@@ -29,17 +29,17 @@ from cfgen.experiments import (
 )
 from cfgen.notebooks import Result
 from cfgen.report import comparison_view, figure_bytes, figure_of, run_view, sentences
-from tests.inquiries import request_of
+from tests.inquiries import contents, request_of
+from tests.stories import WORDS
 
-WORDS = (
-    "Ann Ben Cid Dora mug jar pot box tea milk juice water fills the with Then What does think is "
-    "in Answer Story"
-)
 FIELDS = {
     "mediation": {},
     "ablation": {"ablation": "mean"},
     "knockout": {"keys": ("name_1[0].all", "drink_1")},
 }
+
+
+pytestmark = pytest.mark.usefixtures("loaded")
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +52,6 @@ def pairs(lm, make, answer):
     return answer(lm, make.pairs(80, seed=3))[:36]
 
 
-@pytest.fixture(autouse=True)
-def loaded(lm, monkeypatch):
-    """How often the LM was loaded."""
-    times: list[int] = []
-    monkeypatch.setattr("cfgen.lm.load.load_lm", lambda *_, **__: times.append(1) or lm)
-    return times
-
-
 def asked(pairs, method: str, **fields: Any):
     site = Site("last", component=METHODS[method].component)
     given = {
@@ -69,14 +61,6 @@ def asked(pairs, method: str, **fields: Any):
         **fields,
     }
     return request_of(pairs, {method: site}, method=method, **given)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != "log.jsonl" and not path.name.startswith(".lock")
-    }
 
 
 @pytest.mark.parametrize("method", FIELDS)
@@ -194,6 +178,9 @@ def test_pairs_without_another_are_left_out_and_counted(pairs, tmp_path):
             "experiment-no-meaning",
             "sweep.component",
         ),
+        ("method: paths\nsweep: {component: resid_post}", "experiment-value", "head_out"),
+        ("method: paths\nsweep: {layers: up_to}", "experiment-no-meaning", "sweep.layers"),
+        ("method: paths\nreceivers: ['9.6']", "bad-receiver", "9.6"),
         ("method: ablation\nsweep: {positions: every}", "experiment-no-meaning", "positions"),
         ("method: ablation\nablation: median", "experiment-value", "median"),
         ("method: mediaton", "experiment-value", "mediaton"),

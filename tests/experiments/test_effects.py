@@ -17,11 +17,8 @@ from cfgen.errors import CfgenError
 from cfgen.experiments import METHODS, SweepOptions
 from cfgen.stats import mean_of
 from tests.inquiries import ask
+from tests.stories import WORDS
 
-WORDS = (
-    "Ann Ben Cid Dora mug jar pot box tea milk juice water fills the with Then What does think is "
-    "in Answer Story"
-)
 LAYERS = 4
 
 
@@ -50,11 +47,11 @@ def measured(lm, pairs, method, sweep=None, site=None, **fields):
     return ask(lm, pairs, {method: site}, method=method, sweep=sweep, **fields)
 
 
-def by_place(record, effect, measure="logit_difference"):
+def by_place(record, effect, measure="logit_difference", *, head=None):
     """Layer -> the effect of every pair, by its id."""
     found: dict[int, dict[str, float]] = {}
     for one in record.effects:
-        if (one.effect, one.measure) == (effect, measure):
+        if (one.effect, one.measure, one.head) == (effect, measure, head):
             found.setdefault(one.layer, {})[one.pair_id] = one.value
     return found
 
@@ -232,11 +229,7 @@ def test_a_head_without_output_is_a_slice_of_zeros_in_front_of_the_projection(lm
             handle = projection.register_forward_pre_hook(cut)
             expected = difference(lm, pair, ids, "original") - clean
             handle.remove()
-            (found,) = (
-                one.value
-                for one in record.effects
-                if (one.head, one.layer, one.pair_id, one.effect) == (head, 1, pair.id, "change")
-            )
+            found = by_place(record, "change", head=head)[1][pair.id]
             assert found == pytest.approx(expected, abs=2e-3)
 
 
@@ -332,3 +325,39 @@ def test_both_engines_agree(lm, pairs):
         )
         for one, other in zip(packed.effects, plain.effects, strict=True):
             assert one.value == pytest.approx(other.value, abs=1e-3)
+
+
+def test_pairs_without_the_tokens_are_left_out_and_counted(lm, pairs, make):
+    """Of an original that lacks a position, or the tokens that are not to be looked at."""
+    bare = replace(pairs[0].original, prompt=make.prompt("Ann fills the mug:"))
+    answered = answered_pair(lm, pairs[0], bare)
+    several = [answered, *pairs[1:]]
+    ablated = measured(lm, several, "ablation", site=Site("drink_1", component="mlp_out"))
+    blocked = measured(lm, several, "knockout", keys=("drink_1",))
+    for record, label in ((ablated, "drink_1"), (blocked, "last not to drink_1")):
+        assert record.unaligned == {label: {"the prompt has no span named 'drink_1'": 1}}
+        assert {cell.n for cell in record.cells} == {len(pairs) - 1}
+    with pytest.raises(CfgenError, match="drink_9"):
+        measured(lm, pairs, "knockout", keys=("drink_9",))
+
+
+def answered_pair(lm, pair, original):
+    """A pair with another original, whose answer is what the LM says to it."""
+    said = int(lm.model(torch.tensor([ids_of(lm, original)])).logits[0, -1].argmax())
+    side = replace(original, answer=lm.tokenizer.decode([said]), answer_prefix="")
+    predictions = {"none": side.answer, "all": pair.counterfactual.answer}
+    return replace(pair, original=side, predictions=predictions)
+
+
+def test_attention_patterns_are_taken_from_prompts_of_one_length(lm, pairs):
+    """Whatever the length of the others: a row of a pattern has a number per token."""
+    site = Site("last", component="attn_pattern")
+    by_length: dict[int, list[Any]] = {}
+    for pair in pairs:
+        by_length.setdefault(len(ids_of(lm, pair.original)), []).append(pair)
+    first, *others = sorted(by_length.values(), key=len)
+    several = [first[0], *(pair for same in others for pair in same)]
+    record = measured(lm, several, "ablation", site=site, ablation="mean")
+    assert {one.pair_id for one in record.effects} == {pair.id for pair in several[1:]}
+    (reasons,) = record.unaligned.values()
+    assert [*reasons.values()] == [1]

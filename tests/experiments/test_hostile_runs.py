@@ -32,12 +32,9 @@ from cfgen.folders import sealed
 from cfgen.report import comparison_view, figure_of, run_list, run_view
 from tests.hostile import NAMES, as_json, damaged, fuzzed, mutated, survives, tree
 from tests.inquiries import request_of
+from tests.stories import WORDS
 
 SEEDS = st.integers(0, 2**48)
-WORDS = (
-    "Ann Ben Cid Dora mug jar pot box tea milk juice water fills the with Then What does think is "
-    "in Answer Story"
-)
 
 
 @pytest.fixture(scope="module")

@@ -29,11 +29,8 @@ from cfgen.experiments import (
 from cfgen.interventions import choose_engine
 from cfgen.stats import rate_of
 from tests.inquiries import request_of
+from tests.stories import WORDS
 
-WORDS = (
-    "Ann Ben Cid Dora mug jar pot box tea milk juice water fills the with Then What does think is "
-    "in Answer Story"
-)
 SITES = {"all": Site(("name_1[0]",), layers="up_to")}
 
 

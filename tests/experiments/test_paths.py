@@ -12,8 +12,9 @@ import torch
 from cfgen.counterfactuals import Site
 from cfgen.errors import CfgenError
 from cfgen.experiments import SweepOptions
-from tests.experiments.test_effects import WORDS, by_place, difference, ids_of
+from tests.experiments.test_effects import by_place, difference, ids_of
 from tests.inquiries import ask
+from tests.stories import WORDS
 
 LAYERS = 4
 
@@ -126,12 +127,7 @@ def test_effects_on_the_logits_are_those_of_a_plain_loop(lm, pairs, mlps):
             for head in range(4):
                 with sent(lm, clean, source, layer, head, mlps == "frozen"):
                     expected = difference(lm, pair, one, "original") - before
-                (found,) = (
-                    one.value
-                    for one in record.effects
-                    if (one.layer, one.head, one.pair_id, one.effect)
-                    == (layer, head, pair.id, "change")
-                )
+                found = by_place(record, "change", head=head)[layer][pair.id]
                 assert found == pytest.approx(expected, abs=2e-3)
 
 
@@ -153,12 +149,7 @@ def test_effects_through_a_head_are_those_of_a_plain_loop(lm, pairs, part):
                     received = Recorder(lm, one).parts[part][3]
                 with written(projection, received, own):
                     expected = difference(lm, pair, one, "original") - before
-                (found,) = (
-                    one.value
-                    for one in record.effects
-                    if (one.layer, one.head, one.pair_id, one.effect)
-                    == (layer, head, pair.id, "change")
-                )
+                found = by_place(record, "change", head=head)[layer][pair.id]
                 assert found == pytest.approx(expected, abs=2e-3)
 
 

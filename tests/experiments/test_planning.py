@@ -9,11 +9,8 @@ import pytest
 from cfgen.counterfactuals import Site
 from cfgen.experiments import FinishedRun, PlannedRun, Portion, answer, plan_answer
 from tests.inquiries import request_of
+from tests.stories import WORDS
 
-WORDS = (
-    "Ann Ben Cid Dora mug jar pot box tea milk juice water fills the with Then What does think is "
-    "in Answer Story"
-)
 LAST = {"all": Site()}
 SLOTS = {"all": Site(("name_1[0]", "drink_1"), layers="up_to")}
 

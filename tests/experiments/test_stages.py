@@ -8,14 +8,10 @@ import torch
 
 from cfgen.counterfactuals import Site
 from cfgen.errors import CfgenError
-from cfgen.experiments import MemoryStore
+from cfgen.experiments import MemoryStore, SweepOptions
 from cfgen.stats import rate, rate_of
 from tests.inquiries import ask
-
-WORDS = (
-    "Ann Ben Cid Dora mug jar pot box tea milk juice water fills the with Then What does think is "
-    "in Answer Story"
-)
+from tests.stories import WORDS
 
 
 @pytest.fixture(scope="module")
@@ -492,3 +488,23 @@ def test_pairs_are_drawn_until_enough_are_kept(lm, pairs):
     assert {output.pair_id for output in found.outputs} == {pair.id for pair in pairs[1:7]}
     with pytest.raises(CfgenError, match=r"12 pairs.*13 that there are.*only 11.*too-few-kept"):
         ask(lm, given, {"all": Site()}, n=12, kept=True)
+
+
+def test_what_is_left_out_is_told_by_token(lm, pairs, make):
+    """A token of one pair that has no counterpart is told under its own name."""
+    longer = dataclasses.replace(
+        pairs[0].counterfactual, prompt=make.prompt("Then ", *_parts(pairs[0].counterfactual))
+    )
+    given = [make.pair(pairs[0].original, dataclasses.replace(longer, answer=None)), *pairs[1:]]
+    sweep = SweepOptions(positions="every", over="1")
+    found = ask(lm, given, {"all": Site()}, sweep=sweep)
+    assert found.unaligned
+    assert "each token" not in found.unaligned
+    tokens = {output.token for output in found.outputs}
+    assert {*found.unaligned} <= tokens | {cell.token for cell in found.cells}
+
+
+def _parts(side):
+    """A prompt's own text again, with its first name marked."""
+    text, span = side.prompt.text, side.prompt.spans[1]
+    return text[: span.start], (span.name, text[span.start : span.end]), text[span.end :]
