@@ -13,7 +13,9 @@ from cfgen.counterfactuals import Pair
 from cfgen.datasets import ASKED_AT_MOST, PairSource
 from cfgen.errors import CfgenError, Problem
 from cfgen.experiments.behaviour import wrong_sides
+from cfgen.experiments.changes import PlaceRequest
 from cfgen.experiments.checking import check_arguments, check_sites, check_spans, check_texts
+from cfgen.experiments.effects import plan_effects
 from cfgen.experiments.inquiry import Inquiry
 from cfgen.experiments.interchange import (
     FILTERED,
@@ -54,8 +56,8 @@ class Preparation:
 def prepare(bench: Workbench, inquiry: Inquiry, source: PairSource) -> Preparation:
     """Encode pairs, align them at all sites, and check what can be checked before the long run."""
     experiment, engine, pairs = inquiry.experiment, bench.engine, source.pairs
-    tests = not METHODS[experiment.method].effects and experiment.method != "behaviour"
-    # where effects are measured, places are worked out when it is known which pairs count
+    effects = METHODS[experiment.method].effects
+    tests = not effects and experiment.method != "behaviour"
     sites = inquiry.sites if tests else {}
     check_arguments(pairs, sites, engine.layout, swaps=tests)
     encoded = encode_pairs(
@@ -67,6 +69,11 @@ def prepare(bench: Workbench, inquiry: Inquiry, source: PairSource) -> Preparati
     )
     checks = check_texts(engine, encoded) + check_spans(encoded, inquiry.sites.values())
     sweeps = make_sweeps(encoded, sites, experiment.sweep, engine.layout)
+    if effects:
+        # Where the LM is changed hangs on which pairs are kept. What no pair has is known before.
+        (site,) = inquiry.sites.values()
+        every = range(len(encoded))
+        plan_effects(PlaceRequest(encoded, every, site, experiment, engine.layout))
     joint = bool(sweeps) and not experiment.kept
     if joint:
         joint = swaps_cost_little(sweeps, engine.layout.layers, engine.name == "packed")

@@ -149,7 +149,8 @@ class Task:
         Raises:
             CfgenError: If there is no such design.
         """
-        return get_named("design", self.designs, name or self.default_design, self.name)
+        chosen = self.default_design if name is None else name
+        return get_named("design", self.designs, chosen, self.name)
 
     def hypothesis(self, name: str) -> Hypothesis:
         """The hypothesis of that name.

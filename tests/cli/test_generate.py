@@ -217,3 +217,9 @@ def test_several_designs(cli: Cli, tmp_path: Path) -> None:
     )
     assert cli("export", one, "--to", "mib", "--out", tmp_path / "x").code == 0
     cli("run", "--dataset", whole, "--plan").failed("[several-designs]", "restate")
+
+
+def test_a_design_without_a_name(cli: Cli, tmp_path: Path) -> None:
+    for given in ("restate,", ""):
+        args = ("generate", "belief_tracking", "-n", 20, "--design", given)
+        cli(*args, "--out", tmp_path / "made").failed("no design ''", "restate")

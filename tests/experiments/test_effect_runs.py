@@ -144,6 +144,26 @@ def test_runs_are_compared_by_their_effects(pairs, tmp_path):
     assert "largest" in shown
 
 
+@pytest.mark.parametrize(
+    ("method", "fields", "code"),
+    [
+        ("knockout", {"keys": ("name_1.al",)}, "position-unknown"),
+        ("knockout", {"sweep": SweepOptions(over="9")}, "no-such-layer"),
+        ("mediation", {"sweep": SweepOptions(positions=("nowhere",))}, "position-unknown"),
+        ("ablation", {"sweep": SweepOptions(positions=("nowhere",))}, "position-unknown"),
+    ],
+)
+def test_a_place_that_there_is_not_is_told_before_any_prompt_is_run(
+    pairs, tmp_path, monkeypatch, method, fields, code
+):
+    monkeypatch.setattr(
+        "cfgen.interventions.engine.Engine.outcomes",
+        lambda *_, **__: pytest.fail("a prompt was run"),
+    )
+    with pytest.raises(CfgenError, match=code):
+        answer(asked(pairs, method, **fields), tmp_path / "out")
+
+
 def test_a_plan_is_refused_with_what_to_do(pairs, tmp_path):
     with pytest.raises(CfgenError, match=r"no-plan\](.|\n)*--time"):
         plan_answer(asked(pairs, "knockout"), tmp_path / "out")
