@@ -160,9 +160,15 @@ class Results(BaseModel):
     source: dict[str, str]
 
     @model_validator(mode="after")
-    def _of_known_measures(self) -> Self:
-        if not MEASURES.keys() >= {*self.experiment.measures}:
-            raise ValueError("a measure that there is not")
+    def _as_written(self) -> Self:
+        measures = {*self.experiment.measures}
+        if not measures or not MEASURES.keys() >= measures:
+            raise ValueError("no measure, or one that there is not")
+        tests = not METHODS[self.experiment.method].effects
+        if {*self.coincides} != ({*self.sites} if tests else set()):
+            raise ValueError("other hypotheses than those that were tested")
+        if not {"both", "original", "counterfactual"} <= {*self.clean}:
+            raise ValueError("not the answers to both sides")
         for cell in self.cells:
             if cell.measure not in MEASURES or (cell.low is None) != (cell.high is None):
                 raise ValueError("a cell that cfgen does not write")
