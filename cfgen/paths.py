@@ -88,6 +88,14 @@ def display(path: str | os.PathLike[str]) -> str:
     return relative if len(relative) < len(absolute) else absolute
 
 
+def display_place(where: str) -> str:
+    """``file:line``, or just the file, as :func:`display` shows files."""
+    file, colon, line = where.rpartition(":")
+    if colon and line.isdigit():
+        return f"{display(file)}:{line}"
+    return display(where) if os.path.isabs(where) else where
+
+
 def plain_name(name: object, what: str, where: str = "") -> str:
     """Check a name that becomes part of a path: one that stays where it is put, on every platform.
 

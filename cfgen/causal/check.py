@@ -13,6 +13,9 @@ from cfgen.causal.inputs import Input
 from cfgen.causal.program import Mechanism, Program, place_of
 from cfgen.errors import CfgenError, Problem, did_you_mean, shown_value
 
+_NOT_AT_ONCE = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+"""Functions that only promise a value."""
+
 
 def build_program(
     name: str,
@@ -43,13 +46,14 @@ def build_program(
     problems += [
         _not_a_function(m, "requirement", where) for m in requirements if not _is_function(m)
     ]
+    rejected = [str(getattr(m, "__name__", "")) for m in mechanisms if not _is_function(m)]
     mechanisms = [m for m in mechanisms if _is_function(m)]
     requirements = [m for m in requirements if _is_function(m)]
     problems += _duplicates(inputs, [*mechanisms, *requirements])
     problems += _requirement_problems(requirements, inputs, mechanisms)
     places = {item.name: item.where for item in inputs}
     places |= {m.__name__: place_of(m) for m in mechanisms}
-    known = list(places)
+    known = [*places, *rejected]  # what is wrong with those is said already
     parents: dict[str, tuple[str, ...]] = {item.name: () for item in inputs}
     for mechanism in mechanisms:
         problems += _signature_problems(mechanism, known)
@@ -133,11 +137,21 @@ def _duplicates(inputs: Sequence[Input], mechanisms: Sequence[Mechanism]) -> lis
 
 
 def _is_function(mechanism: Any) -> bool:
-    return inspect.isfunction(inspect.unwrap(mechanism))
+    """Whether something gives a value where it is called: no class, coroutine or generator."""
+    made = inspect.unwrap(mechanism)
+    return inspect.isfunction(made) and not made.__code__.co_flags & _NOT_AT_ONCE
 
 
 def _not_a_function(given: Any, what: str, where: str) -> Problem:
     decorator = "require" if what == "requirement" else what
+    if inspect.isfunction(made := inspect.unwrap(given)):
+        return Problem(
+            "not-a-function",
+            f"{what} {made.__name__!r} gives no value where it is called: it is made with `async` "
+            "or has a `yield`",
+            where=place_of(given),
+            hint="make it with a plain def, and return the value",
+        )
     return Problem(
         "not-a-function",
         f"{shown_value(given)} was declared as a {what}, but it is not a function",

@@ -17,6 +17,7 @@ from cfgen.cli.options import (
     DecisiveOnly,
     Json,
     Out,
+    ReusePrompts,
     Seed,
     TaskName,
     Templates,
@@ -32,15 +33,6 @@ if TYPE_CHECKING:
 
 DEFAULT_N = 1000
 
-ReusePrompts = Annotated[
-    bool,
-    typer.Option(
-        "--reuse-prompts",
-        help="Let a prompt be in several pairs of its split, which are all different; for small "
-        "lexicons.",
-        show_default=False,
-    ),
-]
 Iia = Annotated[
     float, typer.Option("--iia", help="Share of pairs as predicted, if the hypothesis holds.")
 ]
@@ -339,14 +331,13 @@ def export(
     """Write a dataset for another tool: one JSON lines file per split."""
     from cfgen.datasets import candidates_in
     from cfgen.datasets import export as write
-    from cfgen.lm import load_tokenizer
+    from cfgen.lm import checked_encoder, load_tokenizer
 
     with progress_shown(quiet=json) as report:
-        encode = (
-            (tokenizer, load_tokenizer(tokenizer, accept_license=accept_license, progress=report))
-            if tokenizer
-            else None
-        )
+        encode = None
+        if tokenizer:
+            loaded = load_tokenizer(tokenizer, accept_license=accept_license, progress=report)
+            encode = (tokenizer, checked_encoder(loaded))
         answered = (
             behaves_with(
                 behaves, candidates_in(dataset), accept_license=accept_license, progress=report

@@ -12,9 +12,10 @@ import traceback
 from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from cfgen import __version__
+from cfgen.cli.authored import bounded_code
 from cfgen.cli.behave import behave
 from cfgen.cli.datasets import export, generate, power
 from cfgen.cli.lint import lint
@@ -22,7 +23,15 @@ from cfgen.cli.methods import methods
 from cfgen.cli.models import models
 from cfgen.cli.new import new
 from cfgen.cli.options import example
-from cfgen.cli.output import BROKEN_PIPE, BUG, INTERRUPTED, USAGE, show_interruption, show_problems
+from cfgen.cli.output import (
+    BROKEN_PIPE,
+    BUG,
+    INTERRUPTED,
+    USAGE,
+    own_output,
+    show_interruption,
+    show_problems,
+)
 from cfgen.cli.pairs import predict, preview
 from cfgen.cli.results import compare, figure, merge, results, runs
 from cfgen.cli.run import demo, run
@@ -76,6 +85,15 @@ class Verbs(TyperGroup):
     def _context_of_verb(self, ctx: typer.Context) -> typer.Context:
         verb = self.get_command(ctx, ctx.invoked_subcommand or "")
         return ctx if verb is None else typer.Context(verb, info_name=verb.name, parent=ctx)
+
+
+class Verb(TyperCommand):
+    """A verb: runs code of the folder within bounds, and keeps standard output for its results."""
+
+    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
+        """Run it."""
+        with own_output(), bounded_code():
+            return super().invoke(ctx)
 
 
 def _show_traceback(ctx: typer.Context, error: BaseException) -> None:
@@ -143,6 +161,8 @@ app.command(
 app.command(epilog=example("cfgen schema"))(schema)
 app.command(epilog=example("cfgen export DATASET --to causalab --out exported"))(export)
 app.command(epilog=example("cfgen power --iia 0.8 --against 0.5 --cells 30"))(power)
+for registered in app.registered_commands:
+    registered.cls = Verb
 app.add_typer(models, name="models", epilog=example("cfgen models", "cfgen models pull NAME"))
 
 

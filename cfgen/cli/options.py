@@ -59,6 +59,15 @@ Templates = Annotated[
     list[str] | None,
     typer.Option("--template", help="Wording to use; repeat it for several, 'all' for every one."),
 ]
+ReusePrompts = Annotated[
+    bool,
+    typer.Option(
+        "--reuse-prompts",
+        help="Let a prompt be in several pairs of its split, which are all different; for small "
+        "lexicons.",
+        show_default=False,
+    ),
+]
 Out = Annotated[Path, typer.Option("--out", help="Folder to write to; it appears complete.")]
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, redirect_stdout
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, TextIO
 
 from cfgen.progress import Progress, no_progress
 
@@ -20,6 +21,28 @@ if TYPE_CHECKING:
 
 OK, FINDINGS, USAGE, BUG, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 3, 130, 141
 """Exit codes: all well, findings, a user's mistake, a bug of ours, Ctrl-C, nobody reads on."""
+
+
+_OUTPUT: ContextVar[TextIO | None] = ContextVar("_OUTPUT", default=None)
+
+
+@contextmanager
+def own_output() -> Iterator[None]:
+    """Keep standard output for results; whatever else is printed goes to standard error.
+
+    Code of the folder may print, and what a program reads must not be spoilt by it.
+    """
+    token = _OUTPUT.set(sys.stdout)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _OUTPUT.reset(token)
+
+
+def output() -> TextIO:
+    """Where results are written."""
+    return _OUTPUT.get() or sys.stdout
 
 
 def present(what: Document | Inline, *, wrap: bool = True, aside: bool = False) -> None:
@@ -34,7 +57,7 @@ def present(what: Document | Inline, *, wrap: bool = True, aside: bool = False) 
     from cfgen.documents.terminal import show
 
     document = what if isinstance(what, Document) else Document((Paragraph(what),))
-    show(document, sys.stderr if aside else sys.stdout, wrap=wrap)
+    show(document, sys.stderr if aside else output(), wrap=wrap)
 
 
 def remark(what: Document | Inline) -> None:
@@ -53,7 +76,7 @@ def write_json(value: Any) -> None:
         text = "".join(
             mark if mark.isprintable() or mark == "\n" else json.dumps(mark)[1:-1] for mark in text
         )
-    sys.stdout.write(text + "\n")
+    output().write(text + "\n")
 
 
 def _plain(value: Any) -> Any:

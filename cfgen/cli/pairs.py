@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cfgen.bounded import parse_json, read_file, read_stream, repeated
-from cfgen.cli.options import Design, Json, Seed, TaskName, Templates
+from cfgen.cli.options import (
+    DecisiveOnly,
+    Design,
+    Json,
+    ReusePrompts,
+    Seed,
+    TaskName,
+    Templates,
+)
 from cfgen.cli.output import present, progress_shown, write_json
 from cfgen.errors import CfgenError, Problem, did_you_mean
 
@@ -40,6 +48,8 @@ def preview(
             help="Tokens as this LM has them; as the task's default LM has them if not given.",
         ),
     ] = None,
+    decisive_only: DecisiveOnly = False,
+    reuse_prompts: ReusePrompts = False,
     json: Json = False,
 ) -> None:
     """Show a few pairs, with what every hypothesis predicts; the first that generate makes.
@@ -49,7 +59,15 @@ def preview(
     from cfgen.datasets import first_pairs, recipe
     from cfgen.report import pair_record, pair_view
 
-    made = recipe(task, n, design=design, seed=seed, templates=template or ())
+    made = recipe(
+        task,
+        n,
+        design=design,
+        seed=seed,
+        templates=template or (),
+        decisive_only=decisive_only,
+        reuse_prompts=reuse_prompts,
+    )
     encode = None
     with progress_shown(quiet=json) as report:
         pairs = first_pairs(made, report)

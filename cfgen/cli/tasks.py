@@ -10,7 +10,7 @@ import typer
 
 from cfgen.bounded import read_file
 from cfgen.cli.options import Json, TaskName
-from cfgen.cli.output import present, write_json
+from cfgen.cli.output import output, present, write_json
 
 
 def tasks(json: Json = False) -> None:
@@ -63,6 +63,8 @@ def show(
         write_json(task_record(loaded))
     elif graph:
         drawing = loaded.causal_model.graph()
-        typer.echo(drawing.mermaid() if graph is GraphForm.mermaid else drawing.dot(), nl=False)
+        typer.echo(
+            drawing.mermaid() if graph is GraphForm.mermaid else drawing.dot(), output(), nl=False
+        )
     else:
         present(task_view(loaded))

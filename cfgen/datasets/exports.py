@@ -229,7 +229,12 @@ def _tokens(side: Row, text: str | None, encode: Encode) -> list[int] | None:
         return None
     own = side["answer"]
     prefix = " " if own is None else side["completion"][: len(side["completion"]) - len(own)]
-    return list(answer_tokens(side["prompt"], prefix + text, encode))
+    tokens = answer_tokens(side["prompt"], prefix + text, encode)
+    if not tokens:
+        message = f"the answer {text!r} shares a token with the end of its prompt"
+        hint = "let the template's `answer_prefix` put a space or a line break between the two"
+        raise CfgenError(Problem("export-without-token", message, hint=hint))
+    return list(tokens)
 
 
 def _both(row: Row, encode: Encode, one: str, other: str) -> dict[str, dict[str, list[int]]]:
@@ -244,6 +249,11 @@ def _positions(side: Row, encode: Encode) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {LAST: [len(ids) - 1]}
     for span in side["spans"]:
         first, past = span_range(offsets, span["start"], span["end"])
+        if past < first:
+            shown = side["prompt"][span["start"] : span["end"]]
+            message = f"the span {span['name']!r} ({shown!r}) has no token"
+            hint = "use words that the tokenizer knows, or the tokenizer of another LM"
+            raise CfgenError(Problem("export-without-token", message, hint=hint))
         found[f"{span['name']}[{span['mention']}].all"] = list(range(first, past + 1))
     return found
 

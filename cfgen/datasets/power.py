@@ -204,14 +204,17 @@ def _check(
     problems = []
     for name, value in (("iia", iia), ("against", against)):
         if not 0 <= value <= 1:
-            problems.append((f"{name} is {value:g}, but a share is from 0 to 1", ""))
+            message = f"{name} is {value:g}, but a share is from 0 to 1"
+            problems.append((message, "give 0.8 for 80 %"))
     if iia == against:
         problems.append((f"iia and against are both {iia:g}", "give two rates that differ"))
     for name, value in (("power", power), ("alpha", alpha)):
         if not 0 < value < 1:
-            problems.append((f"{name} is {value:g}, but must be between 0 and 1", ""))
+            message = f"{name} is {value:g}, but must be between 0 and 1"
+            problems.append((message, "give 0.05 for 5 %"))
     if not 0 < keep <= 1:
-        problems.append((f"keep is {keep:g}, but a share of pairs is above 0 and at most 1", ""))
+        message = f"keep is {keep:g}, but a share of pairs is above 0 and at most 1"
+        problems.append((message, "give 0.8 if 80 % of the pairs are kept"))
     if cells < 1:
         problems.append((f"there are {cells} cells to test", "give at least one"))
     if correction not in CORRECTIONS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -147,6 +148,7 @@ def _begin(order: WorkOrder) -> None:
     """First thing in a new process. Ctrl-C is for the one that started it."""
     global _order
     _order = order
+    sys.stdout = sys.stderr  # what a mechanism prints is no result
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.chdir(order.folder)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

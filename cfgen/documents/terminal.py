@@ -13,6 +13,7 @@ from rich.console import Console, Group, OverflowMethod, RenderableType
 from rich.padding import Padding
 from rich.rule import Rule
 from rich.text import Text
+from typing_extensions import override
 
 from cfgen.documents.document import (
     Block,
@@ -56,6 +57,14 @@ QUOTED = 2
 """Columns by which a quotation is indented."""
 
 
+class _PipedConsole(Console):
+    """A console that says it like any file if nobody reads on."""
+
+    @override
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def show(document: Document, file: TextIO | None = None, *, wrap: bool = True) -> None:
     """Print a document; without colours where the file is no terminal.
 
@@ -65,7 +74,7 @@ def show(document: Document, file: TextIO | None = None, *, wrap: bool = True) -
         wrap: Whether lines are broken at the terminal's width. Not where other programs look for
             a place or a message within a line.
     """
-    console = Console(file=file or sys.stdout, highlight=False)
+    console = _PipedConsole(file=file or sys.stdout, highlight=False)
     console.print(rendered(document, wrap=wrap), soft_wrap=not wrap)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cfgen.errors import CfgenError, did_you_mean
-from cfgen.paths import display
+from cfgen.paths import display, display_place
 from cfgen.prompts import read_text
 
 WORDING_CODES = frozenset(
@@ -145,12 +145,7 @@ def from_error(error: CfgenError, where: str = "") -> list[Finding]:
 
 def tidied(findings: Iterable[Finding]) -> list[Finding]:
     """Each finding once, its place as short as it can be written."""
-    return list(dict.fromkeys(replace(item, where=_short(item.where)) for item in findings))
-
-
-def _short(where: str) -> str:
-    file, colon, line = where.rpartition(":")
-    return f"{display(file)}:{line}" if colon and line.isdigit() else where
+    return list(dict.fromkeys(replace(item, where=display_place(item.where)) for item in findings))
 
 
 def split_allowed(

@@ -7,17 +7,15 @@ twice. Nothing here needs torch.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cfgen.errors import CfgenError, Problem
 from cfgen.lm.encoding import SHOWN
 from cfgen.lm.reading import TokenReader, reading_of, reads_as
+from cfgen.lm.tokenizer import FileTokenizer
 from cfgen.lm.tokens import PairTokens, PromptTokens
-
-_WRONG = re.compile(r"incorrect|wrong|fix_mistral_regex|not as expected", re.IGNORECASE)
-"""What a library says of a tokenizer that does not cut texts as the LM was trained with."""
+from cfgen.prompts import Encode, Encoding, Prompt
 
 
 def check_text(
@@ -72,30 +70,32 @@ def text_problems(
     return [*found.values(), *same]
 
 
-def judge_notes(name: str, notes: Iterable[str]) -> None:
-    """Judge what a library has said while it loaded a tokenizer.
+def checked_encoder(tokenizer: FileTokenizer) -> Encode:
+    """A tokenizer that refuses every text of which its tokens are not the text, and of no other.
 
-    What says that texts will be cut otherwise than the LM was trained with is an error. Nothing
-    else that is said then changes tokens, or it shows in the comparison with ``tokenizer.json``.
+    For texts that come one by one, from whoever only wants their tokens.
 
     Args:
-        name: Whose tokenizer it is.
-        notes: The lines.
+        tokenizer: The tokenizer.
 
-    Raises:
-        CfgenError: One of them says so (``lm-tokenizer-wrong``).
+    Returns:
+        What encodes as it does, and raises a CfgenError as :func:`text_problems` says.
     """
-    wrong = [note for note in dict.fromkeys(notes) if _WRONG.search(note)]
-    if wrong:
-        message = f"the tokenizer of {name!r} is known to cut texts wrongly, as transformers says"
-        hint = "get files of a newer version of this LM, whose tokenizer is mended"
-        if any("fix_mistral_regex" in note for note in wrong):
-            hint = (
-                'set "fix_mistral_regex": true in tokenizer_config.json, or get newer files of '
-                "this LM"
-            )
-        detail = "\n".join(wrong)
-        raise CfgenError(Problem("lm-tokenizer-wrong", message, hint=hint, detail=detail))
+    texts: dict[int, int] = {}  # by their hashes, since there may be millions
+
+    def encode(text: str) -> Encoding:
+        ids, offsets = tokenizer(text)
+        tokens = PromptTokens(Prompt(text, ()), tuple(ids), tuple(offsets))
+        problems = text_problems(tokenizer.reader, [tokens], {})
+        if not problems and texts.setdefault(hash(tokens.ids), hash(text)) != hash(text):
+            message = f"the tokens of {text[:80]!r} are those of another text as well"
+            hint = "use words that differ in more than what this tokenizer evens out, or another LM"
+            problems = [Problem("texts-same-tokens", message, hint=hint)]
+        if problems:
+            raise CfgenError(problems)
+        return ids, offsets
+
+    return encode
 
 
 def _problems(

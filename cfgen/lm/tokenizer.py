@@ -9,6 +9,7 @@ their own. Then the file counts, as the plain class reads it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,6 @@ from cfgen.errors import CfgenError, Problem
 from cfgen.lm.described import PROBES, difference
 from cfgen.lm.encoding import tokenise, without_end
 from cfgen.lm.reading import TokenReader, read_by, reading_of, settled
-from cfgen.lm.token_checks import judge_notes
 from cfgen.paths import display
 from cfgen.progress import Progress, no_progress
 from cfgen.prompts import Encoding
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 FILE, SETTINGS, NAMED = "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"
 CONFIG, ADDED = "config.json", "added_tokens.json"
+_WRONG = re.compile(r"incorrect|wrong|fix_mistral_regex|not as expected", re.IGNORECASE)
+"""What a library says of a tokenizer that does not cut texts as the LM was trained with."""
 PLAIN_CLASSES = ("TokenizersBackend", "PreTrainedTokenizerFast")
 """Classes of transformers that take ``tokenizer.json`` as it is; others make it anew."""
 ASKED = (
@@ -104,7 +106,7 @@ def own_tokenizer(name: str, folder: Path) -> PreTrainedTokenizerFast:
         raise CfgenError(Problem("lm-tokenizer", message, hint=hint, detail=detail)) from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast) or not tokenizer.is_fast:
         raise CfgenError(Problem("lm-tokenizer", unknown, hint=hint))
-    judge_notes(name, (note.replace(str(folder), name) for note in notes))
+    _judge_notes(name, (note.replace(str(folder), name) for note in notes))
     if _otherwise(folder, tokenizer):
         with quiet():
             tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
@@ -119,6 +121,32 @@ def own_tokenizer(name: str, folder: Path) -> PreTrainedTokenizerFast:
             )
             raise CfgenError(Problem("lm-tokenizer", message, hint=hint, detail=found))
     return tokenizer
+
+
+def _judge_notes(name: str, notes: Iterable[str]) -> None:
+    """Judge what a library has said while it loaded a tokenizer.
+
+    What says that texts will be cut otherwise than the LM was trained with is an error. Nothing
+    else that is said then changes tokens, or it shows in the comparison with ``tokenizer.json``.
+
+    Args:
+        name: Whose tokenizer it is.
+        notes: The lines.
+
+    Raises:
+        CfgenError: One of them says so (``lm-tokenizer-wrong``).
+    """
+    wrong = [note for note in dict.fromkeys(notes) if _WRONG.search(note)]
+    if wrong:
+        message = f"the tokenizer of {name!r} is known to cut texts wrongly, as transformers says"
+        hint = "get files of a newer version of this LM, whose tokenizer is mended"
+        if any("fix_mistral_regex" in note for note in wrong):
+            hint = (
+                'set "fix_mistral_regex": true in tokenizer_config.json, or get newer files of '
+                "this LM"
+            )
+        detail = "\n".join(wrong)
+        raise CfgenError(Problem("lm-tokenizer-wrong", message, hint=hint, detail=detail))
 
 
 def _use(tokenizer: PreTrainedTokenizerFast) -> None:

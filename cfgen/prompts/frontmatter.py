@@ -63,13 +63,16 @@ class _PlainLoader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Refuse a key that is given twice instead of keeping the last."""
+        """Refuse a key that is given twice instead of keeping the last, and one that is no text."""
         seen: set[str] = set()
         for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} is given twice", key.start_mark
-                )
+            wrong = ""
+            if not isinstance(key, yaml.ScalarNode):
+                wrong = "a key is a list or has keys of its own"
+            elif key.value in seen:
+                wrong = f"the key {key.value!r} is given twice"
+            if wrong:
+                raise yaml.constructor.ConstructorError(None, None, wrong, key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cfgen.documents import Block, Document, Inline, Paragraph, Phrase, faint, strong
 from cfgen.errors import Problem
-from cfgen.paths import display
+from cfgen.paths import display, display_place
 
 if TYPE_CHECKING:
     from cfgen.lint import Finding, Report
@@ -17,7 +17,7 @@ def problem_text(problem: Problem | Finding) -> Inline:
     """Where, what is wrong, its code; then what to do, and details."""
     hint = Phrase(f"\n    -> {problem.hint}", ("good",))
     return (
-        strong(f"{problem.where}: ") if problem.where else "",
+        strong(f"{display_place(problem.where)}: ") if problem.where else "",
         problem.message,
         faint(f" [{problem.code}]"),
         hint if problem.hint else "",

@@ -17,6 +17,9 @@ from cfgen.tasks.answers import accepted_texts
 from cfgen.tasks.records import TEMPLATE_INPUT, TaskDefinition, unknown_names
 from cfgen.words import half_in
 
+LONGEST_TEXT = 10_000
+"""Characters of a name or a description at most."""
+
 
 def form_problems(definition: TaskDefinition) -> list[Problem]:
     """Say which parts of a definition are not what they have to be."""
@@ -69,26 +72,25 @@ def form_problems(definition: TaskDefinition) -> list[Problem]:
         )
         for name, value, kind in expected
         if not isinstance(value, kind)
-    ] + [*_half_characters(definition, expected), *_language_problems(definition)]
+    ] + [*_odd_texts(definition, expected), *_language_problems(definition)]
 
 
-def _half_characters(
+def _odd_texts(
     definition: TaskDefinition, expected: Iterable[tuple[str, Any, type]]
 ) -> list[Problem]:
-    """Texts that no file can hold, and nobody can be shown."""
+    """Texts that no file can hold, and those that nobody can be shown."""
     model = definition.causal_model
     names = model.names if isinstance(model, CausalModel) else ()
-    named = [*expected, *(("causal_model", name, str) for name in names)]
-    return [
-        Problem(
-            "bad-definition",
-            f"{name}: {value!a} holds half a character",
-            where=definition.where,
-            hint="write the character itself, not one half of it",
-        )
-        for name, value, _ in named
-        if isinstance(value, str) and half_in(value)
-    ]
+    texts = [(name, value) for name, value, _ in expected if isinstance(value, str)]
+    found = []
+    for name, value in [*texts, *(("causal_model", name) for name in names)]:
+        if half_in(value):
+            message = f"{name}: {value!a} holds half a character"
+            found.append((message, "write the character itself, not one half of it"))
+        elif len(value) > LONGEST_TEXT:
+            message = f"{name}: {value[:40]!a}... has {len(value):,} characters"
+            found.append((message, f"write {LONGEST_TEXT:,} or fewer"))
+    return [Problem("bad-definition", message, definition.where, hint) for message, hint in found]
 
 
 def _language_problems(definition: TaskDefinition) -> list[Problem]:

@@ -162,20 +162,27 @@ def _import_file(path: Path) -> ModuleType:
     except STOPPING:
         raise
     except BaseException as error:
+        meant = _missing_name(error)
         raise CfgenError(
             Problem(
                 "task-file-failed",
                 f"the task file does not run: {shown_error(error)}",
                 where=_place_in(path, error),
-                hint=_missing_name(error) or "mend the file; its own error follows",
-                detail=own_traceback(error),
+                hint=meant or "mend the file; its own error follows",
+                detail="" if meant else own_traceback(error),
             )
         ) from error
     return module
 
 
 def _missing_name(error: BaseException) -> str:
-    """What may have been meant by a name that is imported from us, but is not there."""
+    """What may have been meant by a name that is ours, but is not there."""
+    if isinstance(error, AttributeError) and error.name:
+        kind = error.obj if isinstance(error.obj, type | ModuleType) else type(error.obj)
+        owner = kind.__name__ if isinstance(kind, ModuleType) else kind.__module__
+        ours = owner.partition(".")[0] == "cfgen"
+        names = (name for name in dir(error.obj) if not name.startswith("_"))
+        return did_you_mean(error.name, names) if ours else ""
     found = re.match(r"cannot import name '(\w+)' from 'cfgen'", str(error))
     if not isinstance(error, ImportError) or found is None:
         return ""

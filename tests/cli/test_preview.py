@@ -85,3 +85,11 @@ def test_tokens_of_a_tokenizer(cli: Cli, project: Path) -> None:
 
 def test_tokens_are_those_of_the_default_lm(cli: Cli, project: object) -> None:
     cli("preview", "toy", "-n", 1, "--tokens").failed("no-such-lm")
+
+
+def test_what_generate_is_told_preview_is_told(cli: Cli) -> None:
+    pairs = cli("preview", "ioi", "-n", 9, "--decisive-only", "--reuse-prompts", "--json").json
+    options = {"decisive_only": True, "reuse_prompts": True}
+    rows = generate("ioi", 1000, **options)["train"].select(range(9))
+    assert [pair["id"] for pair in pairs] == rows["id"]
+    assert all(pair["decisive"] for pair in pairs)

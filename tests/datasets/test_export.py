@@ -156,3 +156,20 @@ def test_a_dataset_that_lacks_a_file(dataset: Path, tmp_path: Path) -> None:
     (tmp_path / "half/manifest.json").write_text((dataset / "manifest.json").read_text())
     with pytest.raises(CfgenError, match=r"train-00000-of-00001.parquet is missing"):
         export(tmp_path / "half", "mib", tmp_path / "out")
+
+
+def test_what_would_have_no_token_is_refused(dataset: Path, tmp_path: Path) -> None:
+    whole = tokenizer()
+
+    def joining(text: str):  # the answer becomes part of the prompt's last token
+        return [len(text)], [(0, len(text))]
+
+    def forgetful(text: str):
+        ids, _ = whole(text)
+        return ids, [(0, 0)] * len(ids)
+
+    for number, wrong in enumerate((joining, forgetful)):
+        out = tmp_path / str(number)
+        with pytest.raises(CfgenError, match="export-without-token"):
+            export(dataset, "pyvene", out, tokenizer=("t", wrong))
+        assert not out.exists()

@@ -12,7 +12,15 @@ from tokenizers import normalizers, processors
 from cfgen.counterfactuals import Pair, Side
 from cfgen.datasets import Candidates, Split, candidate_pairs
 from cfgen.errors import CfgenError
-from cfgen.lm import check_text, encode_pairs, load_lm, load_tokenizer, locate, reads_as
+from cfgen.lm import (
+    check_text,
+    checked_encoder,
+    encode_pairs,
+    load_lm,
+    load_tokenizer,
+    locate,
+    reads_as,
+)
 from cfgen.prompts import Prompt, Span
 from cfgen.tasks import list_tasks, load_task
 from tests.conftest import TINY_WORDS, tiny_tokenizer
@@ -319,3 +327,27 @@ def test_a_tokenizer_that_cuts_wrongly_is_refused(tmp_path, load):
 )
 def test_what_was_mended_or_is_newer_is_taken(tmp_path, load, version, settings):
     load(mistral_folder(tmp_path, version, settings))
+
+
+@pytest.mark.parametrize(
+    ("normalizer", "texts", "code"),
+    [
+        (None, ["Ann puts zyxw"], "word-without-token"),
+        (normalizers.Replace("mug", "tea"), ["Ann puts the mug"], "tokens-not-the-text"),
+        (normalizers.NFKC(), ["Ann puts tea", "Ann puts te\uff41"], "texts-same-tokens"),
+    ],
+)
+def test_an_encoder_that_checks_refuses_what_a_run_would(tmp_path, normalizer, texts, code):
+    tokenizer_of(normalizer=normalizer).save_pretrained(tmp_path)
+    encode = checked_encoder(load_tokenizer(str(tmp_path)))
+    for text in texts[:-1]:
+        encode(text)
+        encode(text)  # the same text again is no other
+    with pytest.raises(CfgenError, match=code):
+        encode(texts[-1])
+
+
+def test_an_encoder_that_checks_gives_what_the_tokenizer_gives(tmp_path):
+    tokenizer_of("bytes", bos=True).save_pretrained(tmp_path)
+    plain = load_tokenizer(str(tmp_path))
+    assert [checked_encoder(plain)(text) for text in TEXTS] == [plain(text) for text in TEXTS]

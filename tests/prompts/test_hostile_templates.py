@@ -131,6 +131,14 @@ def test_what_cannot_be_compiled_is_said(load: Load, name: str) -> None:
     assert all(problem.where and problem.hint for problem in caught.value.problems)
 
 
+@pytest.mark.parametrize("number", ["1e999", "1e200 * 1e200", "(1e999, 2)[0]", "-1e999"])
+def test_a_number_without_end_is_one(load: Load, number: str) -> None:
+    shown = render(load(f"{USE}{{{{ {number} }}}}."), INPUTS).text
+    assert shown == ("-inf." if number[0] == "-" else "inf.")
+    with pytest.raises(CfgenError, match=r"OverflowError.*template-failed"):
+        render(load(f"{USE}{{{{ ({number}) | int }}}}."), INPUTS)
+
+
 def test_a_file_as_long_as_a_book(load: Load) -> None:
     with limited(), pytest.raises(CfgenError, match=r"longer than 200,000.*template-too-large"):
         load("{{ word }} " * (20_001))
