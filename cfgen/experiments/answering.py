@@ -166,10 +166,6 @@ def plan_answer(
         CfgenError: As :func:`answer`.
     """
     check_swaps(request.inquiry.experiment)
-    if METHODS[request.inquiry.experiment.method].effects:
-        message = "what measuring effects will take is not planned yet"
-        hint = "run it with --time 1m: what is computed is kept, and the same command goes on"
-        raise CfgenError(Problem("no-plan", message, hint=hint))
     folder = folder_of(request, out)
     finished = _finished(folder, request)
     if finished:

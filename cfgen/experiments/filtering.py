@@ -160,10 +160,6 @@ class Computation:
             verified=self.inquiry.experiment.engine.verify,
         )
 
-    def has(self, block: RunBlock) -> bool:
-        """Whether a block is there already."""
-        return self.bench.has(self.unit(block))
-
     def _left_out(self, number: int, block: RunBlock, unit: Unit) -> bool:
         """Whether a block is for another shard, or for another time.
 

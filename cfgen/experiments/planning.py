@@ -8,12 +8,14 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 
+from cfgen.experiments.changes import PlaceRequest
 from cfgen.experiments.checking import check_sites
+from cfgen.experiments.effects import plan_effects
 from cfgen.experiments.filtering import Computation, prepare
 from cfgen.experiments.inquiry import Inquiry
 from cfgen.experiments.interchange import (
@@ -23,11 +25,13 @@ from cfgen.experiments.interchange import (
     swap_blocks,
     work_ahead,
 )
+from cfgen.experiments.methods import METHODS
 from cfgen.experiments.portions import EVERYTHING_NOW, Portion
-from cfgen.experiments.replies import Workbench
+from cfgen.experiments.replies import Unit, Workbench
+from cfgen.experiments.sweeps import Sweep
 from cfgen.experiments.units import Units
 from cfgen.interventions import Work, choose_engine
-from cfgen.lm import LM
+from cfgen.lm import LM, PairTokens
 from cfgen.progress import Progress, no_progress
 
 MEASURED = 2
@@ -70,6 +74,27 @@ class Plan:
     done: int
     seconds: float
     memory: int
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Blocks of one kind, and how each is computed.
+
+    Attributes:
+        name: What computing them is called.
+        blocks: The blocks.
+        sweeps: Where trials are made.
+        unit: Makes a unit of a block.
+        take: Computes a block, or finds it, and says what that took.
+        runs: How many runs a trial is.
+    """
+
+    name: str
+    blocks: Sequence[RunBlock]
+    sweeps: Sequence[Sweep]
+    unit: Callable[[RunBlock], Unit]
+    take: Callable[[RunBlock], Work]
+    runs: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,22 +142,28 @@ def plan_experiment(
     options = inquiry.experiment.engine
     bench = Workbench(choose_engine(lm, options.name, batch_size=options.batch_size), units, report)
     made = prepare(bench, inquiry, inquiry.source)
-    check_sites(bench, made.sweeps)
     computed = Computation(bench, inquiry, made.encoded, made.sweeps, EVERYTHING_NOW)
-    count = len(made.encoded)
+    encoded, count = made.encoded, len(made.encoded)
     first = joint_blocks(made.sweeps, count) if made.joint else filter_blocks(count)
-    forecasts = [_forecast(computed, _own(first, portion), 1.0, "prompts unchanged")]
+    prompts = Workload(
+        "prompts unchanged", _own(first, portion), made.sweeps, computed.unit, computed.take
+    )
+    forecasts = [_forecast(bench, encoded, prompts, 1.0)]
     kept, run = computed.kept(), len(computed.replies)
     rate = len(kept) / run if run else 1.0  # none is run where all are for other shares
     pairs = round(inquiry.experiment.n / max(rate, 1 / count)) if inquiry.experiment.kept else count
+    load = prompts
+    every = METHODS[inquiry.experiment.method].unfiltered  # whether or not a pair is kept
     if not made.joint:
         # which pairs are kept is known of the first ones; of the others, as many will be
         others = [index for index in range(count) if index not in computed.replies]
-        swaps = _own(swap_blocks(made.sweeps, [*kept, *others]), portion)
+        load = _changes(computed, [*kept, *others], portion)
         share = (len(kept) + len(others) * rate) / max(1, len(kept) + len(others))
-        forecasts.append(_forecast(computed, swaps, share, "swaps"))
+        forecasts.append(_forecast(bench, encoded, load, 1.0 if every else share))
+    check_sites(bench, load.sweeps)
     work = sum((one.work for one in forecasts), Work())
-    cells = sum(len(sweep.layers) for sweep in made.sweeps)
+    cells = sum(len(sweep.layers) for sweep in load.sweeps)
+    trials = sum(len(sweep.layers) * len(sweep.aligned.swaps) for sweep in load.sweeps)
     more = pairs / count
     return Plan(
         engine=bench.engine.name,
@@ -140,7 +171,7 @@ def plan_experiment(
         pairs=pairs,
         keep_rate=rate,
         cells=cells,
-        swaps=round(more * rate * sum(len(s.layers) * len(s.aligned.swaps) for s in made.sweeps)),
+        swaps=round(more * (1.0 if every else rate) * trials * load.runs),
         whole=dict(sorted(work.whole.items())),
         measured=sum(one.swaps for one in forecasts),
         passes=round(more * sum(one.passes for one in forecasts)),
@@ -149,6 +180,32 @@ def plan_experiment(
         seconds=more * sum(one.seconds for one in forecasts),
         memory=_memory(lm),
     )
+
+
+def _changes(computed: Computation, likely: Sequence[int], portion: Portion) -> Workload:
+    """What is computed besides unchanged prompts: swaps, or what effects are made of.
+
+    Args:
+        computed: What computes swaps.
+        likely: Indices of pairs that are kept, as far as is known.
+        portion: Which share is planned.
+    """
+    bench, inquiry, encoded = computed.bench, computed.inquiry, computed.encoded
+    experiment = inquiry.experiment
+    if not METHODS[experiment.method].effects:
+        blocks = _own(swap_blocks(computed.sweeps, likely), portion)
+        return Workload("swaps", blocks, computed.sweeps, computed.unit, computed.take)
+    (site,) = inquiry.sites.values()
+    plan = plan_effects(PlaceRequest(encoded, likely, site, experiment, bench.engine.layout))
+
+    def unit(block: RunBlock) -> Unit:
+        return plan.unit(block, experiment.engine.verify)
+
+    def take(block: RunBlock) -> Work:
+        return bench.replies(unit(block))[1]
+
+    blocks = _own(plan.blocks(likely), portion)
+    return Workload("changes", blocks, plan.sweeps, unit, take, len(plan.changed))
 
 
 def _own(blocks: Sequence[RunBlock], portion: Portion) -> list[RunBlock]:
@@ -162,31 +219,30 @@ def _own(blocks: Sequence[RunBlock], portion: Portion) -> list[RunBlock]:
 
 
 def _forecast(
-    computed: Computation, blocks: Sequence[RunBlock], share: float, step: str
+    bench: Workbench, encoded: Sequence[PairTokens], load: Workload, share: float
 ) -> Forecast:
     """Measure the first blocks that are missing, and say what the others will take.
 
     Args:
-        computed: What computes them.
-        blocks: The blocks.
+        bench: What units are computed with.
+        encoded: The pairs.
+        load: The blocks.
         share: Which part of each is expected to be run at all.
-        step: What that is called.
     """
-    engine, report = computed.bench.engine, computed.bench.report
+    engine, report, blocks, step = bench.engine, bench.report, load.blocks, load.name
     packed = engine.name == "packed"
     ahead = [
-        work_ahead(block, computed.sweeps, computed.encoded, engine.layout.layers, packed)
-        for block in blocks
+        work_ahead(block, load.sweeps, encoded, engine.layout.layers, packed) for block in blocks
     ]
-    missing = [number for number, block in enumerate(blocks) if not computed.has(block)]
+    missing = [number for number, block in enumerate(blocks) if not bench.has(load.unit(block))]
     # what is there is looked at, too: prompts tell which pairs are kept, and all tell their cost
     looked_at = [number for number in range(len(blocks)) if number not in missing][:MEASURED]
     each = 0.0
-    took = [computed.take(blocks[number]) for number in looked_at]
+    took = [load.take(blocks[number]) for number in looked_at]
     for tried, number in enumerate(missing[:MEASURED]):
         report(f"measure: {step}", tried, len(missing[:MEASURED]))
         started = time.perf_counter()
-        took.append(computed.take(blocks[number]))
+        took.append(load.take(blocks[number]))
         seconds = time.perf_counter() - started
         each = seconds / ahead[number]
         looked_at.append(number)

@@ -19,7 +19,7 @@ def plan_view(planned: PlannedRun) -> Document:
     plan = planned.plan
     rows: list[tuple[Inline, Inline]] = [
         ("pairs", f"{plan.pairs:,}, of which {plan.keep_rate:.0%} are expected to be kept"),
-        ("swaps", f"{plan.swaps:,} in {plan.cells:,} cells"),
+        ("changes", f"{plan.swaps:,} in {plan.cells:,} cells"),
         ("work", f"{plan.passes:,} tokens x layers"),
         ("units", f"{plan.units:,}, of which {plan.done:,} are there"),
         ("time", f"{_duration(plan.seconds)} from here"),

@@ -18,6 +18,7 @@ from cfgen.experiments import (
     METHODS,
     FinishedRun,
     PartialRun,
+    PlannedRun,
     Portion,
     SweepOptions,
     answer,
@@ -164,9 +165,20 @@ def test_a_place_that_there_is_not_is_told_before_any_prompt_is_run(
         answer(asked(pairs, method, **fields), tmp_path / "out")
 
 
-def test_a_plan_is_refused_with_what_to_do(pairs, tmp_path):
-    with pytest.raises(CfgenError, match=r"no-plan\](.|\n)*--time"):
-        plan_answer(asked(pairs, "knockout"), tmp_path / "out")
+@pytest.mark.parametrize("engine", ["packed", "reference"])
+@pytest.mark.parametrize("method", FIELDS)
+def test_what_is_planned_is_what_the_run_takes(pairs, tmp_path, method, engine):
+    request = asked(pairs, method, engine=engine)
+    planned = plan_answer(request, tmp_path / "out")
+    assert isinstance(planned, PlannedRun)
+    plan, before = planned.plan, {path.name for path in (tmp_path / "out/units").iterdir()}
+    found = answer(request, tmp_path / "out").results
+    assert before < {path.name for path in (tmp_path / "out/units").iterdir()}
+    taken = found.engine.clean.passes + found.engine.swaps.passes
+    assert plan.passes == pytest.approx(taken, rel=0.1)
+    assert plan.keep_rate == pytest.approx(found.keep_rate, abs=0.15)
+    assert plan.seconds > 0
+    assert isinstance(plan_answer(request, tmp_path / "out"), FinishedRun)
 
 
 def test_pairs_without_another_are_left_out_and_counted(pairs, tmp_path):
