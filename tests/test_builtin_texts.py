@@ -31,6 +31,7 @@ LEXICONS = {
     "letters": 26,
     "names": 71,
     "objects": 37,
+    "people": 83,
     "places": 33,
 }
 MORE_THAN_ONE_TOKEN = {"Carla"}

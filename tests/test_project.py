@@ -54,9 +54,15 @@ EVERYDAY = {
     "left",
     "right",
     "color",
+    # grammar, which messages have as well
+    "number",
+    "singular",
+    "plural",
+    "present",
+    "past",
 }
-EVERYDAY_LEXICONS = {"animals", "colors", "letters", "objects", "places"}
-# a mouse, a red one, A, a pool, a library, a card, a watch, ...
+EVERYDAY_LEXICONS = {"animals", "colors", "letters", "objects", "people", "places"}
+# a mouse, a red one, A, a pool, a reader, an author, a library, a card, a watch, ...
 
 
 def words_of(name: str) -> Iterator[str]:

@@ -99,7 +99,7 @@ def predicted(
 def side(task: Task, inputs: Inputs) -> dict[str, Any]:
     setting = task.causal_model.run(inputs)
     template = task.templates[inputs.get("template", next(iter(task.templates)))]
-    prompt, text = render(template, inputs), answer(setting[task.causal_model.output])
+    prompt, text = render(template, setting), answer(setting[task.causal_model.output])
     types = task.causal_model.types  # worked out anew at every look
     return {
         "prompt": prompt.text,

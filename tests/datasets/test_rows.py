@@ -48,6 +48,8 @@ GOLDEN = {
     ("mcqa", "change_symbols", False): "f845c30085e1e048b2c1f558ee75470d",
     ("mcqa", "change_symbols", True): "a7a459fd6baabde856c588365b7eb9ac",
     ("mcqa", "move_and_change", False): "e756a6d5350654b1b1a1d4984ee257ec",
+    ("subject_verb_agreement", "flip_attractor", True): "7abd9baba06f33717995d3a3ab5b5c09",
+    ("subject_verb_agreement", "other_sentence", False): "b2541ecd5b989d0691856c7b408ac2f1",
 }
 
 
