@@ -60,9 +60,14 @@ EVERYDAY = {
     "plural",
     "present",
     "past",
+    # attributes of words, examples in a text, and languages that prompts are in
+    "attributes",
+    "examples",
+    "language",
+    "capital",
 }
-EVERYDAY_LEXICONS = {"animals", "colors", "letters", "objects", "people", "places"}
-# a mouse, a red one, A, a pool, a reader, an author, a library, a card, a watch, ...
+EVERYDAY_LEXICONS = {"animals", "colors", "countries", "letters", "objects", "people", "places"}
+# a mouse, a red one, A, a pool, a reader, an author, France, a library, a card, a watch, ...
 
 
 def words_of(name: str) -> Iterator[str]:
