@@ -65,6 +65,8 @@ EVERYDAY = {
     "examples",
     "language",
     "capital",
+    "word",
+    "named",
 }
 EVERYDAY_LEXICONS = {"animals", "colors", "countries", "letters", "objects", "people", "places"}
 # a mouse, a red one, A, a pool, a reader, an author, France, a library, a card, a watch, ...
