@@ -68,8 +68,10 @@ EVERYDAY = {
     "word",
     "named",
 }
-EVERYDAY_LEXICONS = {"animals", "colors", "countries", "letters", "objects", "people", "places"}
-# a mouse, a red one, A, a pool, a reader, an author, France, a library, a card, a watch, ...
+EVERYDAY_LEXICONS = {
+    *("animals", "colors", "countries", "letters", "objects", "people", "places", "professions")
+}
+# a mouse, a red one, A, a pool, a reader, an editor, France, a library, a card, a watch, ...
 
 
 def words_of(name: str) -> Iterator[str]:
