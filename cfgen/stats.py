@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from statistics import variance
 
 Units = Iterable[Hashable]
 """What a case rests on and may share with others, one thing or two: the prompts of a pair."""
@@ -192,6 +193,27 @@ def mean_of(numbers: Sequence[float], rests_on: Sequence[Units] | None = None) -
     variance *= independent / (independent - 1)
     half = float(stdtrit(independent - 1, 0.5 + 0.5 * CONFIDENCE)) * math.sqrt(variance)
     return Mean(n, value, value - half, value + half)
+
+
+def spread_of(groups: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """How far numbers lie apart between groups, and within: standard deviations.
+
+    Of a random effect in groups of one size ``d``, by the method of moments: the variance within is
+    the average of that of each group, the variance between is that of their averages less a
+    ``d``-th of the one within, or 0 where that is negative (Searle, Casella and McCulloch 1992,
+    section 3.6).
+
+    Args:
+        groups: Two groups at least, with as many numbers each, two at least.
+
+    Raises:
+        ValueError: There are fewer.
+    """
+    if len(groups) < 2 or min(map(len, groups)) < 2:
+        raise ValueError("two groups of two numbers are needed at least")
+    within = math.fsum(variance(group) for group in groups) / len(groups)
+    between = variance([math.fsum(group) / len(group) for group in groups])
+    return math.sqrt(max(0.0, between - within / len(groups[0]))), math.sqrt(within)
 
 
 @dataclass(frozen=True, slots=True)

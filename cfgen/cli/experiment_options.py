@@ -104,6 +104,15 @@ OPTIONS = {
         "With --method paths: logits, or such as 9.6.q or 9.mlp; repeat it for several.",
     ),
     "mlps": _option(str, "mlps", "With --method paths: recomputed or frozen."),
+    "corrupt": _option(str, "corrupt", "With --method tracing: tokens that get noise."),
+    "noise": _option(
+        str,
+        "noise",
+        "With --method tracing: 3 times the standard deviation there, or such as '0.1 absolute'.",
+    ),
+    "draws": _option(
+        int, "draws", "With --method tracing: how often noise is drawn; 10 if not given.", min=1
+    ),
     "measures": _option(list[str], "measures", "iia if none is given; repeat it for several."),
     "engine.device": _option(str, "engine.device", "auto, cpu, cuda, cuda:1, mps or spread."),
     "engine.dtype": _option(str, "engine.dtype", "float32, bfloat16 or float16."),

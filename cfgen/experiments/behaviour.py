@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,12 +85,17 @@ def _answers(pair: PairTokens) -> tuple[str | None, str | None]:
     return pair.pair.original.answer, pair.pair.counterfactual.answer
 
 
-def grade(encoded: Sequence[PairTokens], replies: Sequence[tuple[Reply, Reply]]) -> Behaviour:
+def grade(
+    encoded: Sequence[PairTokens],
+    replies: Sequence[tuple[Reply, Reply]],
+    needed: Collection[str] = SIDES,
+) -> Behaviour:
     """Grade what the LM said and filter the pairs.
 
     Args:
         encoded: The pairs, at least one.
         replies: Per pair what the LM answers after the original and after the counterfactual.
+        needed: Sides that have to be answered correctly for a pair to be kept.
 
     Returns:
         The kept pairs, with rates.
@@ -103,9 +108,10 @@ def grade(encoded: Sequence[PairTokens], replies: Sequence[tuple[Reply, Reply]])
         for side, answer, text in zip(SIDES, _answers(pair), prompts_of(pair), strict=True):
             if answer is not None:
                 right[side].append((side not in wrong, (text,)))
-        keep.append((not wrong, prompts_of(pair)))
-        if wrong:
-            dropped[f"{' and '.join(wrong)} answered wrongly"] += 1
+        missed = [side for side in wrong if side in needed]
+        keep.append((not missed, prompts_of(pair)))
+        if missed:
+            dropped[f"{' and '.join(missed)} answered wrongly"] += 1
     return Behaviour(
         kept=tuple(index for index, (kept, _) in enumerate(keep) if kept),
         dropped=dict(sorted(dropped.items())),
@@ -149,7 +155,7 @@ def check_any_kept(
         for side, tree, reply in zip(sides, trees, both, strict=True):
             shown = tokenizer.decode([*tree.fed, *reply.said])
             lines.append(f"{side.prompt.text}\n  expected {side.answer!r}, the LM says {shown!r}")
-    message = f"of {len(encoded)} pairs the LM answers none correctly on both sides"
+    message = f"of {len(encoded)} pairs the LM answers none correctly"
     hint = "use an LM that can do the task, or a wording that it understands"
     raise CfgenError(Problem("no-pair-kept", message, hint=hint, detail="\n".join(lines)))
 

@@ -41,7 +41,7 @@ class PairEffect:
 
     Attributes:
         pair_id: The pair.
-        kept: Whether the LM answers both of its prompts rightly.
+        kept: Whether the LM answers its prompts rightly, as far as the method uses them.
         effect: Which effect.
         component: What was changed.
         position: Label of the site, without the head.
@@ -49,7 +49,9 @@ class PairEffect:
         token: Which token; None unless the sweep goes over every token.
         layer: In which layer.
         measure: Of what it is an effect.
-        value: How large it is; None if a run of the pair has no finite number.
+        value: How large it is, on average over draws; None if a run of the pair has no finite
+            number.
+        deviation: Standard deviation between draws; None where there are not two.
     """
 
     pair_id: str
@@ -62,6 +64,7 @@ class PairEffect:
     layer: int
     measure: str
     value: float | None
+    deviation: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,9 @@ class Cell:
             if there is none.
         high: Upper end.
         left_out: Pairs with a prediction, but without a number that is finite.
+        between_pairs: Where something was drawn several times for each pair, the standard
+            deviation between pairs, without what the draws add to it; None else.
+        between_draws: The standard deviation between the draws of a pair.
     """
 
     hypothesis: str
@@ -97,6 +103,8 @@ class Cell:
     low: float | None
     high: float | None
     left_out: int = 0
+    between_pairs: float | None = None
+    between_draws: float | None = None
 
     @property
     def spot(self) -> tuple[str, str, int | None, str | None]:

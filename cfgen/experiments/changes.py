@@ -1,7 +1,7 @@
 """Changes: what a method does to the LM, at which tokens of which pairs, and as which run.
 
-A method has two functions here (paths have a module of their own): one works out the places, one
-makes the run of a pair at a place.
+A method has two functions here (paths and tracing have modules of their own): one works out the
+places, one makes the run of a pair at a place.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from cfgen.counterfactuals import Site
 from cfgen.errors import CfgenError, Problem
 from cfgen.experiments.definition import Experiment
 from cfgen.experiments.interchange import swap_blocks
+from cfgen.experiments.noise import Noise
 from cfgen.experiments.sweeps import Sweep, make_sweeps, sweeps_at
 from cfgen.interventions import (
     HERE,
@@ -70,6 +71,35 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class PairCase:
+    """A pair by itself, without a place.
+
+    Attributes:
+        tokens: The pair.
+        draw: Number of the draw, where something is drawn at random.
+        experiment: What is asked.
+        noise: What corrupts prompts, where anything does.
+        width: How many numbers a token has where noise is added.
+    """
+
+    tokens: PairTokens
+    draw: int
+    experiment: Experiment
+    noise: Noise | None
+    width: int
+
+
+def original_run(case: PairCase) -> Run:
+    """The original as it is."""
+    return Run(case.tokens.original.ids)
+
+
+def counterfactual_run(case: PairCase) -> Run:
+    """The counterfactual as it is."""
+    return Run(case.tokens.counterfactual.ids)
+
+
+@dataclass(frozen=True, slots=True)
 class TrialCase:
     """A pair at a place in one layer.
 
@@ -77,6 +107,7 @@ class TrialCase:
         target: The place.
         layer: The layer.
         pair: Index of the pair.
+        runs: The runs of the pair by itself, in the same draw.
         together: Indices of all pairs that are computed with it.
         experiment: What is asked.
         layers: How many the LM has.
@@ -85,6 +116,7 @@ class TrialCase:
     target: Target
     layer: int
     pair: int
+    runs: Mapping[str, Run]
     together: Sequence[int]
     experiment: Experiment
     layers: int

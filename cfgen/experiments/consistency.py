@@ -17,6 +17,7 @@ from cfgen.experiments.definition import DRAWING, SOURCES, SWAPPING, Experiment
 from cfgen.experiments.layers import parse_layers
 from cfgen.experiments.measures import MEASURES
 from cfgen.experiments.methods import FIELDS, METHODS, Method
+from cfgen.experiments.noise import parse_noise
 from cfgen.experiments.notation import Draft, KeyPath, shown
 from cfgen.experiments.receivers import parse_receiver
 from cfgen.lm import COMPONENTS, DEVICES, Place, place_problems
@@ -48,6 +49,11 @@ def consistency_problems(draft: Draft, *, named: bool) -> Iterator[Problem]:
         yield from _attempt(lambda text=text: parse_receiver(text), draft, ("receivers", index))  # type: ignore[misc]
     for index, text in _texts(draft, "keys"):
         yield from _attempt(lambda text=text: parse_position(text), draft, ("keys", index))  # type: ignore[misc]
+    for _, text in _texts(draft, "corrupt"):
+        yield from _attempt(lambda text=text: parse_position(text), draft, ("corrupt",))  # type: ignore[misc]
+    noise = draft.at("noise")
+    if isinstance(noise, str) or type(noise) is int:
+        yield from _attempt(lambda: parse_noise(str(noise)), draft, ("noise",))
     over = draft.at("sweep", "over")
     if isinstance(over, str) or type(over) is int:
         yield from _attempt(lambda: parse_layers(str(over)), draft, ("sweep", "over"))
@@ -121,7 +127,7 @@ def _missing_for(method: Method, draft: Draft) -> Iterator[Problem]:
     for name in method.needs:
         if not draft.at(name):
             message = f"with `method: {method.name}`, `{name}` has to be given"
-            hint = f"name some, as in `{name}: [item_1]` (--{name}); `cfgen methods` explains it"
+            hint = f"name tokens, as in `{name}: item_1` (--{name}); `cfgen methods` explains it"
             yield Problem("experiment-value", message, draft.place(("method",)), hint)
     component, path = draft.at("sweep", "component"), ("sweep", "component")
     if method.components and component in {*COMPONENTS} - {*method.components}:

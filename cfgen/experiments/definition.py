@@ -38,7 +38,7 @@ def _named(given: Any) -> Any:
 
 
 def _as_text(given: Any) -> Any:
-    """A single layer is a number to YAML."""
+    """A whole number is no text to YAML."""
     return str(given) if type(given) is int else given
 
 
@@ -120,7 +120,8 @@ class Experiment(BaseModel):
     Attributes:
         method: How the question is put: ``interchange`` tests hypotheses by swaps, ``behaviour``
             only looks at what the LM says to the prompts as they are; ``mediation``, ``ablation``,
-            ``knockout`` and ``paths`` measure effects (``cfgen methods`` explains them).
+            ``knockout``, ``paths`` and ``tracing`` measure effects (``cfgen methods`` explains
+            them).
         task: Name of a task; pairs are drawn.
         dataset: Folder that ``cfgen generate`` wrote.
         pairs: File of pairs of one's own, or a folder, or ``hub:OWNER/NAME``: see docs/pairs.md.
@@ -146,16 +147,21 @@ class Experiment(BaseModel):
         receivers: With ``paths``, what is looked at for the direct effect: ``logits``, or such as
             ``9.6.q`` (queries of head 6 in layer 9; also ``k``, ``v``) and ``9.mlp``.
         mlps: With ``paths``, whether MLPs on the way are ``recomputed`` or ``frozen``.
+        corrupt: With ``tracing``, the position whose tokens get noise; a span is meant whole.
+        noise: With ``tracing``, its standard deviation: ``3`` for so many times that of what these
+            tokens have there, or ``0.1 absolute``.
+        draws: With ``tracing``, how often noise is drawn for each pair.
         measures: Numbers that are made of what comes out: ``iia``, ``logit_difference``, ``odds``,
             ``probability``, ``log_odds``, ``rank``, ``kl``; the first is the one that is drawn.
-            ``iia`` if none is given; where effects are measured, ``logit_difference``.
+            ``iia`` if none is given; where effects are measured, ``logit_difference``, and with
+            ``tracing`` ``probability``.
         engine: How runs are executed.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    method: Literal["interchange", "behaviour", "mediation", "ablation", "knockout", "paths"] = (
-        "interchange"
-    )
+    method: Literal[
+        "interchange", "behaviour", "mediation", "ablation", "knockout", "paths", "tracing"
+    ] = "interchange"
     task: str | None = None
     dataset: str | None = None
     pairs: str | None = None
@@ -178,6 +184,9 @@ class Experiment(BaseModel):
     keys: Texts = ()
     receivers: Texts = ("logits",)
     mlps: Literal["recomputed", "frozen"] = "recomputed"
+    corrupt: str | None = None
+    noise: Annotated[str, BeforeValidator(_as_text)] = "3"
+    draws: int = Field(default=10, ge=1)
     measures: Texts = ("iia",)
     engine: EngineOptions = EngineOptions()
 
@@ -188,7 +197,7 @@ class Experiment(BaseModel):
         if isinstance(given, dict) and "measures" not in given:
             method = METHODS.get(str(given.get("method")))
             if method and method.effects:
-                return {**given, "measures": ("logit_difference",)}
+                return {**given, "measures": (method.measure,)}
         return given
 
 

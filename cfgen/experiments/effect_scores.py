@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import stdev
 
 from cfgen.experiments.behaviour import prompts_of
 from cfgen.experiments.cells import Cell, PairEffect, VacuousCell
-from cfgen.experiments.effects import EffectPlan
+from cfgen.experiments.effects import EffectPlan, RunKey
 from cfgen.experiments.measures import Judgement, Measure
 from cfgen.experiments.methods import CLEAN, OTHER, UNFILTERED, Numbers, scaled
 from cfgen.experiments.sweeps import Trial
 from cfgen.interventions import Reply
-from cfgen.stats import mean_of
+from cfgen.stats import mean_of, spread_of
+
+Drawn = tuple[float, ...]
+"""An effect in a pair, once per draw; once where nothing is drawn, and empty if it has no number."""
 
 
 def score_effects(
     plan: EffectPlan,
-    replies: Mapping[Trial, Mapping[str, Reply]],
+    replies: Mapping[Trial, Mapping[RunKey, Reply]],
     kept: Iterable[int],
     measures: Sequence[Measure],
 ) -> tuple[list[Cell], list[VacuousCell], list[PairEffect]]:
@@ -30,8 +34,8 @@ def score_effects(
         measures: What is measured.
 
     Returns:
-        A cell per effect, measure and place, averaged over pairs; places that have none, since
-        nothing that was written differs from what was there; and the effects of each pair.
+        A cell per effect, measure and place, averaged over draws and pairs; places that have none,
+        since nothing that was written differs from what was there; and the effects of each pair.
     """
     right, method, sweeps = {*kept}, plan.method, plan.sweeps
     places: dict[tuple[int, int], list[Trial]] = {}
@@ -40,15 +44,15 @@ def score_effects(
     cells, empty, examples = [], [], []
     for (number, layer), trials in places.items():
         place = (*sweeps[number].place, layer)
-        if not any(replies[trial][name].changed for trial in trials for name in plan.changed):
+        if not any(replies[trial][key].changed for trial in trials for key in plan.at_place):
             empty.append(VacuousCell(*place, len(trials)))
             continue
         for measure in measures:
             y = {trial: _measured(plan, measure, trial.pair, replies[trial]) for trial in trials}
             for name, effect in method.effects.items():
                 found = {
-                    trial: None if one is None else scaled(effect, one, ratio=measure.ratio)
-                    for trial, one in y.items()
+                    trial: _finite(scaled(effect, one, ratio=measure.ratio) for one in each)
+                    for trial, each in y.items()
                 }
                 examples += [
                     PairEffect(
@@ -57,11 +61,12 @@ def score_effects(
                         name,
                         *place,
                         measure.name,
-                        value,
+                        math.fsum(values) / len(values) if values else None,
+                        stdev(values) if len(values) > 1 else None,
                     )
-                    for trial, value in found.items()
+                    for trial, values in found.items()
                 ]
-                filtered = {t: value for t, value in found.items() if t.pair in right}
+                filtered = {t: values for t, values in found.items() if t.pair in right}
                 cells.append(_cell(plan, name, place, measure, filtered))
                 if method.unfiltered:
                     cells.append(_cell(plan, name + UNFILTERED, place, measure, found))
@@ -71,19 +76,25 @@ def score_effects(
 
 
 def _measured(
-    plan: EffectPlan, measure: Measure, index: int, replies: Mapping[str, Reply]
-) -> Numbers | None:
-    """Run -> a measure of it; None if any has no finite number."""
+    plan: EffectPlan, measure: Measure, index: int, replies: Mapping[RunKey, Reply]
+) -> list[Numbers]:
+    """For each draw run -> a measure of it; none at all if any has no finite number."""
     one = plan.encoded[index].pair
     sides = {CLEAN: one.original.answer, OTHER: one.counterfactual.answer}
     predicted = sides[plan.method.predicted]
-    found = {
-        name: measure.of(Judgement(reply, predicted, sides[CLEAN], sides[OTHER]))
-        for name, reply in replies.items()
-    }
-    numbers = {name: number for name, number in found.items() if number is not None}
-    finite = len(numbers) == len(found) and all(map(math.isfinite, numbers.values()))
-    return numbers if finite else None
+    numbers: dict[RunKey, float] = {}
+    for key, reply in replies.items():
+        number = measure.of(Judgement(reply, predicted, sides[CLEAN], sides[OTHER]))
+        if number is None or not math.isfinite(number):
+            return []
+        numbers[key] = number
+    return [plan.in_draw(numbers, draw) for draw in plan.draws]
+
+
+def _finite(values: Iterable[float]) -> Drawn:
+    """An effect in every draw, if all of them are finite."""
+    found = tuple(values)
+    return found if all(map(math.isfinite, found)) else ()
 
 
 def _cell(
@@ -91,16 +102,22 @@ def _cell(
     name: str,
     place: tuple[str, str, int | None, str | None, int],
     measure: Measure,
-    found: Mapping[Trial, float | None],
+    found: Mapping[Trial, Drawn],
 ) -> Cell:
-    """The average over pairs, with its interval: Student's, over prompts that are independent."""
-    numbers = [
-        (value, prompts_of(plan.encoded[trial.pair]))
-        for trial, value in found.items()
-        if value is not None and math.isfinite(value)
-    ]
-    left_out = len(found) - len(numbers)
-    if not numbers:
+    """The average over pairs, with its interval: Student's, over prompts that are independent.
+
+    Draws are independent between pairs, so that what they add to the averages of pairs is in that
+    interval.
+    """
+    drawn = [values for values in found.values() if values]
+    left_out = len(found) - len(drawn)
+    if not drawn:
         return Cell(name, *place, measure.name, 0, None, None, None, left_out)
-    mean = mean_of([value for value, _ in numbers], [prompts for _, prompts in numbers])
-    return Cell(name, *place, measure.name, mean.n, mean.value, mean.low, mean.high, left_out)
+    averages = [math.fsum(values) / len(values) for values in drawn]
+    prompts = [prompts_of(plan.encoded[trial.pair]) for trial, values in found.items() if values]
+    mean = mean_of(averages, prompts)
+    several = len(drawn) > 1 and len(plan.draws) > 1
+    spread = spread_of(drawn) if several else (None, None)
+    return Cell(
+        name, *place, measure.name, mean.n, mean.value, mean.low, mean.high, left_out, *spread
+    )

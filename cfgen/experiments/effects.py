@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from cfgen.experiments.changes import (
+    PairCase,
     PlaceRequest,
     Target,
     TrialCase,
@@ -18,44 +19,71 @@ from cfgen.experiments.changes import (
     ablated_run,
     blocked_places,
     blocked_run,
+    counterfactual_run,
     direct_run,
     indirect_run,
+    original_run,
     swapped_places,
 )
 from cfgen.experiments.definition import Experiment
-from cfgen.experiments.interchange import RunBlock, described_trial, swap_blocks
+from cfgen.experiments.interchange import GRID_LAYERS, RunBlock, described_trial, swap_blocks
 from cfgen.experiments.methods import (
     ABLATED,
     BLOCKED,
     CLEAN,
+    CORRUPTED,
     DIRECT,
     INDIRECT,
     METHODS,
     OTHER,
     PATCHED,
+    RESTORED,
     Method,
 )
+from cfgen.experiments.noise import Noise
 from cfgen.experiments.paths import patched_places, patched_run
 from cfgen.experiments.replies import EVERYTHING, Unit
 from cfgen.experiments.sweeps import Sweep, Trial
+from cfgen.experiments.tracing import (
+    corrupted_run,
+    corrupted_tokens,
+    find_noise,
+    restored_run,
+    traced_places,
+)
 from cfgen.interventions import Reply, Run
 from cfgen.lm import PairTokens
+
+RunKey = tuple[str, int]
+"""A run of a pair, and in which draw; 0 if nothing of it is drawn."""
+Found = TypeVar("Found")
 
 PLACES: Mapping[str, Callable[[PlaceRequest], list[Target]]] = {
     "mediation": swapped_places,
     "ablation": ablated_places,
     "knockout": blocked_places,
     "paths": patched_places,
+    "tracing": traced_places,
 }
 """Method -> where it changes the LM."""
+PAIR_RUNS: Mapping[str, Callable[[PairCase], Run]] = {
+    CLEAN: original_run,
+    OTHER: counterfactual_run,
+    CORRUPTED: corrupted_run,
+}
+"""Run of a pair that is the same for all places -> how it is made."""
 RUNS: Mapping[str, Callable[[TrialCase], Run]] = {
     INDIRECT: indirect_run,
     DIRECT: direct_run,
     ABLATED: ablated_run,
     BLOCKED: blocked_run,
     PATCHED: patched_run,
+    RESTORED: restored_run,
 }
 """Run of a pair -> how it is made at a place."""
+DRAWN_LAYERS = 6
+"""Layers of a block where every token is tried by itself in several draws: more than else, since
+all blocks of a pair run it anew with the noise of every draw."""
 _DECIDING = ("ablation", "mlps")
 """Fields of an experiment that decide what is run, beyond places."""
 
@@ -70,6 +98,8 @@ class EffectPlan:
         targets: Where the LM is changed.
         encoded: The pairs.
         layers: How many the LM has.
+        width: How many numbers a token has where noise is added.
+        noise: What corrupts prompts, where anything does.
     """
 
     method: Method
@@ -77,6 +107,8 @@ class EffectPlan:
     targets: tuple[Target, ...]
     encoded: Sequence[PairTokens]
     layers: int
+    width: int
+    noise: Noise | None
 
     @property
     def sweeps(self) -> tuple[Sweep, ...]:
@@ -84,35 +116,52 @@ class EffectPlan:
         return tuple(target.sweep for target in self.targets)
 
     @property
-    def unchanged(self) -> tuple[str, ...]:
-        """The runs of a pair in which nothing is changed."""
-        return (CLEAN, *(name for name in self.method.runs if name not in RUNS))
+    def draws(self) -> range:
+        """Numbers of the draws."""
+        return range(self.experiment.draws if self.method.drawn else 1)
 
     @property
-    def changed(self) -> tuple[str, ...]:
-        """Those in which something is."""
-        return tuple(name for name in self.method.runs if name in RUNS)
+    def of_pair(self) -> tuple[RunKey, ...]:
+        """The runs of a pair that are the same for all places."""
+        return self._keys((CLEAN, *(name for name in self.method.runs if name in PAIR_RUNS)))
+
+    @property
+    def at_place(self) -> tuple[RunKey, ...]:
+        """Those that there are at each place."""
+        return self._keys(tuple(name for name in self.method.runs if name in RUNS))
+
+    def in_draw(self, found: Mapping[RunKey, Found], draw: int) -> dict[str, Found]:
+        """Of something for each run, what belongs to one draw, by the name of the run."""
+        return {
+            name: one
+            for (name, number), one in found.items()
+            if number == draw or name not in self.method.drawn
+        }
 
     def blocks(self, kept: Iterable[int]) -> list[RunBlock]:
         """What is computed as one; for all pairs where a method counts them all."""
         indices = range(len(self.encoded)) if self.method.unfiltered else kept
-        return swap_blocks(self.sweeps, indices)
+        return swap_blocks(self.sweeps, indices, DRAWN_LAYERS if self.method.drawn else GRID_LAYERS)
 
     def unit(self, block: RunBlock, verified: int) -> Unit:
-        """The runs of a block: the prompts of its pairs, then those of each trial."""
-        order = [index for index in block.swapped for _ in self.unchanged]
-        order += [trial.pair for trial in block.trials for _ in self.changed]
+        """The runs of a block: those of its pairs by themselves, then those of each trial."""
+        order = [index for index in block.swapped for _ in self.of_pair]
+        order += [trial.pair for trial in block.trials for _ in self.at_place]
 
         def runs() -> list[Run]:
-            made = [run for index in block.swapped for run in self._prompts(index)]
-            cases = (self._case(trial, block.swapped) for trial in block.trials)
-            return made + [RUNS[name](case) for case in cases for name in self.changed]
+            own = {index: self._pair_runs(index) for index in block.swapped}
+            made = [run for runs in own.values() for run in runs.values()]
+            for trial in block.trials:
+                for name, draw in self.at_place:
+                    beside = self.in_draw(own[trial.pair], draw)
+                    made.append(RUNS[name](self._case(trial, beside, block.swapped)))
+            return made
 
-        prompts = [[run.prompt for run in self._prompts(index)] for index in block.swapped]
         said = [getattr(self.experiment, name) for name in _DECIDING]
+        pairs = [self._described_pair(index) for index in block.swapped]
         trials = [self._described(trial) for trial in block.trials]
         return Unit(
-            described=[self.method.name, said, prompts, trials],
+            described=[self.method.name, said, pairs, trials],
             runs=runs,
             trees=[self.encoded[index].original_tree for index in order],
             wanted=[_answers(self.encoded[index]) for index in order],
@@ -122,21 +171,42 @@ class EffectPlan:
 
     def taken(
         self, block: RunBlock, replies: Sequence[Reply]
-    ) -> Iterator[tuple[Trial, dict[str, Reply]]]:
+    ) -> Iterator[tuple[Trial, dict[RunKey, Reply]]]:
         """The replies of a unit, sorted: for each trial those of all runs of its pair."""
         each = iter(replies)
-        clean = {index: {name: next(each) for name in self.unchanged} for index in block.swapped}
+        own = {index: {key: next(each) for key in self.of_pair} for index in block.swapped}
         for trial in block.trials:
-            yield trial, {**clean[trial.pair], **{name: next(each) for name in self.changed}}
+            yield trial, {**own[trial.pair], **{key: next(each) for key in self.at_place}}
 
-    def _prompts(self, index: int) -> list[Run]:
-        pair = self.encoded[index]
-        sides = {CLEAN: pair.original, OTHER: pair.counterfactual}
-        return [Run(sides[name].ids) for name in self.unchanged]
+    def _keys(self, names: Sequence[str]) -> tuple[RunKey, ...]:
+        drawn = self.method.drawn
+        return tuple(
+            (name, draw) for name in names for draw in (self.draws if name in drawn else (0,))
+        )
 
-    def _case(self, trial: Trial, together: Sequence[int]) -> TrialCase:
+    def _pair_runs(self, index: int) -> dict[RunKey, Run]:
+        asked = self.experiment, self.noise, self.width
+        return {
+            (name, draw): PAIR_RUNS[name](PairCase(self.encoded[index], draw, *asked))
+            for name, draw in self.of_pair
+        }
+
+    def _case(
+        self, trial: Trial, beside: Mapping[str, Run], together: Sequence[int]
+    ) -> TrialCase:
         target = self.targets[trial.sweep]
-        return TrialCase(target, trial.layer, trial.pair, together, self.experiment, self.layers)
+        asked = self.experiment, self.layers
+        return TrialCase(target, trial.layer, trial.pair, beside, together, *asked)
+
+    def _described_pair(self, index: int) -> Any:
+        """What the runs of a pair by itself hang on, in a form that JSON has."""
+        pair, noise = self.encoded[index], self.noise
+        sides = {CLEAN: pair.original, OTHER: pair.counterfactual}
+        prompts = [side.ids for name, side in sides.items() if (name, 0) in self.of_pair]
+        if noise is None:
+            return prompts
+        tokens = corrupted_tokens(pair.original, noise.position)
+        return [*prompts, pair.pair.id, tokens, noise.level, self.experiment.seed, noise.draws]
 
     def _described(self, trial: Trial) -> Any:
         target = self.targets[trial.sweep]
@@ -153,11 +223,15 @@ def plan_effects(asked: PlaceRequest) -> EffectPlan:
     Raises:
         CfgenError: There is no such place in the LM or in any pair; a token is left nothing to
             look at (``knockout-no-key``); there is no other pair that something could be taken
-            from (``no-other-pair``); or no path leads to a receiver (``no-path``).
+            from (``no-other-pair``); no path leads to a receiver (``no-path``); or there is nothing
+            to trace (``nothing-to-trace``, ``bad-noise``).
     """
-    experiment, layers = asked.experiment, asked.layout.layers
-    targets = tuple(PLACES[experiment.method](asked))
-    return EffectPlan(METHODS[experiment.method], experiment, targets, asked.encoded, layers)
+    experiment, layout = asked.experiment, asked.layout
+    method = METHODS[experiment.method]
+    noise = find_noise(asked) if "noise" in method.fields else None
+    targets = tuple(PLACES[method.name](asked))
+    sizes = layout.layers, layout.embed_width
+    return EffectPlan(method, experiment, targets, asked.encoded, *sizes, noise)
 
 
 def _answers(pair: PairTokens) -> tuple[str, ...]:

@@ -141,9 +141,10 @@ class Computation:
         self.bench.report(step, done, sum(sizes))
 
     def kept(self) -> list[int]:
-        """Indices of the pairs, of those run, that the LM answers correctly on both sides."""
+        """Indices of the pairs, of those run, that the LM answers correctly."""
+        graded = METHODS[self.inquiry.experiment.method].graded
         said = sorted(self.replies.items())
-        return [index for index, both in said if not wrong_sides(self.encoded[index], both)]
+        return [i for i, both in said if not {*graded} & {*wrong_sides(self.encoded[i], both)}]
 
     def remainder(self) -> Remainder:
         """What there is, and what is missing."""
@@ -249,7 +250,7 @@ def _more(kept: int, drawn: int, n: int, total: int | None) -> int:
         there = "there are" if most == total else "were drawn"
         message = (
             f"{n} pairs are to be kept, but of the {drawn} that {there} the LM answers only "
-            f"{kept} correctly on both sides"
+            f"{kept} correctly"
         )
         hint = "ask for fewer, or use an LM that can do the task"
         raise CfgenError(Problem("too-few-kept", message, hint=hint))

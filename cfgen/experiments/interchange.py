@@ -53,9 +53,11 @@ def filter_blocks(count: int) -> list[RunBlock]:
     ]
 
 
-def swap_blocks(sweeps: Sequence[Sweep], kept: Iterable[int]) -> list[RunBlock]:
-    """All swaps of the pairs with these indices."""
-    groups = _grouped(sweeps)
+def swap_blocks(
+    sweeps: Sequence[Sweep], kept: Iterable[int], grid_layers: int = GRID_LAYERS
+) -> list[RunBlock]:
+    """All swaps of the pairs with these indices; where tokens are swapped one by one, by layers."""
+    groups = _grouped(sweeps, grid_layers)
     return [
         RunBlock(trials=trials)
         for pairs in _by_number(kept)
@@ -131,13 +133,13 @@ def _cells(sweeps: Sequence[Sweep]) -> list[tuple[int, int]]:
     return [(number, layer) for number, sweep in enumerate(sweeps) for layer in sweep.layers]
 
 
-def _grouped(sweeps: Sequence[Sweep]) -> list[list[tuple[int, int]]]:
+def _grouped(sweeps: Sequence[Sweep], grid_layers: int) -> list[list[tuple[int, int]]]:
     """Cells in groups, each of which is a block; the same ones however many pairs there are."""
     cells = _cells(sweeps)
     if any(sweep.token is not None for sweep in sweeps):
         # more pairs may have further tokens, but not further layers
         layers = sorted({layer for _, layer in cells})
-        chunks = [set(layers[at : at + GRID_LAYERS]) for at in range(0, len(layers), GRID_LAYERS)]
+        chunks = [set(layers[at : at + grid_layers]) for at in range(0, len(layers), grid_layers)]
         return [[cell for cell in cells if cell[1] in chunk] for chunk in chunks]
     size = math.ceil(len(cells) / math.ceil(len(cells) / CELLS))  # blocks of equal size
     return [cells[start : start + size] for start in range(0, len(cells), size)]

@@ -45,6 +45,8 @@ def schema() -> dict[str, Any]:
     fields, sweep = made["properties"], made["$defs"]["SweepOptions"]["properties"]
     site = made["$defs"]["SiteOptions"]["properties"]
     sweep["over"]["anyOf"].insert(1, {"type": "integer", "minimum": 0})
+    fields["noise"]["anyOf"] = [_TEXT, {"type": "integer", "minimum": 1}]
+    fields["noise"].pop("type")
     names = {"enum": list(MEASURES)}
     fields["measures"]["anyOf"] = [names, {"type": "array", "items": names, "minItems": 1}]
     fields["split"]["enum"] = list(FRACTIONS)

@@ -19,6 +19,8 @@ INDIRECT, DIRECT = "indirect", "direct"
 """The original with a place as it is in the counterfactual, and the other way round."""
 ABLATED, BLOCKED, PATCHED = "ablated", "blocked", "patched"
 """The original with a place ablated, with attention knocked out, with a path patched."""
+CORRUPTED, RESTORED = "corrupted", "restored"
+"""The original with noise on some tokens, and the same with a place as it is without noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +31,13 @@ class Effect:
         meaning: What it is, for people.
         of: Gives it from the measure of each run.
         relative: Whether it is a share of the unchanged run's measure already.
+        placeless: Whether it is the same wherever the LM is changed.
     """
 
     meaning: str
     of: Callable[[Numbers], float]
     relative: bool = False
+    placeless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +49,15 @@ class Method:
         summary: The question that it answers, in one line.
         effects: Name -> what is counted; none where hypotheses are tested instead.
         runs: What is run of a pair besides its original, in order.
+        drawn: Those of them that are run once per draw, where something is drawn at random.
         fields: Fields of an experiment that have a meaning for it alone.
         needs: Those of them that have to be given.
         meaningless: Fields that have none for it, as paths -> why.
         components: What can be changed by it; anything that can be written, if none.
         by_token: Whether every token can be changed by itself.
         predicted: Whose answer a measure is of: that of the ``original`` or ``counterfactual``.
+        graded: Whose prompts have to be answered rightly for a pair to be kept.
+        measure: What is measured, if nothing else is said.
         component: What is changed, if nothing else is said.
         unfiltered: Whether pairs that the LM does not answer rightly are counted as well, beside.
         explained: Formulas and their sources, for ``cfgen methods NAME``.
@@ -60,12 +67,15 @@ class Method:
     summary: str
     effects: Mapping[str, Effect] = field(default_factory=dict)
     runs: tuple[str, ...] = ()
+    drawn: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     meaningless: Mapping[tuple[str, ...], str] = field(default_factory=dict)
     components: tuple[str, ...] = ()
     by_token: bool = True
     predicted: str = CLEAN
+    graded: tuple[str, ...] = (CLEAN, OTHER)
+    measure: str = "logit_difference"
     component: str = "resid_post"
     unfiltered: bool = False
     explained: str = ""
@@ -124,6 +134,24 @@ what such a receiver got. For these, both prompts of a pair need as many tokens.
 
 Wang et al. 2023, arXiv 2211.00593, section 3.1 and appendix B; Goldowsky-Dill et al. 2023, arXiv
 2304.05969."""
+_TRACING = """\
+y is a measure of the original's answer, the probability if nothing else is said; counterfactuals
+are not used. Gaussian noise is added to the token embedding's output at the tokens of `corrupt`,
+anew in each of `draws`; then a place is restored: it is given what it has without noise.
+
+  TE  y(u) - y(u*)                      what the noise takes away, u* the original with noise
+  IE  y(u*; z as in u) - y(u*)          what restoring z brings back
+
+Per pair, the average over draws; its interval is Student's over pairs, and beside it stand the
+standard deviations between pairs and between the draws of a pair. The noise (`noise`) has a
+standard deviation of so many times that of the numbers which the tokens have where it is added,
+over all pairs that were drawn: 3, or 0.1 absolute for a number as it is.
+
+Places: `--component resid_post` (single states), `--component mlp_out` or `attn_out` with
+`--sweep "window(10)"` (layers c-5 to c+4), `--component head_out --heads all`; with `--position
+every`, token by token from the first one with noise on: what comes before cannot differ.
+
+Meng et al. 2022, arXiv 2202.05262, section 2 and appendix B."""
 
 
 def _against_clean(run: str) -> dict[str, Effect]:
@@ -158,7 +186,7 @@ METHODS: Mapping[str, Method] = {
             "mediation",
             "How much of the effect of changing the prompt goes through a place?",
             effects={
-                "TE": Effect("total effect", lambda y: y[OTHER] - y[CLEAN]),
+                "TE": Effect("total effect", lambda y: y[OTHER] - y[CLEAN], placeless=True),
                 "NIE": Effect("natural indirect effect", lambda y: y[INDIRECT] - y[CLEAN]),
                 "NDE": Effect("natural direct effect", lambda y: y[DIRECT] - y[CLEAN]),
                 "TIE": Effect("total indirect effect", lambda y: y[OTHER] - y[DIRECT]),
@@ -202,6 +230,28 @@ METHODS: Mapping[str, Method] = {
             components=("head_out", "attn_out", "mlp_out"),
             component="head_out",
             explained=_PATHS,
+        ),
+        Method(
+            "tracing",
+            "Which states bring the answer back that noise on some tokens takes away?",
+            effects={
+                "TE": Effect(
+                    "total effect: what the noise takes away",
+                    lambda y: y[CLEAN] - y[CORRUPTED],
+                    placeless=True,
+                ),
+                "IE": Effect(
+                    "indirect effect: what restoring the place brings back",
+                    lambda y: y[RESTORED] - y[CORRUPTED],
+                ),
+            },
+            runs=(CORRUPTED, RESTORED),
+            drawn=(CORRUPTED, RESTORED),
+            fields=("corrupt", "noise", "draws"),
+            needs=("corrupt",),
+            graded=(CLEAN,),
+            measure="probability",
+            explained=_TRACING,
         ),
     )
 }

@@ -17,6 +17,7 @@ from cfgen.experiments.cells import Cell, Output, PairEffect, VacuousCell
 from cfgen.experiments.definition import Experiment
 from cfgen.experiments.measures import MEASURES
 from cfgen.experiments.methods import METHODS
+from cfgen.experiments.noise import Noise
 from cfgen.stats import CONFIDENCE, Rate
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ class Results(BaseModel):
             over every token.
         dropped: Reason -> pairs dropped by the filter.
         unaligned: Label of a site -> reason -> kept pairs that could not be swapped there.
+        noise: What corrupted prompts, where anything did.
         coincides: Hypothesis -> what else predicts the same on every pair, so that no measure can
             tell them apart.
         experiment: What was asked.
@@ -155,6 +157,7 @@ class Results(BaseModel):
     dtype: str
     attention: str
     versions: dict[str, str]
+    noise: Noise | None
     coincides: dict[str, tuple[str, ...]]
     experiment: Experiment
     source: dict[str, str]
@@ -165,6 +168,8 @@ class Results(BaseModel):
         if not measures or not MEASURES.keys() >= measures:
             raise ValueError("no measure, or one that there is not")
         tests = not METHODS[self.experiment.method].effects
+        if (self.noise is None) != (self.experiment.corrupt is None):
+            raise ValueError("noise where none was asked for, or none where it was")
         if {*self.coincides} != ({*self.sites} if tests else set()):
             raise ValueError("other hypotheses than those that were tested")
         if not {"both", "original", "counterfactual"} <= {*self.clean}:
@@ -217,6 +222,7 @@ def as_results(record: RunRecord, inquiry: Inquiry) -> Results:
         dtype=record.dtype,
         attention=record.attention,
         versions=versions_used(),
+        noise=record.noise,
         coincides={
             name: _same(record.pairs, name, record.sites)
             for name in record.sites
@@ -301,6 +307,7 @@ EFFECTS = pa.schema(
         *_PLACE,
         pa.field("measure", pa.string(), nullable=False),
         pa.field("value", pa.float64()),
+        pa.field("deviation", pa.float64()),
     ]
 )
 """Columns of ``effects.parquet``; one row per pair, place, effect and measure."""

@@ -23,12 +23,13 @@ from cfgen.experiments.checking import (
     none_kept_aligned,
 )
 from cfgen.experiments.effect_scores import score_effects
-from cfgen.experiments.effects import plan_effects
+from cfgen.experiments.effects import RunKey, plan_effects
 from cfgen.experiments.filtering import FilterOutcome, filter_pairs
 from cfgen.experiments.inquiry import Inquiry
 from cfgen.experiments.interchange import RunBlock, swap_blocks
 from cfgen.experiments.measures import MEASURES
 from cfgen.experiments.methods import METHODS
+from cfgen.experiments.noise import Noise
 from cfgen.experiments.portions import EVERYTHING_NOW, Portion, Remainder
 from cfgen.experiments.replies import Unit, Workbench
 from cfgen.experiments.scoring import output_kind, score
@@ -78,6 +79,7 @@ class RunRecord:
         engine: How runs were executed.
         work: What was executed, and what that took.
         effects: Where effects are measured, those of each pair.
+        noise: What corrupted prompts, where anything did.
     """
 
     model: str
@@ -98,6 +100,7 @@ class RunRecord:
     engine: EngineSettings
     work: Work
     effects: tuple[PairEffect, ...] = ()
+    noise: Noise | None = None
 
     @property
     def task(self) -> str:
@@ -159,6 +162,7 @@ def run_experiment(
         unaligned={label: reasons for label, reasons in unaligned.items() if reasons},
         outputs=found.outputs,
         effects=found.effects,
+        noise=found.noise,
         cells=found.cells,
         vacuous=found.vacuous,
         checks=(*found.checks, *checks_made(found.work)),
@@ -181,6 +185,7 @@ class Responses:
         vacuous: Places that have none.
         outputs: What it said after each swap of a kept pair.
         effects: Where effects are measured, those of each pair.
+        noise: What corrupted prompts, where anything did.
     """
 
     encoded: list[PairTokens]
@@ -192,6 +197,7 @@ class Responses:
     vacuous: tuple[VacuousCell, ...]
     outputs: tuple[Output, ...] = ()
     effects: tuple[PairEffect, ...] = ()
+    noise: Noise | None = None
 
 
 def _swaps(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses | Remainder:
@@ -200,7 +206,7 @@ def _swaps(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses | 
     if isinstance(found, Remainder):
         return found
     computed, sweeps = found.computed, found.computed.sweeps
-    behaviour = _graded(bench, found)
+    behaviour = _graded(bench, inquiry, found)
     if not found.joint:
         computed.run(swap_blocks(sweeps, behaviour.kept))
     if computed.missing:
@@ -234,12 +240,12 @@ def _effects(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses 
     if isinstance(found, Remainder):
         return found
     computed, experiment = found.computed, inquiry.experiment
-    behaviour = _graded(bench, found)
+    behaviour = _graded(bench, inquiry, found)
     (site,) = inquiry.sites.values()
     asked = PlaceRequest(found.encoded, behaviour.kept, site, experiment, bench.engine.layout)
     plan = plan_effects(asked)
     checks = found.checks + check_sites(bench, plan.sweeps)
-    replies: dict[Trial, Mapping[str, Reply]] = {}
+    replies: dict[Trial, Mapping[RunKey, Reply]] = {}
 
     def unit(block: RunBlock) -> Unit:
         return plan.unit(block, experiment.engine.verify)
@@ -263,12 +269,13 @@ def _effects(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses 
         cells=tuple(cells),
         vacuous=tuple(vacuous),
         effects=tuple(effects),
+        noise=plan.noise,
     )
 
 
-def _graded(bench: Workbench, found: FilterOutcome) -> Behaviour:
+def _graded(bench: Workbench, inquiry: Inquiry, found: FilterOutcome) -> Behaviour:
     """What the LM says unchanged; some pair has to be kept."""
-    behaviour = grade(found.encoded, found.said)
+    behaviour = grade(found.encoded, found.said, METHODS[inquiry.experiment.method].graded)
     check_any_kept(behaviour, found.encoded, found.said, bench.engine.lm.tokenizer)
     return behaviour
 

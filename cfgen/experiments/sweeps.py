@@ -108,6 +108,7 @@ def sweeps_at(
     layout: Layout,
     swaps_at: Callable[[Site], SiteSwaps],
     about: str = "",
+    each_at: Callable[[Site], Mapping[str, SiteSwaps]] | None = None,
 ) -> list[Sweep]:
     """A site with each head, and at each position, of a sweep, of which no hypothesis is tested.
 
@@ -117,6 +118,7 @@ def sweeps_at(
         layout: Where everything is in the LM.
         swaps_at: Gives the swaps at a site.
         about: What else is said of all these sites.
+        each_at: Gives those of every token by itself: name of a token -> its swaps.
 
     Raises:
         CfgenError: As :func:`cfgen.lm.check_places` and :func:`cfgen.interventions.layers_of`.
@@ -124,10 +126,15 @@ def sweeps_at(
     sites = _varied(site, sweep, layout)
     check_places(layout, [place_of(each, 0) for each in sites])
     chosen = _chosen_layers(sweep)
-    return [
-        Sweep(swaps_at(each), layers_of(each, chosen, layout.layers), (), about=about)
-        for each in sites
-    ]
+    made = []
+    for one in sites:
+        layers = layers_of(one, chosen, layout.layers)
+        if sweep.positions == EVERY and each_at:
+            each = each_at(one).items()
+            made += [Sweep(swaps, layers, (), token, about) for token, swaps in each]
+        else:
+            made.append(Sweep(swaps_at(one), layers, (), about=about))
+    return made
 
 
 def _chosen_layers(sweep: SweepOptions) -> tuple[int, ...] | None:

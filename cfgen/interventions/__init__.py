@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from cfgen.interventions.swaps import align as align
     from cfgen.interventions.swaps import align_by as align_by
     from cfgen.interventions.swaps import align_each as align_each
+    from cfgen.interventions.swaps import align_each_by as align_each_by
     from cfgen.interventions.swaps import align_own as align_own
     from cfgen.interventions.swaps import layers_of as layers_of
     from cfgen.interventions.swaps import place_of as place_of
@@ -109,6 +110,7 @@ _HOME = {
     "align": "swaps",
     "align_by": "swaps",
     "align_each": "swaps",
+    "align_each_by": "swaps",
     "align_own": "swaps",
     "check_padding": "checks",
     "check_runs": "validity",

@@ -7,7 +7,7 @@ the layer. So swaps are worked out once per pair and site, and become a run in e
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cfgen.counterfactuals import Site
@@ -169,24 +169,52 @@ def align_each(encoded: Sequence[PairTokens], site: Site) -> dict[str, SiteSwaps
         CfgenError: No token of any pair can be swapped (``no-pair-aligned``), or a frozen position
             can't be found.
     """
+
+    def swaps_of(pair: PairTokens) -> dict[str, Swap | Misalignment]:
+        frozen = tuple(found for name in site.frozen for found in locate(pair.original, name))
+        prompts = pair.original, pair.counterfactual
+        return {
+            name: found
+            if isinstance(found, Misalignment)
+            else Swap(*prompts, (found[0],), (found[1],), frozen)
+            for name, found in aligned_tokens(pair.pair, *prompts, site).items()
+        }
+
+    return align_each_by(encoded, site, swaps_of)
+
+
+def align_each_by(
+    encoded: Sequence[PairTokens],
+    site: Site,
+    swaps_of: Callable[[PairTokens], Mapping[str, Swap | Misalignment]],
+) -> dict[str, SiteSwaps]:
+    """Work out the swaps of tokens by themselves, and why some pairs have none.
+
+    Args:
+        encoded: The pairs.
+        site: How they are made.
+        swaps_of: Gives for a pair name of a token -> its swap, or why there is none, in the order
+            of the prompt.
+
+    Returns:
+        As :func:`align_each`.
+
+    Raises:
+        CfgenError: As :func:`align_each`.
+    """
     each: dict[str, SiteSwaps] = {}
     order: list[str] = []
     for index, pair in enumerate(encoded):
-        frozen = tuple(found for name in site.frozen for found in locate(pair.original, name))
         after = 0
-        for name, found in aligned_tokens(
-            pair.pair, pair.original, pair.counterfactual, site
-        ).items():
+        for name, found in swaps_of(pair).items():
             if name not in each:
                 order.insert(after, name)
                 each[name] = SiteSwaps(replace(site, positions=(name,)), {}, {})
             after = order.index(name) + 1
             if isinstance(found, Misalignment):
                 each[name].dropped[index] = str(found)
-                continue
-            to, of = found
-            prompts = pair.original, pair.counterfactual
-            each[name].swaps[index] = Swap(*prompts, (to,), (of,), frozen)
+            else:
+                each[name].swaps[index] = found
     if encoded and not any(swaps.swaps for swaps in each.values()):
         dropped = {index: why for swaps in each.values() for index, why in swaps.dropped.items()}
         raise CfgenError(_none_left(replace(site, positions=("every",)), dropped))

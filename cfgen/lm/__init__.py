@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from cfgen.lm.tokens import aligned_spans as aligned_spans
     from cfgen.lm.tokens import aligned_tokens as aligned_tokens
     from cfgen.lm.tokens import locate as locate
+    from cfgen.lm.tokens import own_tokens as own_tokens
     from cfgen.lm.tokens import token_names as token_names
 
 _HOME = {
@@ -113,6 +114,7 @@ _HOME = {
     "load_tokenizer": "tokenizer",
     "load_tokenizers": "tokenizer",
     "locate": "tokens",
+    "own_tokens": "tokens",
     "packing_obstacle": "facts",
     "place_problems": "components",
     "reads_as": "reading",

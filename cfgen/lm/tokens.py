@@ -191,6 +191,12 @@ def token_names(encoded: PromptTokens) -> tuple[str, ...]:
     return (*names[:-1], LAST)
 
 
+def own_tokens(encoded: PromptTokens) -> dict[str, TokenSpan]:
+    """Every token of a prompt by itself: name, see :func:`token_names` -> where it is, in order."""
+    named = enumerate(token_names(encoded))
+    return {name: _one_token(encoded, token) for token, name in named}
+
+
 class Misalignment(Exception):
     """Why what is at a site in one prompt of a pair has no counterpart in the other."""
 
