@@ -74,6 +74,8 @@ if TYPE_CHECKING:
     from cfgen.experiments.methods import UNFILTERED as UNFILTERED
     from cfgen.experiments.methods import Effect as Effect
     from cfgen.experiments.methods import Method as Method
+    from cfgen.experiments.noise import Noise as Noise
+    from cfgen.experiments.noise import parse_noise as parse_noise
     from cfgen.experiments.observing import BehaviourResults as BehaviourResults
     from cfgen.experiments.observing import ObservedRun as ObservedRun
     from cfgen.experiments.observing import WrongAnswer as WrongAnswer
@@ -136,6 +138,7 @@ _HOME = {
     "Measure": "measures",
     "MemoryStore": "units",
     "NOT_THERE": "behaviour",
+    "Noise": "noise",
     "NO_ANSWER": "behaviour",
     "NO_SLOT": "behaviour",
     "OUTPUTS": "results",
@@ -195,6 +198,7 @@ _HOME = {
     "outputs_table": "results",
     "override": "files",
     "parse_layers": "layers",
+    "parse_noise": "noise",
     "plan_answer": "answering",
     "plan_experiment": "planning",
     "question_of": "measures",

@@ -16,7 +16,7 @@ from cfgen.interventions import Reply
 from cfgen.stats import mean_of, spread_of
 
 Drawn = tuple[float, ...]
-"""An effect in a pair, once per draw; once where nothing is drawn, and empty if it has no number."""
+"""An effect in a pair, once per draw or, where nothing is drawn, once; empty without a number."""
 
 
 def score_effects(

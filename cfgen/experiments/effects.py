@@ -191,9 +191,7 @@ class EffectPlan:
             for name, draw in self.of_pair
         }
 
-    def _case(
-        self, trial: Trial, beside: Mapping[str, Run], together: Sequence[int]
-    ) -> TrialCase:
+    def _case(self, trial: Trial, beside: Mapping[str, Run], together: Sequence[int]) -> TrialCase:
         target = self.targets[trial.sweep]
         asked = self.experiment, self.layers
         return TrialCase(target, trial.layer, trial.pair, beside, together, *asked)

@@ -95,9 +95,7 @@ def traced_places(asked: PlaceRequest) -> list[Target]:
         return align_each_by(asked.encoded, site, lambda pair: _each_token(pair, position))
 
     sweep = asked.experiment.sweep
-    return [
-        Target(made) for made in sweeps_at(asked.site, sweep, asked.layout, own, each_at=each)
-    ]
+    return [Target(made) for made in sweeps_at(asked.site, sweep, asked.layout, own, each_at=each)]
 
 
 def corrupted_run(case: PairCase) -> Run:
@@ -125,9 +123,7 @@ def corrupted_tokens(prompt: PromptTokens, position: str) -> tuple[int, ...]:
     return tuple(sorted({token for span in locate(prompt, position) for token in span.tokens}))
 
 
-def standard_noise(
-    seed: int, draw: int, pair_id: str, tokens: Sequence[int], width: int
-) -> Tensor:
+def standard_noise(seed: int, draw: int, pair_id: str, tokens: Sequence[int], width: int) -> Tensor:
     """Numbers of a standard normal distribution (tokens, width), float32.
 
     Args:

@@ -7,7 +7,7 @@ each layer is one character.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from cfgen.counterfactuals import NONE, Site
 from cfgen.documents import (
@@ -42,6 +42,7 @@ def sweep_tables(
     vacuous: Iterable[VacuousCell] = (),
     tokens: Mapping[str, str] | None = None,
     by: Callable[[Cell], float] | None = None,
+    marks: Collection[str] = (),
 ) -> list[Block]:
     """A table for every site, or a map per hypothesis.
 
@@ -54,6 +55,7 @@ def sweep_tables(
         tokens: Name of a token -> its text, where the sweep goes over every token.
         by: What makes a cell one of the best; how well it speaks for its hypothesis if not
             given.
+        marks: Names of tokens that are marked.
     """
     sites: dict[tuple[str, str], tuple[list[Cell], list[VacuousCell]]] = {}
     for cell in cells:
@@ -69,7 +71,9 @@ def sweep_tables(
         blocks += [Heading(f"at {position}: {name}{COMPONENTS[component].meaning}{head}", 3), Gap()]
         names = [name for name in dict.fromkeys(c.hypothesis for c in here) if name != NONE]
         if len(rows) > 1:
-            blocks += _maps(here, names, tokens or {}, by or merit)
+            shown = {name: token_text(text) for name, text in (tokens or {}).items()}
+            shown |= {name: f"{shown[name]}*" for name in marks if name in shown}
+            blocks += _maps(here, names, shown, by or merit)
             continue
         for first in range(0, len(names) if here else 0, ABREAST):
             blocks += [_table(here, [*names[first : first + ABREAST], NONE], by), Gap()]
@@ -268,7 +272,7 @@ def _map(
         value = "" if top.value is None else f"{top.value:z.2f} at {top.layer}"
         head, token = row
         names = [] if head is None else [str(head)]
-        names += [] if token is None else [token, token_text(texts.get(token, ""))]
+        names += [] if token is None else [token, texts.get(token, "")]
         listed.append((*names, Phrase(drawn, looks), Phrase(value, looks)))
     titles = [] if rows[0][0] is None else [Column("head", "right")]
     titles += [] if rows[0][1] is None else [Column("token"), Column("text")]

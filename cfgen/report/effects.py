@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from cfgen.documents import Block, Document, Facts, Heading, Inline, Paragraph, faint, strong
-from cfgen.experiments import MEASURES, METHODS, UNFILTERED
+from cfgen.experiments import MEASURES, METHODS, UNFILTERED, parse_noise
 from cfgen.lm import COMPONENTS
+from cfgen.prompts import EVERY
 from cfgen.report.cells import (
     best_cell,
     left_out_note,
@@ -41,6 +42,14 @@ def effects_introduction(inquiry: Inquiry, method: Method) -> Document:
         facts += [("receivers", ", ".join(experiment.receivers))]
         facts += [("MLPs on the way", experiment.mlps)]
     facts += [("not looked at", ", ".join(experiment.keys))] if "keys" in method.fields else []
+    if "noise" in method.fields:
+        absolute = parse_noise(experiment.noise)[1]
+        kind = "" if absolute else " standard deviations of the embeddings there"
+        strength = f"{experiment.noise}{kind}, drawn {experiment.draws} times"
+        facts += [("noise on", str(experiment.corrupt)), ("how strong", strength)]
+    if "noise" in method.fields and experiment.sweep.positions == EVERY:
+        before = "tokens before the first one with noise: they cannot see it, so nothing differs"
+        facts += [("left out", before)]
     return Document(
         (
             Heading("What is measured"),
@@ -54,25 +63,33 @@ def effects_introduction(inquiry: Inquiry, method: Method) -> Document:
 def effect_blocks(results: Results) -> list[Block]:
     """The effects, measure by measure: those that hang on the place as tables, the others once."""
     blocks: list[Block] = []
+    method = METHODS[results.experiment.method]
+    if results.noise:
+        text = f"The standard deviation of the noise is {results.noise.said}."
+        blocks += [Heading("Noise"), Paragraph(text)]
     for name in results.experiment.measures:
         measure = MEASURES[name]
         relative = ", as a share of the unchanged run's" if measure.ratio else ""
         blocks += [Heading(f"Effects on {measure.meaning}{relative}, on average")]
         cells = distinct_effects(cell for cell in results.cells if cell.measure == name)
-        once = [effect for effect in _named(cells) if is_everywhere(cells, effect)]
+        once = [effect for effect in _named(cells) if is_everywhere(effect, method)]
         for effect in once:
-            cell = best_cell(cells, effect, magnitude)
+            cell = best_cell(cells, effect, lambda one: one.n)  # some places are not in all pairs
             if cell is not None:
-                said = f"{effect}, wherever: {value_text(cell)}, n {cell.n}"
+                said = f"{effect}, wherever: {value_text(cell)}, n {cell.n}{_spread(cell)}"
                 blocks += [Paragraph(said)]
         others = [cell for cell in cells if cell.hypothesis not in once]
-        blocks += sweep_tables(others, results.vacuous, results.tokens, by=magnitude)
+        blocks += sweep_tables(
+            others, results.vacuous, results.tokens, by=magnitude, marks=marked_tokens(results)
+        )
         blocks += left_out_note(cells)
     how = (
         f"With each value stands its {results.confidence:.0%} interval, Student's of an average. "
         "> marks the largest of an effect, whatever its sign."
     )
-    if METHODS[results.experiment.method].unfiltered and results.kept == results.n:
+    if marked_tokens(results):
+        how += " * marks tokens with noise."
+    if method.unfiltered and results.kept == results.n:
         how += " All pairs are answered rightly, so that unfiltered effects are the same."
     return [*blocks, Paragraph(faint(how))]
 
@@ -89,15 +106,19 @@ def distinct_effects(cells: Iterable[Cell]) -> list[Cell]:
     ]
 
 
-def is_everywhere(cells: Iterable[Cell], effect: str) -> bool:
-    """Whether an effect is the same at all places, of which there are several."""
-    mine = [cell for cell in cells if cell.hypothesis == effect]
-    return len(mine) > 1 and len({(cell.value, cell.n) for cell in mine}) == 1
+def is_everywhere(effect: str, method: Method) -> bool:
+    """Whether an effect is the same at all places."""
+    return method.effects[effect.removesuffix(UNFILTERED)].placeless
+
+
+def marked_tokens(results: Results) -> tuple[str, ...]:
+    """Names of the tokens that got noise."""
+    return results.noise.names if results.noise else ()
 
 
 def effect_sentences(cells: Sequence[Cell], method: Method) -> list[str]:
     """Per effect, where it is largest, and whether it could be none."""
-    return [_largest(cells, name) for name in method.effects if not is_everywhere(cells, name)]
+    return [_largest(cells, name) for name in method.effects if not is_everywhere(name, method)]
 
 
 def _largest(cells: Sequence[Cell], name: str) -> str:
@@ -106,10 +127,19 @@ def _largest(cells: Sequence[Cell], name: str) -> str:
         return f"{name}: nothing can be said: no pair has a number."
     mine = [cell for cell in cells if cell.hypothesis == name]
     said = f"{name}: largest at {places_text(best, mine)}, {value_text(best)}, n {best.n}"
+    said += _spread(best)
     low, high = best.low, best.high
     if low is None or high is None or low <= 0 <= high:
         return f"{said}; its interval holds 0."
     return f"{said}."
+
+
+def _spread(cell: Cell) -> str:
+    """How far pairs and draws lie apart, where something was drawn."""
+    if cell.between_pairs is None or cell.between_draws is None:
+        return ""
+    pairs, draws = f"{cell.between_pairs:.2g}", f"{cell.between_draws:.2g}"
+    return f"; standard deviation between pairs {pairs}, between the draws of a pair {draws}"
 
 
 def _named(cells: Iterable[Cell]) -> list[str]:

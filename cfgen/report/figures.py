@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from cfgen.counterfactuals import NONE
 from cfgen.errors import CfgenError, Problem, did_you_mean
-from cfgen.experiments import MEASURES
+from cfgen.experiments import MEASURES, METHODS
 from cfgen.folders import write_file
 from cfgen.lm import COMPONENTS
 from cfgen.paths import display
 from cfgen.prompts import LAST
 from cfgen.report.cells import rows_of, token_text
-from cfgen.report.effects import distinct_effects
+from cfgen.report.effects import distinct_effects, is_everywhere, marked_tokens
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -193,8 +193,13 @@ def _halves(text: str) -> tuple[str, ...]:
 
 
 def _maps(results: Results, sites: Sites, measure: Measure) -> Figure:
-    """Maps of the hypotheses, as many abreast as fit, site below site."""
-    names = _names(results)
+    """Maps of the hypotheses, as many abreast as fit, site below site.
+
+    An effect that is the same at all places is no map.
+    """
+    method = METHODS[results.experiment.method]
+    effects = bool(method.effects)
+    names = [name for name in _names(results) if not (effects and is_everywhere(name, method))]
     lines = [
         (site, cells, names[first : first + ABREAST])
         for site, cells in sites.items()
@@ -204,7 +209,9 @@ def _maps(results: Results, sites: Sites, measure: Measure) -> Figure:
     figure = _new_figure(sum(heights) + 0.55 * len(lines) + 0.5)
     shape = len(lines), min(ABREAST, len(names))
     panels = figure.subplots(*shape, squeeze=False, sharey="row", height_ratios=heights)
-    colours = _colours([cell for cells in sites.values() for cell in cells], measure)
+    every = [cell for cells in sites.values() for cell in cells]
+    drawn = [cell for cell in every if cell.hypothesis in names] if effects else every
+    colours = _colours(drawn, measure, effects=effects)
     for line, ((component, position), cells, here) in zip(panels, lines, strict=True):
         _name_panel(line[0], component, position)
         for axes, name in itertools.zip_longest(line, here):
@@ -213,11 +220,11 @@ def _maps(results: Results, sites: Sites, measure: Measure) -> Figure:
             else:
                 mesh = _map(axes, cells, name, colours)
         rows = rows_of(cells)
-        labels = [_row_label(row, results.tokens) for row in rows]
+        labels = [_row_label(row, results) for row in rows]
         line[0].set_yticks([n + 0.5 for n in range(len(rows))], labels, fontsize=5.5)
         line[0].set_ylim(len(rows), 0)  # the first row on top
     bar = figure.colorbar(mesh, ax=panels, location="top", aspect=40, pad=0.02)
-    bar.set_label(measure.meaning)
+    bar.set_label(f"effect on {measure.meaning}" if effects else measure.meaning)
     return figure
 
 
@@ -239,21 +246,27 @@ def _number(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def _row_label(row: tuple[int | None, str | None], texts: Mapping[str, str]) -> str:
-    """What is of a slot is known by its name, everything else by what it says."""
+def _row_label(row: tuple[int | None, str | None], results: Results) -> str:
+    """What is of a slot is known by its name, everything else by what it says.
+
+    Of a single prompt all is known by what it says. A star marks tokens with noise.
+    """
     head, token = row
     if token is None:
         return f"head {head}"
     of_slot = token == LAST or token.endswith("]") or re.search(r"\]-\d+$", token)
-    shown = token if of_slot else token_text(texts.get(token, token))
+    text = token_text(results.tokens.get(token, token))
+    if of_slot:
+        text = token if results.kept > 1 else f"{text} ({LAST})" if token == LAST else text
+    shown = f"{text}*" if token in marked_tokens(results) else text
     return (shown if head is None else f"{head}: {shown}").replace("$", r"\$")
 
 
-def _colours(cells: Sequence[Cell], measure: Measure) -> dict[str, Any]:
+def _colours(cells: Sequence[Cell], measure: Measure, *, effects: bool) -> dict[str, Any]:
     """Colours and what they stand for; where numbers have a sign, zero is white."""
     values = [_number(cell.value) for cell in cells]
     low, high = min(values), max(values)
-    if measure.share or measure.name == "probability":
+    if not effects and (measure.share or measure.name == "probability"):
         return {"cmap": "cividis", "vmin": 0, "vmax": 1}
     if low < 0:
         most = max(-low, high)

@@ -122,9 +122,15 @@ def _behaviour(results: Results) -> Inline:
         "keep rate ",
         strong(_rate(results.keep)),
         f" (n = {results.keep.n} pairs).",
-        " A pair is kept if the LM answers both of its prompts correctly.",
+        f" A pair is kept if the LM answers {_graded(results)} correctly.",
         *(Phrase(f"\n  {line}", ("caution",)) for line in (*dropped, *unaligned)),
     )
+
+
+def _graded(results: Results) -> str:
+    """Which prompts decide whether a pair is kept."""
+    graded = METHODS[results.experiment.method].graded
+    return f"its {graded[0]}" if len(graded) == 1 else "both of its prompts"
 
 
 def _rate(share: Share) -> str:

@@ -37,6 +37,7 @@ FIELDS = {
     "mediation": {},
     "ablation": {"ablation": "mean"},
     "knockout": {"keys": ("name_1[0].all", "drink_1")},
+    "tracing": {"corrupt": "name_1[0]", "draws": 2},
 }
 
 
