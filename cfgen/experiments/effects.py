@@ -26,7 +26,7 @@ from cfgen.experiments.changes import (
     swapped_places,
 )
 from cfgen.experiments.definition import Experiment
-from cfgen.experiments.interchange import GRID_LAYERS, RunBlock, described_trial, swap_blocks
+from cfgen.experiments.interchange import RunBlock, described_trial, swap_blocks
 from cfgen.experiments.methods import (
     ABLATED,
     BLOCKED,
@@ -81,9 +81,9 @@ RUNS: Mapping[str, Callable[[TrialCase], Run]] = {
     RESTORED: restored_run,
 }
 """Run of a pair -> how it is made at a place."""
-DRAWN_LAYERS = 6
-"""Layers of a block where every token is tried by itself in several draws: more than else, since
-all blocks of a pair run it anew with the noise of every draw."""
+DRAWN_SIZES = 4, 32
+"""Pairs and layers of a block where runs are drawn: less and more than else, since all blocks of a
+pair run it anew, whole, with the noise of every draw."""
 _DECIDING = ("ablation", "mlps")
 """Fields of an experiment that decide what is run, beyond places."""
 
@@ -141,7 +141,7 @@ class EffectPlan:
     def blocks(self, kept: Iterable[int]) -> list[RunBlock]:
         """What is computed as one; for all pairs where a method counts them all."""
         indices = range(len(self.encoded)) if self.method.unfiltered else kept
-        return swap_blocks(self.sweeps, indices, DRAWN_LAYERS if self.method.drawn else GRID_LAYERS)
+        return swap_blocks(self.sweeps, indices, *(DRAWN_SIZES if self.method.drawn else ()))
 
     def unit(self, block: RunBlock, verified: int) -> Unit:
         """The runs of a block: those of its pairs by themselves, then those of each trial."""

@@ -54,13 +54,23 @@ def filter_blocks(count: int) -> list[RunBlock]:
 
 
 def swap_blocks(
-    sweeps: Sequence[Sweep], kept: Iterable[int], grid_layers: int = GRID_LAYERS
+    sweeps: Sequence[Sweep],
+    kept: Iterable[int],
+    size: int = PAIRS,
+    grid_layers: int = GRID_LAYERS,
 ) -> list[RunBlock]:
-    """All swaps of the pairs with these indices; where tokens are swapped one by one, by layers."""
+    """All swaps of some pairs.
+
+    Args:
+        sweeps: The sites.
+        kept: Indices of the pairs.
+        size: Drawn pairs of a block.
+        grid_layers: Layers of a block where every token is swapped by itself.
+    """
     groups = _grouped(sweeps, grid_layers)
     return [
         RunBlock(trials=trials)
-        for pairs in _by_number(kept)
+        for pairs in _by_number(kept, size)
         for cells in groups
         if (trials := _trials(sweeps, cells, pairs))
     ]
@@ -70,7 +80,8 @@ def joint_blocks(sweeps: Sequence[Sweep], count: int) -> list[RunBlock]:
     """All prompts of so many pairs unchanged, each together with all swaps in it."""
     cells = _cells(sweeps)
     return [
-        RunBlock(tuple(pairs), _trials(sweeps, cells, pairs)) for pairs in _by_number(range(count))
+        RunBlock(tuple(pairs), _trials(sweeps, cells, pairs))
+        for pairs in _by_number(range(count), PAIRS)
     ]
 
 
@@ -145,11 +156,11 @@ def _grouped(sweeps: Sequence[Sweep], grid_layers: int) -> list[list[tuple[int, 
     return [cells[start : start + size] for start in range(0, len(cells), size)]
 
 
-def _by_number(indices: Iterable[int]) -> list[list[int]]:
+def _by_number(indices: Iterable[int], size: int) -> list[list[int]]:
     """Indices of pairs in blocks: the same pair is always in the same one."""
     found: dict[int, list[int]] = {}
     for index in indices:
-        found.setdefault(index // PAIRS, []).append(index)
+        found.setdefault(index // size, []).append(index)
     return [found[number] for number in sorted(found)]
 
 

@@ -53,7 +53,7 @@ def find_noise(asked: PlaceRequest) -> Noise:
         message = "no original has an answer, so there is none that noise could take away"
         raise CfgenError(Problem("nothing-to-trace", message, hint=hint))
     position = whole_spans(str(experiment.corrupt))
-    aligned = align_own(asked.encoded, Site(position, component=NOISED.component))
+    aligned = align_own(asked.encoded, Site((position,), component=NOISED.component))
     ids, names = [], []
     for swap in aligned.swaps.values():
         prompt, named = swap.original, token_names(swap.original)
