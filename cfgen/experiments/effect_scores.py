@@ -15,7 +15,7 @@ from cfgen.experiments.sweeps import Trial
 from cfgen.interventions import Reply
 from cfgen.stats import mean_of, spread_of
 
-Drawn = tuple[float, ...]
+Draws = tuple[float, ...]
 """An effect in a pair, once per draw or, where nothing is drawn, once; empty without a number."""
 
 
@@ -91,7 +91,7 @@ def _measured(
     return [plan.in_draw(numbers, draw) for draw in plan.draws]
 
 
-def _finite(values: Iterable[float]) -> Drawn:
+def _finite(values: Iterable[float]) -> Draws:
     """An effect in every draw, if all of them are finite."""
     found = tuple(values)
     return found if all(map(math.isfinite, found)) else ()
@@ -102,7 +102,7 @@ def _cell(
     name: str,
     place: tuple[str, str, int | None, str | None, int],
     measure: Measure,
-    found: Mapping[Trial, Drawn],
+    found: Mapping[Trial, Draws],
 ) -> Cell:
     """The average over pairs, with its interval: Student's, over prompts that are independent.
 

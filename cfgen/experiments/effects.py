@@ -56,7 +56,7 @@ from cfgen.lm import PairTokens
 
 RunKey = tuple[str, int]
 """A run of a pair, and in which draw; 0 if nothing of it is drawn."""
-Found = TypeVar("Found")
+Item = TypeVar("Item")
 
 PLACES: Mapping[str, Callable[[PlaceRequest], list[Target]]] = {
     "mediation": swapped_places,
@@ -130,7 +130,7 @@ class EffectPlan:
         """Those that there are at each place."""
         return self._keys(tuple(name for name in self.method.runs if name in RUNS))
 
-    def in_draw(self, found: Mapping[RunKey, Found], draw: int) -> dict[str, Found]:
+    def in_draw(self, found: Mapping[RunKey, Item], draw: int) -> dict[str, Item]:
         """Of something for each run, what belongs to one draw, by the name of the run."""
         return {
             name: one

@@ -220,7 +220,8 @@ def _maps(results: Results, sites: Sites, measure: Measure) -> Figure:
             else:
                 mesh = _map(axes, cells, name, colours)
         rows = rows_of(cells)
-        labels = [_row_label(row, results) for row in rows]
+        alone = {cell.n for cell in cells} == {1}
+        labels = [_row_label(row, results, alone=alone) for row in rows]
         line[0].set_yticks([n + 0.5 for n in range(len(rows))], labels, fontsize=5.5)
         line[0].set_ylim(len(rows), 0)  # the first row on top
     bar = figure.colorbar(mesh, ax=panels, location="top", aspect=40, pad=0.02)
@@ -246,7 +247,7 @@ def _number(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def _row_label(row: tuple[int | None, str | None], results: Results) -> str:
+def _row_label(row: tuple[int | None, str | None], results: Results, *, alone: bool) -> str:
     """What is of a slot is known by its name, everything else by what it says.
 
     Of a single prompt all is known by what it says. A star marks tokens with noise.
@@ -257,7 +258,7 @@ def _row_label(row: tuple[int | None, str | None], results: Results) -> str:
     of_slot = token == LAST or token.endswith("]") or re.search(r"\]-\d+$", token)
     text = token_text(results.tokens.get(token, token))
     if of_slot:
-        text = token if results.kept > 1 else f"{text} ({LAST})" if token == LAST else text
+        text = token if not alone else f"{text} ({LAST})" if token == LAST else text
     shown = f"{text}*" if token in marked_tokens(results) else text
     return (shown if head is None else f"{head}: {shown}").replace("$", r"\$")
 

@@ -32,6 +32,7 @@ def results(*positions: str, **hits: list[int]) -> Any:
         confidence=0.95,
         experiment=Experiment(task="t"),
         tokens={},
+        noise=None,
     )
 
 
