@@ -145,20 +145,21 @@ class EffectPlan:
 
     def unit(self, block: RunBlock, verified: int) -> Unit:
         """The runs of a block: those of its pairs by themselves, then those of each trial."""
-        order = [index for index in block.swapped for _ in self.of_pair]
+        swapped = block.swapped
+        order = [index for index in swapped for _ in self.of_pair]
         order += [trial.pair for trial in block.trials for _ in self.at_place]
 
         def runs() -> list[Run]:
-            own = {index: self._pair_runs(index) for index in block.swapped}
+            own = {index: self._pair_runs(index) for index in swapped}
             made = [run for runs in own.values() for run in runs.values()]
             for trial in block.trials:
                 for name, draw in self.at_place:
                     beside = self.in_draw(own[trial.pair], draw)
-                    made.append(RUNS[name](self._case(trial, beside, block.swapped)))
+                    made.append(RUNS[name](self._case(trial, beside, swapped)))
             return made
 
         said = [getattr(self.experiment, name) for name in _DECIDING]
-        pairs = [self._described_pair(index) for index in block.swapped]
+        pairs = [self._described_pair(index) for index in swapped]
         trials = [self._described(trial) for trial in block.trials]
         return Unit(
             described=[self.method.name, said, pairs, trials],
