@@ -9,7 +9,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cfgen.stats import Interval, Mean, Rate, at_least, difference, mean_of, rate, rate_of
+from cfgen.stats import Interval, Mean, Rate, at_least, difference, mean_of, rate, rate_of, spread_of
 
 
 @pytest.mark.parametrize(
@@ -170,3 +170,24 @@ def test_differences_of_shares_are_those_of_newcombe(one, other, low, high) -> N
     found = difference(Interval(a.value, a.low, a.high), Interval(b.value, b.low, b.high))
     assert found.value == pytest.approx(a.value - b.value)
     assert (found.low, found.high) == pytest.approx((low, high), abs=6e-5)
+
+
+def test_spread_is_told_apart_between_groups_and_within() -> None:
+    """By hand: averages 2 and 5, variances 2 and 8, so 5 within; 4.5 between, less 5 / 2."""
+    between, within = spread_of([(1.0, 3.0), (3.0, 7.0)])
+    assert within == pytest.approx(math.sqrt(5))
+    assert between == pytest.approx(math.sqrt(4.5 - 5 / 2))
+    same, alone = spread_of([(1.0, 2.0), (1.0, 2.0)])
+    assert (same, alone) == pytest.approx((0.0, math.sqrt(0.5)))  # and never below 0
+    for groups in ([(1.0, 2.0)], [(1.0,), (2.0,)]):
+        with pytest.raises(ValueError, match="two"):
+            spread_of(groups)
+
+
+def test_spread_finds_what_numbers_were_drawn_with() -> None:
+    drawn = random.Random(0)
+    groups = []
+    for _ in range(4000):
+        centre = drawn.gauss(0, 2)
+        groups.append([centre + drawn.gauss(0, 1) for _ in range(5)])
+    assert spread_of(groups) == pytest.approx((2, 1), rel=0.03)

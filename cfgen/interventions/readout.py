@@ -128,8 +128,10 @@ class Readout:
         index = torch.tensor([[*own, *[0] * (most - len(own))] for own in columns]).long()
         found = logits.gather(1, index.view(len(numbers), most).to(logits.device))
         if question.ranks:
-            likelier = [(logits > found[:, [t]]).sum(dim=-1) for t in range(most)]
-            ranks = torch.stack(likelier, dim=1).cpu() if most else index  # (steps, tracked)
+            # counted in 32 bits, which takes a third of the time
+            above = (logits > found[:, [t]] for t in range(most))
+            likelier = [one.sum(dim=-1, dtype=torch.int32) for one in above]
+            ranks = torch.stack(likelier, dim=1).long().cpu() if most else index  # (steps, tracked)
         found = self._out(found)  # (steps, tracked)
         for row, number in enumerate(numbers):
             count = len(columns[row])
