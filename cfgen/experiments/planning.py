@@ -205,7 +205,7 @@ def _changes(computed: Computation, likely: Sequence[int], portion: Portion) -> 
         return bench.replies(unit(block))[1]
 
     blocks = _own(plan.blocks(likely), portion)
-    return Workload("changes", blocks, plan.sweeps, unit, take, len(plan.changed))
+    return Workload("changes", blocks, plan.sweeps, unit, take, len(plan.at_place))
 
 
 def _own(blocks: Sequence[RunBlock], portion: Portion) -> list[RunBlock]:
