@@ -9,7 +9,17 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cfgen.stats import Interval, Mean, Rate, at_least, difference, mean_of, rate, rate_of, spread_of
+from cfgen.stats import (
+    Interval,
+    Mean,
+    Rate,
+    at_least,
+    difference,
+    mean_of,
+    rate,
+    rate_of,
+    spread_of,
+)
 
 
 @pytest.mark.parametrize(
