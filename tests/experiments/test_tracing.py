@@ -318,11 +318,11 @@ def test_all_tokens_of_any_layer_give_the_clean_run(case, engine):
 
 
 def test_both_engines_agree(case):
+    lm, pairs = case
     for component, layers in (("resid_post", "each"), ("mlp_out", "window(3)")):
         site = Site(component=component, layers=layers)
-        sweep = {"positions": "every"}
         packed, plain = (
-            by_cell(traced(*case, site, sweep=sweep, engine=engine))
+            by_cell(traced(lm, pairs[:2], site, sweep=EACH, engine=engine))
             for engine in ("packed", "reference")
         )
         assert packed.keys() == plain.keys()
