@@ -17,7 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cfgen.circuits.wiring import CircuitPair, PairBatch, Wiring, receiving
+from cfgen.circuits.halves import CircuitPair
+from cfgen.circuits.wiring import PairBatch, Wiring, receiving
 from cfgen.interventions import Firing, logits_after
 from cfgen.lm import Place, Projection, hook, pull_back, watch_projections
 
@@ -85,8 +86,12 @@ def gradients(batch: PairBatch, embedded: Tensor) -> Iterator[tuple[int, Tensor]
         given += leaves[first]
 
     with ExitStack() as hooks:
-        put = firing.once(("writing", "resid_pre", 0), lambda view: view.copy_(begin))
-        hooks.callback(hook(layout, Place("resid_pre", 0), put, write=True).remove)
+
+        def put(view: Tensor) -> None:
+            view.copy_(begin)
+
+        put_once = firing.once(("writing", "resid_pre", 0), put)
+        hooks.callback(hook(layout, Place("resid_pre", 0), put_once, write=True).remove)
         for layer in range(layout.layers):
 
             def keep(view: Tensor, layer: int = layer) -> None:

@@ -60,7 +60,7 @@ def faithfulness(of_circuit: PerPair, of_none: PerPair, of_all: PerPair) -> floa
     return float((of_circuit.mean() - none) / (every - none))
 
 
-def cpr(percent: Sequence[float], found: Sequence[float]) -> float:
+def cpr(percent: Sequence[float], found: Sequence[float] | PerPair) -> float:
     """The area below a curve of faithfulness, by trapezoids; higher is better, and nothing is most.
 
     Args:
@@ -70,7 +70,7 @@ def cpr(percent: Sequence[float], found: Sequence[float]) -> float:
     return float(trapezoid(found, np.asarray(percent) / 100))
 
 
-def cmd(percent: Sequence[float], found: Sequence[float]) -> float:
+def cmd(percent: Sequence[float], found: Sequence[float] | PerPair) -> float:
     """The area between a curve of faithfulness and 1, by trapezoids; 0 is best.
 
     Args:

@@ -1,4 +1,4 @@
-"""Edges said in the language of interventions, one by one: slow, plain, and what all else must equal.
+"""Edges said in the language of interventions, one by one: slow, plain, what all else must equal.
 
 The input of a receiver is what it is given in this run, minus what a sender adds here, plus what it
 adds in the corrupted run.
@@ -20,8 +20,9 @@ from cfgen.circuits.graph import (
     place_of_receiver,
     place_of_sender,
 )
-from cfgen.circuits.wiring import CircuitPair
+from cfgen.circuits.halves import CircuitPair
 from cfgen.interventions import HERE, NOTHING, Edit, Engine, Mix, Read, Run
+
 
 def corrupting_edits(
     graph: CircuitGraph, edges: Iterable[Edge], corrupted: Run, positions: Sequence[int]

@@ -6,8 +6,8 @@
       mixed run       every receiver is given the sum of what senders give *here*, and for edges
                       outside a circuit what they give in the corrupted run instead
 
-All edges of a receiver are mixed at once, by one product of a matrix of edges and what senders give,
-so that a circuit of any size takes one forward. That the same said edge by edge in the language of
+All edges of a receiver are mixed at once, by a product of a matrix of edges and what senders give,
+so a circuit of any size takes one forward. That the same said edge by edge in the language of
 interventions (:mod:`cfgen.circuits.edits`) comes to the same is tested.
 """
 
@@ -23,30 +23,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cfgen.circuits.graph import PARTS, CircuitGraph, EdgeMask, place_of_sender
+from cfgen.circuits.halves import CircuitPair
 from cfgen.interventions import Batch, Engine, Firing, Head, logits_after, make_batch
 from cfgen.lm import LM, Layout, Place, check_places, hook
 
 HELD_BYTES = 2**29
-"""What senders give in the runs of some pairs takes about as much at most, if it is several pairs."""
-
-
-@dataclass(frozen=True, slots=True)
-class CircuitPair:
-    """A pair as circuits are measured on it.
-
-    Attributes:
-        name: Id of the pair.
-        clean: Token ids of the original.
-        corrupted: Those of the counterfactual, as many.
-        right: Tokens any of which is the original's answer.
-        wrong: Those of the counterfactual's.
-    """
-
-    name: str
-    clean: tuple[int, ...]
-    corrupted: tuple[int, ...]
-    right: tuple[int, ...]
-    wrong: tuple[int, ...]
+"""What senders give in runs that go through the LM together takes about as much at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +155,8 @@ class PairBatch:
             of = of[:, :before]  # (receivers, senders)
             if bool(of.any()):
                 total = of @ change[:, :before].flatten(2)  # (pairs, receivers, columns * width)
-                total = total.unflatten(2, given.shape[1::2]).transpose(1, 2)
-                given += total.to(given)
+                shape = *total.shape[:2], given.shape[1], given.shape[3]
+                given += total.view(shape).transpose(1, 2).to(given)
 
         with torch.no_grad(), sending(self.wiring, note), receiving(self.wiring, mix):
             logits = logits_after(self.wiring.lm, self.clean, self.head)
@@ -190,7 +172,9 @@ class PairBatch:
     def _empty(self, batch: Batch) -> Tensor:
         wiring, rows = self.wiring, len(self.pairs)
         shape = rows, len(wiring.graph.senders), batch.width, wiring.layout.width
-        return torch.zeros(shape, dtype=wiring.lm.dtype, device=wiring.lm.device)
+        # in float32 at least: differences of what is large add up over many senders
+        dtype = torch.promote_types(wiring.lm.dtype, torch.float32)
+        return torch.zeros(shape, dtype=dtype, device=wiring.lm.device)
 
 
 @contextmanager

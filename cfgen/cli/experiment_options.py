@@ -104,6 +104,12 @@ OPTIONS = {
         "With --method paths: logits, or such as 9.6.q or 9.mlp; repeat it for several.",
     ),
     "mlps": _option(str, "mlps", "With --method paths: recomputed or frozen."),
+    "steps": _option(int, "steps", "With --method circuit: of integrated gradients; 5.", min=1),
+    "selection": _option(str, "selection", "With --method circuit: top or greedy."),
+    "edges": _option(float, "edges", "With --method circuit: percent of edges written down; 1."),
+    "exact": _option(
+        int, "exact", "With --method circuit: edges that are run as well as estimated; 64.", min=0
+    ),
     "measures": _option(list[str], "measures", "iia if none is given; repeat it for several."),
     "engine.device": _option(str, "engine.device", "auto, cpu, cuda, cuda:1, mps or spread."),
     "engine.dtype": _option(str, "engine.dtype", "float32, bfloat16 or float16."),

@@ -120,7 +120,8 @@ class Experiment(BaseModel):
     Attributes:
         method: How the question is put: ``interchange`` tests hypotheses by swaps, ``behaviour``
             only looks at what the LM says to the prompts as they are; ``mediation``, ``ablation``,
-            ``knockout`` and ``paths`` measure effects (``cfgen methods`` explains them).
+            ``knockout`` and ``paths`` measure effects, and ``circuit`` scores edges (``cfgen
+            methods`` explains them).
         task: Name of a task; pairs are drawn.
         dataset: Folder that ``cfgen generate`` wrote.
         pairs: File of pairs of one's own, or a folder, or ``hub:OWNER/NAME``: see docs/pairs.md.
@@ -146,16 +147,21 @@ class Experiment(BaseModel):
         receivers: With ``paths``, what is looked at for the direct effect: ``logits``, or such as
             ``9.6.q`` (queries of head 6 in layer 9; also ``k``, ``v``) and ``9.mlp``.
         mlps: With ``paths``, whether MLPs on the way are ``recomputed`` or ``frozen``.
+        steps: With ``circuit``, of the integrated gradients; 1 for those of the clean run alone.
+        selection: With ``circuit``, whether the ``top`` edges are taken wherever they are, or
+            ``greedy``, from the logits on.
+        edges: With ``circuit``, how many percent of the edges are written down.
+        exact: With ``circuit``, how many edges, drawn at random, are run as well as estimated.
         measures: Numbers that are made of what comes out: ``iia``, ``logit_difference``, ``odds``,
             ``probability``, ``log_odds``, ``rank``, ``kl``; the first is the one that is drawn.
-            ``iia`` if none is given; where effects are measured, ``logit_difference``.
+            ``iia`` if none is given; where no hypothesis is tested, ``logit_difference``.
         engine: How runs are executed.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    method: Literal["interchange", "behaviour", "mediation", "ablation", "knockout", "paths"] = (
-        "interchange"
-    )
+    method: Literal[
+        "interchange", "behaviour", "mediation", "ablation", "knockout", "paths", "circuit"
+    ] = "interchange"
     task: str | None = None
     dataset: str | None = None
     pairs: str | None = None
@@ -178,17 +184,21 @@ class Experiment(BaseModel):
     keys: Texts = ()
     receivers: Texts = ("logits",)
     mlps: Literal["recomputed", "frozen"] = "recomputed"
+    steps: int = Field(default=5, ge=1)
+    selection: Literal["top", "greedy"] = "top"
+    edges: float = Field(default=1.0, gt=0, le=100)
+    exact: int = Field(default=64, ge=0)
     measures: Texts = ("iia",)
     engine: EngineOptions = EngineOptions()
 
     @model_validator(mode="before")
     @classmethod
-    def _measures_of_effects(cls, given: Any) -> Any:
+    def _measures_of_method(cls, given: Any) -> Any:
         """What is measured if nothing is said, where the method says it."""
         if isinstance(given, dict) and "measures" not in given:
             method = METHODS.get(str(given.get("method")))
-            if method and method.effects:
-                return {**given, "measures": ("logit_difference",)}
+            if method and (method.effects or method.measures):
+                return {**given, "measures": method.measures or ("logit_difference",)}
         return given
 
 
