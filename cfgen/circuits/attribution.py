@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cfgen.circuits.graph import node_of
 from cfgen.circuits.halves import CircuitPair
 from cfgen.circuits.wiring import PairBatch, Wiring, receiving
 from cfgen.interventions import Firing, logits_after
@@ -81,9 +82,11 @@ def gradients(batch: PairBatch, embedded: Tensor) -> Iterator[tuple[int, Tensor]
     begin = embedded.clone().requires_grad_()
     firing = Firing()
 
-    def add_leaf(first: int, given: Tensor) -> None:
-        leaves[first] = torch.zeros_like(given).requires_grad_()
-        given += leaves[first]
+    whole = np.array([node_of(name) == name for name in receivers])  # MLPs and the logits
+
+    def add_leaf(numbers: Sequence[int], given: Tensor) -> None:
+        leaves[numbers[0]] = torch.zeros_like(given).requires_grad_()
+        given += leaves[numbers[0]]
 
     with ExitStack() as hooks:
 
@@ -100,7 +103,7 @@ def gradients(batch: PairBatch, embedded: Tensor) -> Iterator[tuple[int, Tensor]
             keep_once = firing.once(("reading", "resid_pre", layer), keep)
             hooks.callback(hook(layout, Place("resid_pre", layer), keep_once, write=False).remove)
             hooks.callback(watch_projections(layout, layer, projections.append).remove)
-        hooks.enter_context(receiving(wiring, add_leaf, parts=()))
+        hooks.enter_context(receiving(wiring, add_leaf, whole))
         logits = logits_after(wiring.lm, batch.clean, batch.head, gradients=True)
     firing.check()
     total = batch.measured(logits).sum()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cfgen.bounded import read_json
 from cfgen.circuits.graph import CircuitGraph, Edge, EdgeMask, EdgeScores, layer_of
@@ -69,6 +69,12 @@ class Circuit(BaseModel):
     pairs: tuple[str, ...]
     edges: tuple[Edge, ...]
     scores: tuple[float, ...]
+
+    @model_validator(mode="after")
+    def _as_written(self) -> Self:
+        if len(self.scores) != len(self.edges) or len({*self.edges}) != len(self.edges):
+            raise ValueError("an edge twice, or scores of others")
+        return self
 
     @property
     def graph(self) -> CircuitGraph:

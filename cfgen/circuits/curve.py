@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.integrate import trapezoid
 
 from cfgen.stats import CONFIDENCE
 
@@ -67,7 +66,7 @@ def cpr(percent: Sequence[float], found: Sequence[float] | PerPair) -> float:
         percent: Sizes, ascending.
         found: Faithfulness at each, of edges ranked by signed scores.
     """
-    return float(trapezoid(found, np.asarray(percent) / 100))
+    return _area(found, np.asarray(percent) / 100)
 
 
 def cmd(percent: Sequence[float], found: Sequence[float] | PerPair) -> float:
@@ -77,7 +76,13 @@ def cmd(percent: Sequence[float], found: Sequence[float] | PerPair) -> float:
         percent: Sizes, ascending.
         found: Faithfulness at each, of edges ranked by scores without their sign.
     """
-    return float(trapezoid(np.abs(1 - np.asarray(found)), np.asarray(percent) / 100))
+    return _area(np.abs(1 - np.asarray(found)), np.asarray(percent) / 100)
+
+
+def _area(heights: Sequence[float] | PerPair, widths: PerPair) -> float:
+    from scipy.integrate import trapezoid  # which takes long to load
+
+    return float(trapezoid(heights, widths))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,14 +14,6 @@ from cfgen.circuits.results import (
     CircuitResults,
     EdgeCheck,
 )
-from cfgen.circuits.searching import (
-    EXACT_PAIRS,
-    RANKINGS,
-    Search,
-    mean_estimate,
-    mean_scores,
-    search,
-)
 from cfgen.experiments import (
     EVERYTHING_NOW,
     PAIRS,
@@ -29,11 +21,8 @@ from cfgen.experiments import (
     Portion,
     Remainder,
     Request,
-    check_any_kept,
-    filter_pairs,
     finished_content,
     folder_of,
-    grade,
     load_for,
     opened_store,
     read_as,
@@ -44,6 +33,7 @@ from cfgen.progress import Progress, no_progress
 from cfgen.stats import CONFIDENCE
 
 if TYPE_CHECKING:
+    from cfgen.circuits.searching import Search
     from cfgen.experiments import Behaviour, FilterOutcome, RunStore
     from cfgen.interventions import Check
     from cfgen.lm import LM
@@ -114,7 +104,8 @@ def _compute(
 ) -> CircuitRun | PartialRun:
     progress("loading libraries", 0, None)
     from cfgen.circuits.measuring import TimeUpError, blocks_of, make_ledger
-    from cfgen.experiments import Workbench, check_sites
+    from cfgen.circuits.searching import EXACT_PAIRS, RANKINGS, search
+    from cfgen.experiments import Workbench, check_any_kept, check_sites, filter_pairs, grade
     from cfgen.interventions import choose_engine
 
     lm, inquiry = lm or load_for(request, progress), request.inquiry
@@ -158,6 +149,8 @@ def _results(
     made: Search,
     checks: list[Check],
 ) -> CircuitResults:
+    from cfgen.circuits.searching import mean_estimate
+
     pairs = [one.pair for one in found.encoded]
     halves, inquiry = made.halves, request.inquiry
     curve = made.curves["absolute"]
@@ -208,6 +201,8 @@ def _own(made: Search) -> list[EdgeCheck]:
 
 def _circuit(results: CircuitResults, made: Search) -> Circuit:
     """The circuit that is written down."""
+    from cfgen.circuits.searching import mean_scores
+
     asked = results.experiment
     return chosen_circuit(
         made.graph,

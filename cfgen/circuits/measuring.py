@@ -88,9 +88,21 @@ class Ledger:
         return np.stack(parts)
 
     def measures(
-        self, pairs: Sequence[CircuitPair], masks: Sequence[EdgeMask], step: str
+        self,
+        pairs: Sequence[CircuitPair],
+        masks: Sequence[EdgeMask],
+        step: str,
+        *,
+        everywhere: bool = False,
     ) -> NDArray[np.float64]:
-        """The measure of circuits, each with all edges outside corrupted (circuits, pairs)."""
+        """The measure of circuits, each with all edges outside corrupted (circuits, pairs).
+
+        Args:
+            pairs: The pairs.
+            masks: The circuits.
+            step: What the progress is of.
+            everywhere: Whether nodes that make no difference are given their mixture as well.
+        """
         blocks = list(blocks_of(pairs))
         sets = [_packed(mask) for mask in masks]
         total, done, parts = len(blocks) * len(masks), 0, []
@@ -103,13 +115,13 @@ class Ledger:
                 rows = []
                 for number, mask in enumerate(masks):
                     self.bench.report(step, done + number, total)
-                    rows.append(batch.mixed(mask, corrupted))
+                    rows.append(batch.mixed(mask, corrupted, everywhere=everywhere))
                 found.append(np.stack(rows))
             each = np.concatenate(found, axis=1)
             return pa.table({"measures": pa.array(each.tolist(), pa.list_(pa.float64()))})
 
         for block in blocks:
-            described = ["circuits", sets, _described(block)]
+            described = ["circuits", sets, everywhere, _described(block)]
             table = self.table(described, lambda block=block: make(block))  # type: ignore[misc]
             parts.append(np.array(table["measures"].to_pylist()))
             done += len(masks)

@@ -216,7 +216,7 @@ def _ends(ledger: Ledger, halves: PairHalves) -> tuple[NDArray[np.float64], NDAr
     """The measure with every edge corrupted, and with none, in every pair that judges."""
     size = len(ledger.wiring.graph)
     ends = [np.zeros(size, dtype=bool), np.ones(size, dtype=bool)]
-    none, every = ledger.measures(halves.judging, ends, "all edges, and none")
+    none, every = ledger.measures(halves.judging, ends, "all edges, and none", everywhere=True)
     clean, corrupted = ledger.prompts(halves.judging)
     for found, expected, what in (
         (every, clean, "the original with no edge corrupted"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 from typing import Any, Literal
 
-import networkx as nx
 import numpy as np
 
 from cfgen.circuits.graph import INPUT, LOGITS, CircuitGraph, Edge, EdgeMask, EdgeScores, node_of
@@ -80,6 +79,8 @@ def connected(graph: CircuitGraph, mask: EdgeMask) -> EdgeMask:
     The others change nothing: what leads nowhere is not seen, and a node that is given nothing but
     corrupted edges gives just what it gives in the corrupted run.
     """
+    import networkx as nx
+
     numbers = np.flatnonzero(mask)
     edges = graph.chosen(numbers)
     of_nodes: Any = nx.DiGraph((edge.sender, edge.node) for edge in edges)

@@ -22,8 +22,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cfgen.circuits.graph import PARTS, CircuitGraph, EdgeMask, place_of_sender
+from cfgen.circuits.graph import (
+    LOGITS,
+    CircuitGraph,
+    EdgeMask,
+    node_of,
+    place_of_receiver,
+    place_of_sender,
+)
 from cfgen.circuits.halves import CircuitPair
+from cfgen.circuits.selection import connected, nodes_of
 from cfgen.interventions import Batch, Engine, Firing, Head, logits_after, make_batch
 from cfgen.lm import LM, Layout, Place, check_places, hook
 
@@ -132,33 +140,47 @@ class PairBatch:
             logits_after(self.wiring.lm, batch, self.head)
         return found
 
-    def mixed(self, mask: EdgeMask, corrupted: Tensor) -> NDArray[np.float64]:
+    def mixed(
+        self, mask: EdgeMask, corrupted: Tensor, *, everywhere: bool = False
+    ) -> NDArray[np.float64]:
         """The measure of every pair, with only a circuit as it is and all other edges corrupted.
+
+        What a node is given that is on no way through the circuit makes no difference: all that
+        leads from it is replaced by what it gives in the corrupted run.
 
         Args:
             mask: The edges of the circuit.
             corrupted: What senders give in the corrupted runs (pairs, senders, columns, width).
+            everywhere: Whether nodes that make no difference are given their mixture all the same.
 
         Returns:
             (pairs,).
         """
         graph = self.wiring.graph
-        outside = torch.from_numpy(graph.matrix((~mask).astype(float))).to(corrupted)
+        kept = mask if everywhere else connected(graph, mask)
+        nodes = {LOGITS, *nodes_of(graph.chosen(np.flatnonzero(kept)))}
+        nodes = {*graph.nodes} if everywhere else nodes
+        needed = np.array([node_of(name) in nodes for name in graph.receivers])
+        outside = torch.from_numpy(graph.matrix((~kept).astype(float))).to(corrupted)
         change = torch.zeros_like(corrupted)  # corrupted - here, of the senders that came by
+        totals: dict[int, Tensor] = {}  # receiver -> what is added to what it is given
 
         def note(first: int, given: Tensor) -> None:
             among = slice(first, first + given.shape[1])
             change[:, among] = corrupted[:, among] - given.to(corrupted)
 
-        def mix(first: int, given: Tensor) -> None:
-            of, before = outside[first : first + given.shape[2]], graph.before[first]
-            of = of[:, :before]  # (receivers, senders)
-            if bool(of.any()):
+        def mix(numbers: Sequence[int], given: Tensor) -> None:
+            if numbers[0] not in totals:
+                before = graph.before[numbers[0]]
+                same = [n for n in np.flatnonzero(needed) if graph.before[n] == before]
+                of = outside[same, :before]  # (receivers, senders)
                 total = of @ change[:, :before].flatten(2)  # (pairs, receivers, columns * width)
-                shape = *total.shape[:2], given.shape[1], given.shape[3]
-                given += total.view(shape).transpose(1, 2).to(given)
+                total = total.view(*total.shape[:2], *change.shape[2:])
+                totals.update(zip(same, total.unbind(1), strict=True))
+            for at, number in enumerate(numbers):
+                given[:, :, at] += totals.pop(number).to(given)
 
-        with torch.no_grad(), sending(self.wiring, note), receiving(self.wiring, mix):
+        with torch.no_grad(), sending(self.wiring, note), receiving(self.wiring, mix, needed):
             logits = logits_after(self.wiring.lm, self.clean, self.head)
         found: NDArray[np.float64] = self.measured(logits).double().cpu().numpy()
         return found
@@ -215,34 +237,41 @@ def sending(wiring: Wiring, use: Callable[[int, Tensor], None]) -> Iterator[None
 
 @contextmanager
 def receiving(
-    wiring: Wiring, use: Callable[[int, Tensor], None], parts: Sequence[str] = PARTS
+    wiring: Wiring, use: Callable[[Sequence[int], Tensor], None], chosen: NDArray[np.bool_]
 ) -> Iterator[None]:
     """Let a function change what receivers are given, in the one forward that is run inside.
 
     Args:
         wiring: The LM.
-        use: Called with the number of a receiver and what it and those after it are given (pairs,
-            columns, receivers, width), to be changed in place.
-        parts: Which inputs of heads are among them.
+        use: Called with numbers of receivers and what they are given (pairs, columns, receivers,
+            width), to be changed in place.
+        chosen: For each receiver, whether it is one of them (receivers,).
 
     Raises:
         CfgenError: A receiver did not come by exactly once (``edit-did-not-fire``).
     """
     layout, receivers = wiring.layout, wiring.graph.receivers
     firing = Firing()
+    heads: dict[tuple[int, str], list[int]] = {}
     with ExitStack() as hooks:
 
         def see(place: Place, take: Callable[[Tensor], None]) -> None:
-            counted = firing.once(("writing", place.component, place.layer), take)
+            counted = firing.once(("writing", str(place), place.layer), take)
             hooks.callback(hook(layout, place, counted, write=True).remove)
 
-        for layer in range(layout.layers):
-            for part in parts:
-                first = receivers.index(f"a{layer}.h0.{part}")
-                see(Place(f"{part}_in", layer), lambda view, first=first: use(first, view))  # type: ignore[misc]
-            at = receivers.index(f"m{layer}")
-            see(Place("mlp_in", layer), lambda view, at=at: use(at, view[:, :, None]))  # type: ignore[misc]
-        last = Place("resid_post", layout.layers - 1)
-        see(last, lambda view: use(len(receivers) - 1, view[:, :, None]))
+        for number in np.flatnonzero(chosen).tolist():
+            place = place_of_receiver(receivers[number], layout.layers)
+            if place.head is not None:
+                heads.setdefault((place.layer, place.component), []).append(number)
+            else:
+                see(place, lambda view, n=number: use([n], view[:, :, None]))  # type: ignore[misc]
+        for (layer, component), numbers in heads.items():
+            if len(numbers) == layout.heads:
+                whole = Place(component, layer)
+                see(whole, lambda view, numbers=numbers: use(numbers, view))  # type: ignore[misc]
+                continue
+            for number in numbers:
+                place = place_of_receiver(receivers[number], layout.layers)
+                see(place, lambda view, n=number: use([n], view[:, :, None]))  # type: ignore[misc]
         yield
     firing.check()
