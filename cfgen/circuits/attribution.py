@@ -42,20 +42,20 @@ def edge_scores(wiring: Wiring, pairs: Sequence[CircuitPair], steps: int) -> NDA
 def _portion_scores(batch: PairBatch, steps: int) -> Tensor:
     graph = batch.wiring.graph
     corrupted = batch.sent(batch.corrupted)
-    change = batch.sent(batch.clean)  # (pairs, senders, columns, width)
-    ends = corrupted[:, 0].clone(), change[:, 0].clone()
+    change = batch.sent(batch.clean)  # (senders, pairs, columns, width)
+    ends = corrupted[0].clone(), change[0].clone()
     change = corrupted.sub_(change)
     # nothing is meant where there is no token
-    change *= batch.clean.attention_mask[:, None, :, None].to(change)
+    change *= batch.clean.attention_mask[:, :, None].to(change)
     found = torch.zeros(len(batch.pairs), len(graph), device=change.device)
     for step in range(1, steps + 1):
         embedded = ends[0] + (step / steps) * (ends[1] - ends[0])
         for first, gradient in gradients(batch, embedded):
             count, before = gradient.shape[2], graph.before[first]
             given = gradient.transpose(1, 2).flatten(2).to(change)  # (pairs, receivers, numbers)
-            sent = change[:, :before].flatten(2)  # (pairs, senders, numbers)
+            sent = change[:before].flatten(2)  # (senders, pairs, numbers)
             start = graph.starts[first]
-            part = torch.bmm(given, sent.transpose(1, 2)).flatten(1).float()
+            part = torch.bmm(given, sent.permute(1, 2, 0)).flatten(1).float()
             found[:, start : start + count * before] -= part / steps
     return found
 

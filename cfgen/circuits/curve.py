@@ -101,16 +101,19 @@ class CurvePoints:
     none: PerPair
     every: PerPair
 
-    def values(self, pairs: NDArray[np.int64] | slice = slice(None)) -> list[float]:
-        """Faithfulness at every size, of some pairs."""
-        none, every = self.none[pairs], self.every[pairs]
-        return [faithfulness(row[pairs], none, every) for row in self.circuits]
+    def values(self) -> list[float]:
+        """Faithfulness at every size."""
+        return [faithfulness(row, self.none, self.every) for row in self.circuits]
 
     def resampled(self, seed: int) -> NDArray[np.float64]:
         """Faithfulness over pairs drawn again (resamples, points)."""
         rng, count = np.random.default_rng(seed), len(self.none)
-        drawn = (rng.integers(0, count, count) for _ in range(RESAMPLES))
-        return np.array([self.values(pairs) for pairs in drawn])
+        weights = rng.multinomial(count, np.full(count, 1 / count), RESAMPLES) / count
+        none, every = weights @ self.none, weights @ self.every  # averages (resamples,)
+        found = weights @ self.circuits.T  # (resamples, points)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            again: NDArray[np.float64] = (found - none[:, None]) / (every - none)[:, None]
+        return np.where(np.isfinite(again), again, np.nan)
 
 
 def interval(value: float, again: NDArray[np.float64]) -> BootstrapInterval:

@@ -130,11 +130,11 @@ class PairBatch:
         return torch.stack([log(row, pair.right) - log(row, pair.wrong) for row, pair in rows])
 
     def sent(self, batch: Batch) -> Tensor:
-        """What senders give in the runs of its prompts (pairs, senders, columns, width)."""
+        """What senders give in the runs of its prompts (senders, pairs, columns, width)."""
         found = self._empty(batch)
 
         def keep(first: int, given: Tensor) -> None:
-            found[:, first : first + given.shape[1]] = given.to(found)
+            found[first : first + len(given)] = given.to(found)
 
         with torch.no_grad(), sending(self.wiring, keep):
             logits_after(self.wiring.lm, batch, self.head)
@@ -150,7 +150,7 @@ class PairBatch:
 
         Args:
             mask: The edges of the circuit.
-            corrupted: What senders give in the corrupted runs (pairs, senders, columns, width).
+            corrupted: What senders give in the corrupted runs (senders, pairs, columns, width).
             everywhere: Whether nodes that make no difference are given their mixture all the same.
 
         Returns:
@@ -163,20 +163,21 @@ class PairBatch:
         needed = np.array([node_of(name) in nodes for name in graph.receivers])
         outside = torch.from_numpy(graph.matrix((~kept).astype(float))).to(corrupted)
         change = torch.zeros_like(corrupted)  # corrupted - here, of the senders that came by
-        totals: dict[int, Tensor] = {}  # receiver -> what is added to what it is given
+        totals: dict[int, Tensor] = {}  # receiver -> what is added to what it is given, if anything
 
         def note(first: int, given: Tensor) -> None:
-            among = slice(first, first + given.shape[1])
-            change[:, among] = corrupted[:, among] - given.to(corrupted)
+            among = slice(first, first + len(given))
+            torch.sub(corrupted[among], given.to(corrupted), out=change[among])
 
         def mix(numbers: Sequence[int], given: Tensor) -> None:
+            before = graph.before[numbers[0]]
+            if not bool(outside[numbers[0] : numbers[-1] + 1, :before].any()):
+                return
             if numbers[0] not in totals:
-                before = graph.before[numbers[0]]
-                same = [n for n in np.flatnonzero(needed) if graph.before[n] == before]
-                of = outside[same, :before]  # (receivers, senders)
-                total = of @ change[:, :before].flatten(2)  # (pairs, receivers, columns * width)
-                total = total.view(*total.shape[:2], *change.shape[2:])
-                totals.update(zip(same, total.unbind(1), strict=True))
+                same = [n for n in np.flatnonzero(needed).tolist() if graph.before[n] == before]
+                of = outside[torch.tensor(same), :before]  # (receivers, senders)
+                total = of @ change[:before].flatten(1)  # (receivers, pairs * columns * width)
+                totals.update(zip(same, total.view(-1, *change.shape[1:]), strict=True))
             for at, number in enumerate(numbers):
                 given[:, :, at] += totals.pop(number).to(given)
 
@@ -193,7 +194,7 @@ class PairBatch:
 
     def _empty(self, batch: Batch) -> Tensor:
         wiring, rows = self.wiring, len(self.pairs)
-        shape = rows, len(wiring.graph.senders), batch.width, wiring.layout.width
+        shape = len(wiring.graph.senders), rows, batch.width, wiring.layout.width
         # in float32 at least: differences of what is large add up over many senders
         dtype = torch.promote_types(wiring.lm.dtype, torch.float32)
         return torch.zeros(shape, dtype=dtype, device=wiring.lm.device)
@@ -205,7 +206,7 @@ def sending(wiring: Wiring, use: Callable[[int, Tensor], None]) -> Iterator[None
 
     Args:
         wiring: The LM.
-        use: Called with the number of a sender and what it and those after it give (pairs, senders,
+        use: Called with the number of a sender and what it and those after it give (senders, pairs,
             columns, width).
 
     Raises:
@@ -219,17 +220,17 @@ def sending(wiring: Wiring, use: Callable[[int, Tensor], None]) -> Iterator[None
             counted = firing.once(("reading", place.component, place.layer), take)
             hooks.callback(hook(layout, place, counted, write=False).remove)
 
-        see(Place("resid_pre", 0), lambda view: use(0, view[:, None]))
+        see(Place("resid_pre", 0), lambda view: use(0, view[None]))
         for layer in range(layout.layers):
             first = wiring.graph.senders.index(f"a{layer}.h0")
             assert place_of_sender(wiring.graph.senders[first + heads]) == Place("mlp_out", layer)
             see(
                 Place("head_result", layer),
-                lambda view, first=first: use(first, factor * view.transpose(1, 2)),  # type: ignore[misc]
+                lambda view, first=first: use(first, factor * view.permute(2, 0, 1, 3)),  # type: ignore[misc]
             )
             see(
                 Place("mlp_out", layer),
-                lambda view, at=first + heads: use(at, factor * view[:, None]),  # type: ignore[misc]
+                lambda view, at=first + heads: use(at, factor * view[None]),  # type: ignore[misc]
             )
         yield
     firing.check()

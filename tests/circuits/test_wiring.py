@@ -104,7 +104,7 @@ def test_gradients_are_those_of_inputs_of_their_own(name):
     with receiving(wiring, leaf, np.ones(len(wiring.graph.receivers), dtype=bool)):
         logits = logits_after(wiring.lm, batch.clean, batch.head, gradients=True)
     expected = torch.autograd.grad(batch.measured(logits).sum(), list(leaves.values()))
-    embedded = batch.sent(batch.clean)[:, 0]
+    embedded = batch.sent(batch.clean)[0]
     found = dict(gradients(batch, embedded))
     assert found.keys() == leaves.keys()
     for number, gradient in zip(leaves, expected, strict=True):
