@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from cfgen.circuits.results import EDGES_FILE as EDGES_FILE
     from cfgen.circuits.results import CircuitResults as CircuitResults
     from cfgen.circuits.results import CurvePoint as CurvePoint
-    from cfgen.circuits.results import Estimate as Estimate
+    from cfgen.circuits.results import PairEstimate as PairEstimate
     from cfgen.circuits.results import ExactSample as ExactSample
     from cfgen.circuits.results import circuit_in as circuit_in
     from cfgen.circuits.results import is_circuit as is_circuit
@@ -68,7 +68,7 @@ _HOME = {
     "is_circuit": "results",
     "circuit_in": "results",
     "ExactSample": "results",
-    "Estimate": "results",
+    "PairEstimate": "results",
     "CurvePoint": "results",
     "CircuitResults": "results",
     "EDGES_FILE": "results",

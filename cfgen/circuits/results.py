@@ -17,7 +17,7 @@ from cfgen.paths import display
 EDGES_FILE, CURVE_FILE = "edges.parquet", "curve.parquet"
 
 
-class Estimate(BaseModel):
+class PairEstimate(BaseModel):
     """A number of several pairs, with its 95 % interval over pairs drawn again.
 
     Attributes:
@@ -34,7 +34,7 @@ class Estimate(BaseModel):
     n: int
 
     @classmethod
-    def of(cls, found: BootstrapInterval, n: int) -> Estimate:
+    def of(cls, found: BootstrapInterval, n: int) -> PairEstimate:
         """An interval in a form that JSON has."""
         parts = (found.value, found.low, found.high)
         value, low, high = (part if math.isfinite(part) else None for part in parts)
@@ -62,7 +62,7 @@ class CurvePoint(BaseModel):
     connected: int
     nodes: int
     measure: float
-    faithfulness: Estimate
+    faithfulness: PairEstimate
 
 
 class ExactSample(BaseModel):
@@ -136,15 +136,15 @@ class CircuitResults(BaseModel):
     judged_on: tuple[str, ...]
     edges: int
     nodes: int
-    every: Estimate
-    none: Estimate
+    every: PairEstimate
+    none: PairEstimate
     curve: tuple[CurvePoint, ...]
-    cpr: Estimate
-    cmd: Estimate
-    random_cmd: Estimate
-    without: Estimate
+    cpr: PairEstimate
+    cmd: PairEstimate
+    random_cmd: PairEstimate
+    without: PairEstimate
     exact: tuple[ExactSample, ...]
-    stability: Estimate
+    stability: PairEstimate
     circuit: int
     checks: tuple[EdgeCheck, ...]
     confidence: float

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cfgen.circuits.curve import PERCENT, CurvePoints, cmd, cpr, interval
 from cfgen.circuits.graph import CircuitGraph, EdgeMask, EdgeScores
 from cfgen.circuits.halves import PairHalves
-from cfgen.circuits.results import CurvePoint, Estimate, ExactSample
+from cfgen.circuits.results import CurvePoint, PairEstimate, ExactSample
 from cfgen.circuits.selection import connected, count_of, jaccard, nodes_of, select
 from cfgen.errors import CfgenError, Problem
 from cfgen.experiments import Experiment
@@ -81,7 +81,7 @@ class Search:
                 )
         return tuple(found)
 
-    def areas(self) -> dict[str, Estimate]:
+    def areas(self) -> dict[str, PairEstimate]:
         """CPR and CMD, and CMD of edges in random order."""
         found = {}
         for name, ranking, area in (
@@ -97,14 +97,14 @@ class Search:
             found[name] = self._estimate(area(PERCENT, values), areas)
         return found
 
-    def completeness(self) -> Estimate:
+    def completeness(self) -> PairEstimate:
         """Faithfulness of all that is not in the circuit: what is left without it."""
         curve = self.curves["absolute"]
         rest = CurvePoints((100.0,), self.without[None], curve.none, curve.every)
         again = rest.resampled(self.experiment.seed)[:, 0]
         return self._estimate(rest.values()[0], again)
 
-    def stability(self) -> Estimate:
+    def stability(self) -> PairEstimate:
         """What circuits chosen by pairs drawn again share with this one, on average (Jaccard)."""
         rng, count = np.random.default_rng(self.experiment.seed), len(self.scores)
         shared = []
@@ -114,7 +114,7 @@ class Search:
             again = _chosen(self.graph, weights @ self.scores, "absolute", self.experiment)
             shared.append(jaccard(whole, again))
         found = interval(float(np.mean(shared)), np.array(shared))
-        return Estimate.of(found, count)
+        return PairEstimate.of(found, count)
 
     def average(self, ranking: str, percent: float) -> float:
         """The measure of a circuit, over the pairs that judge."""
@@ -149,8 +149,8 @@ class Search:
         columns = ("pair_id", "ranking", "percent", "measure")
         return pa.table(dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True)))
 
-    def _estimate(self, value: float, again: NDArray[np.float64]) -> Estimate:
-        return Estimate.of(interval(value, again), len(self.halves.judging))
+    def _estimate(self, value: float, again: NDArray[np.float64]) -> PairEstimate:
+        return PairEstimate.of(interval(value, again), len(self.halves.judging))
 
 
 def search(ledger: Ledger, halves: PairHalves, experiment: Experiment) -> Search:
@@ -192,10 +192,10 @@ def mean_scores(scores: NDArray[np.float32]) -> EdgeScores:
     return found
 
 
-def mean_estimate(values: NDArray[np.float64]) -> Estimate:
+def mean_estimate(values: NDArray[np.float64]) -> PairEstimate:
     """An average over pairs, with its Student interval."""
     found = mean_of(values.tolist())
-    return Estimate(value=found.value, low=found.low, high=found.high, n=found.n)
+    return PairEstimate(value=found.value, low=found.low, high=found.high, n=found.n)
 
 
 def _chosen(

@@ -27,7 +27,7 @@ from cfgen.report.pairs import pair_view
 from cfgen.stats import with_interval
 
 if TYPE_CHECKING:
-    from cfgen.circuits import Circuit, CircuitResults, Estimate, ExactSample
+    from cfgen.circuits import Circuit, CircuitResults, PairEstimate, ExactSample
     from cfgen.experiments import Experiment, Inquiry
 
 STRONGEST = 12
@@ -122,7 +122,7 @@ def _pairs(results: CircuitResults) -> Inline:
     )
 
 
-def estimate_text(found: Estimate) -> str:
+def estimate_text(found: PairEstimate) -> str:
     """A number with its interval."""
     if found.value is None:
         return "no number"
