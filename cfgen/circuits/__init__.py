@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from cfgen.circuits.results import EDGES_FILE as EDGES_FILE
     from cfgen.circuits.results import CircuitResults as CircuitResults
     from cfgen.circuits.results import CurvePoint as CurvePoint
-    from cfgen.circuits.results import PairEstimate as PairEstimate
     from cfgen.circuits.results import ExactSample as ExactSample
+    from cfgen.circuits.results import PairEstimate as PairEstimate
     from cfgen.circuits.results import circuit_in as circuit_in
     from cfgen.circuits.results import is_circuit as is_circuit
     from cfgen.circuits.results import read_circuit_results as read_circuit_results

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cfgen.circuits.circuit import CIRCUIT_FILE, DOT_FILE, Circuit, chosen_circuit, read_circuit
 from cfgen.circuits.halves import PairHalves, make_halves
@@ -14,6 +14,7 @@ from cfgen.circuits.results import (
     CircuitResults,
     EdgeCheck,
 )
+from cfgen.documents import Document, Listing, html
 from cfgen.experiments import (
     EVERYTHING_NOW,
     PAIRS,
@@ -29,17 +30,22 @@ from cfgen.experiments import (
     share_of,
     versions_used,
 )
+from cfgen.faces import found_later
+from cfgen.paths import display
 from cfgen.progress import Progress, no_progress
 from cfgen.stats import CONFIDENCE
 
 if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
+
     from cfgen.circuits.searching import Search
     from cfgen.experiments import Behaviour, FilterOutcome, RunStore
     from cfgen.interventions import Check
     from cfgen.lm import LM
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class CircuitRun:
     """What came out of a request for circuits.
 
@@ -57,6 +63,41 @@ class CircuitRun:
     def circuit(self) -> Circuit:
         """The circuit that was written down."""
         return read_circuit(self.folder)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """The circuits of growing size: a row per ranking and size."""
+        import pandas
+
+        points = [point.model_dump() for point in self.results.curve]
+        return pandas.DataFrame([{**p, **p.pop("faithfulness")} for p in points])
+
+    def edges(self) -> pandas.DataFrame:
+        """Every edge of the LM with its score."""
+        import pandas
+
+        return pandas.read_parquet(self.folder / EDGES_FILE)
+
+    def plot(self) -> Figure:
+        """The curve of faithfulness.
+
+        Raises:
+            CfgenError: matplotlib is not installed (``no-matplotlib``).
+        """
+        figure: Figure = found_later("cfgen.report", "curve_figure")(self.results)
+        return figure
+
+    def __repr__(self) -> str:
+        found = self.results
+        return (
+            f"CircuitRun({found.task}, {found.design}, {found.model}, n={found.n}, "
+            f"kept={found.kept}, edges={found.edges:,}, folder='{display(self.folder)}')"
+        )
+
+    def _repr_html_(self) -> str:
+        """The curve, and what the numbers say."""
+        figure: Any = self.plot()
+        said = found_later("cfgen.report", "circuit_sentences")(self.results)
+        return f"<div>{figure._repr_svg_()}{html(Document((Listing(tuple(said)),)))}</div>"
 
 
 def find_circuits(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cfgen.circuits.curve import PERCENT, CurvePoints, cmd, cpr, interval
 from cfgen.circuits.graph import CircuitGraph, EdgeMask, EdgeScores
 from cfgen.circuits.halves import PairHalves
-from cfgen.circuits.results import CurvePoint, PairEstimate, ExactSample
+from cfgen.circuits.results import CurvePoint, ExactSample, PairEstimate
 from cfgen.circuits.selection import connected, count_of, jaccard, nodes_of, select
 from cfgen.errors import CfgenError, Problem
 from cfgen.experiments import Experiment

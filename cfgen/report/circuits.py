@@ -27,7 +27,7 @@ from cfgen.report.pairs import pair_view
 from cfgen.stats import with_interval
 
 if TYPE_CHECKING:
-    from cfgen.circuits import Circuit, CircuitResults, PairEstimate, ExactSample
+    from cfgen.circuits import Circuit, CircuitResults, ExactSample, PairEstimate
     from cfgen.experiments import Experiment, Inquiry
 
 STRONGEST = 12
@@ -156,6 +156,13 @@ def _how(results: CircuitResults) -> str:
 
 
 def _circuit(results: CircuitResults, circuit: Circuit) -> Iterable[Block]:
+    if not circuit.edges:
+        yield Paragraph(
+            f"None of the {results.experiment.edges:g} % of the edges with the largest scores lies "
+            "on a way from the input to the logits: write down more (--edges), or choose them from "
+            "the logits on (--selection greedy)."
+        )
+        return
     scored = zip(circuit.edges, circuit.scores, strict=True)
     rows = tuple((edge.sender, edge.receiver, f"{score:+.3g}") for edge, score in scored)
     yield Paragraph(

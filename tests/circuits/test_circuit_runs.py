@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+import cfgen
 from cfgen.circuits import (
     CIRCUIT_FILE,
     CURVE_FILE,
@@ -168,6 +169,30 @@ def test_it_is_told_and_drawn(found):
         assert figure_bytes(figure, "png").startswith(b"\x89PNG")
 
 
+def test_it_shows_itself_in_a_notebook(found):
+    assert len(found.to_pandas()) == 3 * len(PERCENT)
+    assert {"value", "low", "high"} <= {*found.to_pandas().columns}
+    assert len(found.edges()) == found.results.edges
+    assert repr(found).startswith("CircuitRun(stories, ")
+    assert "CPR" in found._repr_html_()
+
+
+def test_from_python(pairs, lm, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        {
+            "original": pair.original.prompt.text,
+            "original_answer": pair.original.answer,
+            "counterfactual": pair.counterfactual.prompt.text,
+            "counterfactual_answer": pair.counterfactual.answer,
+        }
+        for pair in pairs[:10]
+    ]
+    made = cfgen.run(rows, model=lm, method="circuit", exact=0, steps=1, edges=30)
+    assert isinstance(made, CircuitRun)
+    assert made.circuit.edges
+
+
 def test_more_edges_to_write_down_compute_only_what_is_new(pairs, found, tmp_path, lm, monkeypatch):
     other = find_circuits(asked(pairs, edges=20.0), found.folder.parent / "other", lm=lm)
     assert isinstance(other, CircuitRun)
@@ -188,6 +213,14 @@ def test_selections_and_plain_gradients(pairs, tmp_path, lm, selection):
     view = markdown(circuit_introduction(request.inquiry))
     assert "gradients of the clean run" in view
     assert selection in view
+
+
+def test_a_circuit_without_a_way_is_told(found):
+    nothing = found.circuit.model_copy(update={"edges": (), "scores": ()})
+    results = found.results.model_copy(update={"circuit": 0})
+    view = markdown(circuit_view(results, nothing, found.folder))
+    assert "--selection greedy" in view
+    assert figure_bytes(circuit_figure(nothing), "png")
 
 
 # Pairs that are no use
