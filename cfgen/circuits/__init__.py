@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from cfgen.circuits.results import CircuitResults as CircuitResults
     from cfgen.circuits.results import CurvePoint as CurvePoint
     from cfgen.circuits.results import ExactSample as ExactSample
+    from cfgen.circuits.results import NodeLoss as NodeLoss
     from cfgen.circuits.results import PairEstimate as PairEstimate
     from cfgen.circuits.results import circuit_in as circuit_in
     from cfgen.circuits.results import is_circuit as is_circuit
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from cfgen.circuits.wiring import wire as wire
 
 _HOME = {
+    "NodeLoss": "results",
     "layer_of": "graph",
     "node_of": "graph",
     "search": "searching",

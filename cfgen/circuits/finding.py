@@ -164,7 +164,8 @@ def _compute(
     try:
         made = search(ledger, halves, experiment)
     except TimeUpError:
-        several = len(list(blocks_of(halves.judging))) * (3 + len(RANKINGS))
+        several = len(list(blocks_of(halves.judging)))
+        several *= 3 + len(RANKINGS) + bool(experiment.nodes)
         units = several + len(list(blocks_of(halves.choosing)))
         units += min(len(halves.choosing), EXACT_PAIRS) if experiment.exact else 0
         before = found.computed.there
@@ -214,6 +215,7 @@ def _results(
         curve=made.points(),
         **made.areas(),
         without=made.completeness(),
+        losses=made.losses(),
         exact=made.exact,
         stability=made.stability(),
         circuit=int(made.chosen.sum()),

@@ -86,6 +86,19 @@ class ExactSample(BaseModel):
     largest: float
 
 
+class NodeLoss(BaseModel):
+    """What a circuit loses without one of its nodes.
+
+    Attributes:
+        node: The node.
+        loss: How much of its faithfulness; one that costs nothing need not be in the circuit.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    node: str
+    loss: PairEstimate
+
+
 class EdgeCheck(BaseModel):
     """A check that ran and passed: its name, how many cases it looked at, what a case is."""
 
@@ -114,6 +127,7 @@ class CircuitResults(BaseModel):
         random_cmd: The same of edges in random order, as the control.
         without: Faithfulness where the circuit that is written down is corrupted and all other
             edges are not.
+        losses: What is lost without single nodes of the circuit, the strongest first.
         exact: How far estimates are right.
         stability: How much circuits of that size share, whose edges are chosen by pairs drawn
             again, with the one that is written down (Jaccard).
@@ -143,6 +157,7 @@ class CircuitResults(BaseModel):
     cmd: PairEstimate
     random_cmd: PairEstimate
     without: PairEstimate
+    losses: tuple[NodeLoss, ...]
     exact: tuple[ExactSample, ...]
     stability: PairEstimate
     circuit: int

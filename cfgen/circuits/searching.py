@@ -11,9 +11,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from cfgen.circuits.curve import PERCENT, CurvePoints, cmd, cpr, interval
-from cfgen.circuits.graph import CircuitGraph, EdgeMask, EdgeScores
+from cfgen.circuits.graph import INPUT, LOGITS, CircuitGraph, EdgeMask, EdgeScores
 from cfgen.circuits.halves import PairHalves
-from cfgen.circuits.results import CurvePoint, ExactSample, PairEstimate
+from cfgen.circuits.results import CurvePoint, ExactSample, NodeLoss, PairEstimate
 from cfgen.circuits.selection import connected, count_of, jaccard, nodes_of, select
 from cfgen.errors import CfgenError, Problem
 from cfgen.experiments import Experiment
@@ -43,6 +43,7 @@ class Search:
         masks: Ranking -> percent -> the edges chosen.
         curves: Ranking -> measures of these circuits.
         without: The measure with the circuit corrupted and nothing else, in every pair that judges.
+        fewer: Node of the circuit -> the measure of the circuit without it, in every such pair.
         exact: How far estimates are right.
     """
 
@@ -53,6 +54,7 @@ class Search:
     masks: Mapping[str, Mapping[float, EdgeMask]]
     curves: Mapping[str, CurvePoints]
     without: NDArray[np.float64]
+    fewer: Mapping[str, NDArray[np.float64]]
     exact: tuple[ExactSample, ...]
 
     @property
@@ -103,6 +105,19 @@ class Search:
         rest = CurvePoints((100.0,), self.without[None], curve.none, curve.every)
         again = rest.resampled(self.experiment.seed)[:, 0]
         return self._estimate(rest.values()[0], again)
+
+    def losses(self) -> tuple[NodeLoss, ...]:
+        """What the circuit loses of its faithfulness without single nodes."""
+        curve = self.curves["absolute"]
+        whole = curve.circuits[curve.percent.index(self.experiment.edges)]
+        found = []
+        for node, measure in self.fewer.items():
+            # the ends cancel but for their distance, so that this is a difference of two ratios
+            both = CurvePoints((0.0, 100.0), np.stack([measure, whole]), curve.none, curve.every)
+            (without, with_), again = both.values(), both.resampled(self.experiment.seed)
+            loss = self._estimate(with_ - without, again[:, 1] - again[:, 0])
+            found.append(NodeLoss(node=node, loss=loss))
+        return tuple(found)
 
     def stability(self) -> PairEstimate:
         """What circuits chosen by pairs drawn again share with this one, on average (Jaccard)."""
@@ -182,8 +197,9 @@ def search(ledger: Ledger, halves: PairHalves, experiment: Experiment) -> Search
         curves[ranking] = CurvePoints(sizes, np.stack([*found, every]), none, every)
     written = connected(graph, masks["absolute"][experiment.edges])
     (without,) = ledger.measures(judging, [~written], "without the circuit")
+    fewer = _fewer(ledger, halves, mean, written, experiment)
     exact = _exact(ledger, halves, scores, written, experiment)
-    return Search(experiment, graph, halves, scores, masks, curves, without, exact)
+    return Search(experiment, graph, halves, scores, masks, curves, without, fewer, exact)
 
 
 def mean_scores(scores: NDArray[np.float32]) -> EdgeScores:
@@ -229,6 +245,28 @@ def _ends(ledger: Ledger, halves: PairHalves) -> tuple[NDArray[np.float64], NDAr
         hint = "use a design whose prompts differ in their answers"
         raise CfgenError(Problem("circuit-no-difference", message, hint=hint))
     return none, every
+
+
+def _fewer(
+    ledger: Ledger, halves: PairHalves, mean: EdgeScores, written: EdgeMask, experiment: Experiment
+) -> dict[str, NDArray[np.float64]]:
+    """The measure of the circuit without its strongest nodes, one by one."""
+    graph, weights = ledger.wiring.graph, dict[str, float]()
+    numbers = np.flatnonzero(written)
+    edges = graph.chosen(numbers)
+    for number, edge in zip(numbers, edges, strict=True):
+        for node in {edge.sender, edge.node} - {INPUT, LOGITS}:
+            weights[node] = weights.get(node, 0.0) + abs(float(mean[number]))
+    nodes = sorted(weights, key=lambda node: -weights[node])[: experiment.nodes]
+    if not nodes:
+        return {}
+    masks = []
+    for node in nodes:
+        mask = written.copy()
+        mask[[n for n, e in zip(numbers, edges, strict=True) if node in (e.sender, e.node)]] = False
+        masks.append(mask)
+    found = ledger.measures(halves.judging, masks, "without single nodes")
+    return dict(zip(nodes, found, strict=True))
 
 
 def _exact(

@@ -110,6 +110,13 @@ OPTIONS = {
     "exact": _option(
         int, "exact", "With --method circuit: edges that are run as well as estimated; 64.", min=0
     ),
+    "nodes": _option(
+        int,
+        "nodes",
+        "With --method circuit: nodes without which it is run again; 0.",
+        min=0,
+        max=20,
+    ),
     "measures": _option(list[str], "measures", "iia if none is given; repeat it for several."),
     "engine.device": _option(str, "engine.device", "auto, cpu, cuda, cuda:1, mps or spread."),
     "engine.dtype": _option(str, "engine.dtype", "float32, bfloat16 or float16."),

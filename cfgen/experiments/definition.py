@@ -152,6 +152,8 @@ class Experiment(BaseModel):
             ``greedy``, from the logits on.
         edges: With ``circuit``, how many percent of the edges are written down.
         exact: With ``circuit``, how many edges, drawn at random, are run as well as estimated.
+        nodes: With ``circuit``, without how many of its nodes the circuit is run again, one by one,
+            the strongest first.
         measures: Numbers that are made of what comes out: ``iia``, ``logit_difference``, ``odds``,
             ``probability``, ``log_odds``, ``rank``, ``kl``; the first is the one that is drawn.
             ``iia`` if none is given; where no hypothesis is tested, ``logit_difference``.
@@ -188,6 +190,7 @@ class Experiment(BaseModel):
     selection: Literal["top", "greedy"] = "top"
     edges: float = Field(default=1.0, gt=0, le=100)
     exact: int = Field(default=64, ge=0)
+    nodes: int = Field(default=0, ge=0, le=20)
     measures: Texts = ("iia",)
     engine: EngineOptions = EngineOptions()
 

@@ -34,6 +34,7 @@ FLAGS: Mapping[str, str] = {
     "selection": "--selection",
     "edges": "--edges",
     "exact": "--exact",
+    "nodes": "--nodes",
     "measures": "--measure",
     "engine.name": "--engine",
     "engine.device": "--device",

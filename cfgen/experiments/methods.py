@@ -145,7 +145,8 @@ answers, after the original.
   CMD           area between f and 1, edges ranked by size of score; 0 is best
 
 `selection`: the `top` edges wherever they are, or `greedy`, from the logits on. `edges`: how many
-percent the circuit that is written down has. It is *a* circuit: others may do as well.
+percent the circuit that is written down has. It is *a* circuit: others may do as well. `nodes`: of
+how many of its strongest nodes it is measured what it loses without them (minimality).
 
 Syed et al. 2023, arXiv 2310.10348; Hanna et al. 2024, arXiv 2403.17806; Mueller et al. 2025, arXiv
 2504.13151 (CPR, CMD)."""
@@ -232,7 +233,7 @@ METHODS: Mapping[str, Method] = {
         Method(
             "circuit",
             "Which edges between heads and MLPs carry the answer, and how well by themselves?",
-            fields=("steps", "selection", "edges", "exact"),
+            fields=("steps", "selection", "edges", "exact", "nodes"),
             meaningless={
                 ("hypotheses",): "edges are looked for, and no hypothesis is tested",
                 ("sweep",): "all edges of the LM are scored at once",

@@ -27,7 +27,7 @@ from cfgen.report.pairs import pair_view
 from cfgen.stats import with_interval
 
 if TYPE_CHECKING:
-    from cfgen.circuits import Circuit, CircuitResults, ExactSample, PairEstimate
+    from cfgen.circuits import Circuit, CircuitResults, ExactSample, NodeLoss, PairEstimate
     from cfgen.experiments import Experiment, Inquiry
 
 STRONGEST = 12
@@ -187,7 +187,21 @@ def circuit_sentences(results: CircuitResults) -> list[str]:
         f"Pairs drawn again choose {size} of the edges that share "
         f"{estimate_text(results.stability)} with these (Jaccard): other circuits may do as well.",
     ]
+    if results.losses:
+        idle = [loss.node for loss in results.losses if not _matters(loss)]
+        least = f"; {', '.join(idle)} cost nothing that could be told from 0" if idle else ""
+        most = max(results.losses, key=lambda loss: abs(loss.loss.value or 0))
+        said.append(
+            f"Without one of its {len(results.losses)} strongest nodes, the circuit loses most "
+            f"without {most.node}: {estimate_text(most.loss)} of its faithfulness{least}."
+        )
     return said + [_exactly(sample) for sample in results.exact]
+
+
+def _matters(found: NodeLoss) -> bool:
+    """Whether a loss is not 0, as far as that is known."""
+    low, high = found.loss.low, found.loss.high
+    return low is not None and high is not None and not low <= 0 <= high
 
 
 def _exactly(sample: ExactSample) -> str:

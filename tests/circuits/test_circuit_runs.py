@@ -18,10 +18,13 @@ from cfgen.circuits import (
     EDGES_FILE,
     PERCENT,
     CircuitRun,
+    PairBatch,
+    faithfulness,
     find_circuits,
     make_halves,
     read_circuit,
     read_circuit_results,
+    wire,
 )
 from cfgen.documents import markdown
 from cfgen.errors import CfgenError
@@ -35,6 +38,7 @@ from cfgen.experiments import (
     plan_answer,
     read_results,
 )
+from cfgen.interventions import choose_engine
 from cfgen.lm import encode_pairs
 from cfgen.report import (
     circuit_figure,
@@ -127,6 +131,25 @@ def test_estimates_are_compared_with_exact_effects(found):
     assert samples["all"].edges == samples["circuit"].edges == 3
     assert all(sample.pairs == 8 for sample in samples.values())
     assert all(-1 <= sample.correlation <= 1 for sample in samples.values())
+
+
+def test_what_single_nodes_are_worth(pairs, found, lm):
+    """The same as measured by hand, and a circuit whose only ways lead through a node has none."""
+    made = find_circuits(asked(pairs, nodes=3), found.folder.parent / "nodes", lm=lm)
+    assert isinstance(made, CircuitRun)
+    circuit, graph = made.circuit, made.circuit.graph
+    assert len(made.results.losses) == 3
+    halves = make_halves(encode_pairs(lm.tokenizer, pairs))
+    judging = [pair for pair in halves.judging if pair.name in made.results.judged_on]
+    batch = PairBatch(wire(choose_engine(lm, "reference")), judging)
+    corrupted = batch.sent(batch.corrupted)
+    ends = [batch.mixed(graph.mask(some), corrupted) for some in ((), tuple(graph.edges()))]
+    whole = faithfulness(batch.mixed(circuit.mask(), corrupted), *ends)
+    for loss in made.results.losses:
+        rest = [edge for edge in circuit.edges if loss.node not in (edge.sender, edge.node)]
+        left = faithfulness(batch.mixed(graph.mask(rest), corrupted), *ends)
+        assert loss.loss.value == pytest.approx(whole - left, abs=1e-4)
+    assert "without" in " ".join(circuit_sentences(made.results))
 
 
 def test_what_was_stopped_goes_on_and_comes_to_the_same(pairs, found, tmp_path, lm):
@@ -269,6 +292,7 @@ def test_too_few_pairs(lm, pairs):
         ("sweep: {over: 3}", "experiment-no-meaning", "sweep"),
         ("ablation: mean", "experiment-no-meaning", "ablation"),
         ("engine: {verify: 1}", "experiment-no-meaning", "engine.verify"),
+        ("nodes: 21", "experiment-value", "nodes"),
         ("steps: 0", "experiment-value", "steps"),
         ("edges: 101", "experiment-value", "edges"),
         ("selection: best", "experiment-value", "selection"),
