@@ -7,7 +7,8 @@ is not computed again, so that a search that was killed goes on where it was.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from cfgen.circuits.halves import CircuitPair
 from cfgen.circuits.wiring import PairBatch, Wiring, wire
 from cfgen.errors import CfgenError, Problem
 from cfgen.experiments import Portion, Workbench, digest_of
-from cfgen.interventions import TOLERANCE
+from cfgen.interventions import TOLERANCE, Budget, within_memory
 
 UNIT_PAIRS = 16
 """Pairs of a unit."""
@@ -49,12 +50,12 @@ class Ledger:
     wiring: Wiring
     there: int = 0
 
-    def table(self, described: Any, make: Callable[[], pa.Table]) -> pa.Table:
+    def table(self, described: Any, make: Callable[[Wiring], pa.Table]) -> pa.Table:
         """A unit.
 
         Args:
             described: What its numbers hang on, besides the LM and how it is run.
-            make: Computes it.
+            make: Computes it; again, with fewer tokens at once, where memory does not suffice.
 
         Raises:
             TimeUpError: It is not there, and it is too late to compute it.
@@ -64,7 +65,8 @@ class Ledger:
         if found is None:
             if self.portion.due:
                 raise TimeUpError
-            made = make()
+            budget = Budget(self.wiring.tokens)  # of its own, whatever became of another unit
+            made = within_memory(budget, lambda tokens: make(replace(self.wiring, tokens=tokens)))
             self.bench.units.put(digest, made, {})
             found = self.bench.units.get(digest)
             assert found is not None
@@ -78,8 +80,8 @@ class Ledger:
         for number, block in enumerate(blocks):
             self.bench.report("edges scored", number, len(blocks))
 
-            def make(block: Sequence[CircuitPair] = block) -> pa.Table:
-                found = edge_scores(self.wiring, block, steps).astype("<f4")
+            def make(wiring: Wiring, block: Sequence[CircuitPair] = block) -> pa.Table:
+                found = edge_scores(wiring, block, steps).astype("<f4")
                 return pa.table({"scores": pa.array([row.tobytes() for row in found])})
 
             rows = self.table(["scores", steps, _described(block)], make)["scores"].to_pylist()
@@ -107,10 +109,10 @@ class Ledger:
         sets = [_packed(mask) for mask in masks]
         total, done, parts = len(blocks) * len(masks), 0, []
 
-        def make(block: Sequence[CircuitPair]) -> pa.Table:
+        def make(wiring: Wiring, block: Sequence[CircuitPair]) -> pa.Table:
             found = []
-            for part in self.wiring.portions(block):
-                batch = PairBatch(self.wiring, part)
+            for part in wiring.portions(block):
+                batch = PairBatch(wiring, part)
                 corrupted = batch.sent(batch.corrupted)
                 rows = []
                 for number, mask in enumerate(masks):
@@ -122,7 +124,7 @@ class Ledger:
 
         for block in blocks:
             described = ["circuits", sets, everywhere, _described(block)]
-            table = self.table(described, lambda block=block: make(block))  # type: ignore[misc]
+            table = self.table(described, partial(make, block=block))
             parts.append(np.array(table["measures"].to_pylist()))
             done += len(masks)
         self.bench.report(step, total, total)
@@ -133,8 +135,8 @@ class Ledger:
         parts = []
         for block in blocks_of(pairs):
 
-            def make(block: Sequence[CircuitPair] = block) -> pa.Table:
-                batches = [PairBatch(self.wiring, part) for part in self.wiring.portions(block)]
+            def make(wiring: Wiring, block: Sequence[CircuitPair] = block) -> pa.Table:
+                batches = [PairBatch(wiring, part) for part in wiring.portions(block)]
                 sides = {
                     "clean": np.concatenate([batch.plain(batch.clean) for batch in batches]),
                     "corrupted": np.concatenate(
@@ -159,8 +161,8 @@ class Ledger:
         for number, pair in enumerate(pairs):
             self.bench.report("edges run", number * len(edges), len(pairs) * len(edges))
 
-            def make(pair: CircuitPair = pair) -> pa.Table:
-                found = exact_effects(self.bench.engine, self.wiring.graph, [pair], edges)
+            def make(wiring: Wiring, pair: CircuitPair = pair) -> pa.Table:
+                found = exact_effects(self.bench.engine, wiring.graph, [pair], edges)
                 self._check_both_ways(pair, edges[:COMPARED], found[0])
                 return pa.table({"effects": pa.array(found[0])})
 

@@ -48,21 +48,23 @@ class Wiring:
         layout: Where everything is in it.
         graph: Its edges.
         batch_size: Prompts that go through it at once.
+        tokens: Tokens that do, padding included.
     """
 
     lm: LM
     layout: Layout
     graph: CircuitGraph
     batch_size: int
+    tokens: int
 
     def portions(self, pairs: Sequence[CircuitPair]) -> Iterator[Sequence[CircuitPair]]:
         """Pairs that go through the LM together, in order: which hangs on their lengths alone."""
-        start = 0
+        held = HELD_BYTES // (len(self.graph.senders) * self.layout.width * 4)
+        most, start = min(self.tokens, held), 0
         for end in range(1, len(pairs) + 1):
-            some = pairs[start : end + 1]
-            longest = max(len(pair.clean) for pair in some)
-            size = len(some) * longest * len(self.graph.senders) * self.layout.width * 4
-            if end == len(pairs) or end - start == self.batch_size or size > HELD_BYTES:
+            some = pairs[start : end + 1]  # with the next one
+            tokens = len(some) * max(len(pair.clean) for pair in some)
+            if end == len(pairs) or end - start == self.batch_size or tokens > most:
                 yield pairs[start:end]
                 start = end
 
@@ -83,7 +85,7 @@ def wire(engine: Engine) -> Wiring:
         parallel=not layout.family.mid,
         factor=layout.factor,
     )
-    return Wiring(engine.lm, layout, graph, engine.batch_size)
+    return Wiring(engine.lm, layout, graph, engine.batch_size, engine.budget.tokens)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

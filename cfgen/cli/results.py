@@ -9,6 +9,7 @@ import typer
 
 from cfgen.cli.options import Json
 from cfgen.cli.output import present, progress_shown, write_json
+from cfgen.errors import CfgenError, Problem
 
 RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN", help="Folder of a run, such as runs/NAME.")
@@ -83,6 +84,10 @@ def figure(
     if circuit:
         drawn = circuit_figure(circuit_in(run))
     elif is_circuit(read_finished(run) or {}):
+        if measure is not None:
+            message = f"this run looked for edges; its curve is no matter of {measure}"
+            hint = "leave --measure away"
+            raise CfgenError(Problem("unknown-measure", message, hint=hint))
         drawn = curve_figure(read_circuit_results(run))
     else:
         drawn = figure_of(read_results(run), measure)

@@ -152,6 +152,25 @@ def test_what_single_nodes_are_worth(pairs, found, lm):
     assert "without" in " ".join(circuit_sentences(made.results))
 
 
+def test_memory_that_does_not_suffice_makes_less_go_at_once(
+    found, pairs, tmp_path, lm, monkeypatch
+):
+
+    sent, sizes = PairBatch.sent, []
+
+    def little(self, batch):
+        sizes.append(batch.input_ids.numel())
+        if batch.input_ids.numel() > 64:
+            raise MemoryError
+        return sent(self, batch)
+
+    monkeypatch.setattr(PairBatch, "sent", little)
+    made = find_circuits(asked(pairs), tmp_path / "run", lm=lm)
+    assert isinstance(made, CircuitRun)
+    assert max(sizes) > 64
+    assert made.results.cmd.value == pytest.approx(found.results.cmd.value, abs=1e-3)
+
+
 def test_what_was_stopped_goes_on_and_comes_to_the_same(pairs, found, tmp_path, lm):
     """Whatever the moment at which it is stopped: every time, one unit more is there."""
     dones: list[int] = []
@@ -330,7 +349,6 @@ def test_what_is_for_other_runs(pairs, found, tmp_path):
 
 
 def test_a_wiring_that_does_not_add_up_is_told(pairs, tmp_path, lm, monkeypatch):
-    from cfgen.circuits import PairBatch
 
     plain = PairBatch.plain
     monkeypatch.setattr(PairBatch, "plain", lambda self, batch: plain(self, batch) + 0.1)
@@ -339,7 +357,6 @@ def test_a_wiring_that_does_not_add_up_is_told(pairs, tmp_path, lm, monkeypatch)
 
 
 def test_prompts_that_make_no_difference(lm, pairs, tmp_path, monkeypatch):
-    from cfgen.circuits import PairBatch
 
     monkeypatch.setattr(PairBatch, "measured", lambda self, logits: logits[:, 0] * 0)
     with pytest.raises(CfgenError, match="circuit-no-difference"):
@@ -352,6 +369,7 @@ def test_the_command(cli: Any, found, tmp_path) -> None:
     assert "Faithfulness" in shown
     assert cli("results", found.folder, "--json").json["cmd"]["n"] == len(found.results.judged_on)
     cli("figure", found.folder, "--out", tmp_path / "curve.png")
+    cli("figure", found.folder, "--measure", "kl").failed("[unknown-measure]")
     cli("figure", found.folder, "--circuit", "--out", tmp_path / "circuit.svg")
     assert (tmp_path / "circuit.svg").exists()
     cli("run", "ioi", "--method", "circuit", "--plan").failed("[circuit-only]", "--time")

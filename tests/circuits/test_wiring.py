@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -169,6 +170,8 @@ def test_what_goes_through_the_lm_together_makes_no_difference():
     small = wire(choose_engine(lm_of("gpt2"), "reference", batch_size=2))
     assert [len(part) for part in small.portions(pairs)] == [2, 2, 2, 2, 1]
     assert [len(part) for part in wiring.portions(pairs)] == [9]
+    few = replace(wiring, tokens=25)
+    assert [len(part) for part in few.portions(pairs)] == [2, 2, 2, 2, 1]
     np.testing.assert_allclose(
         edge_scores(small, pairs, 1), edge_scores(wiring, pairs, 1), atol=1e-5
     )
