@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from cfgen.circuits.halves import CircuitPair as CircuitPair
     from cfgen.circuits.halves import PairHalves as PairHalves
     from cfgen.circuits.halves import make_halves as make_halves
+    from cfgen.circuits.judging import judge_circuit as judge_circuit
     from cfgen.circuits.results import CURVE_FILE as CURVE_FILE
     from cfgen.circuits.results import EDGES_FILE as EDGES_FILE
     from cfgen.circuits.results import CircuitResults as CircuitResults
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from cfgen.circuits.wiring import wire as wire
 
 _HOME = {
+    "judge_circuit": "judging",
     "NodeLoss": "results",
     "layer_of": "graph",
     "node_of": "graph",

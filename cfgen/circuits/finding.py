@@ -173,6 +173,7 @@ def _compute(
         return PartialRun(store.folder, remainder)
     results = _results(lm, request, found, seen, made, checks)
     circuit = _circuit(results, made)
+    circuit.check_unseen(results.judged_on)
     tables = {
         EDGES_FILE: made.edges_table(),
         CURVE_FILE: made.curve_table(),

@@ -207,7 +207,8 @@ def _matters(found: NodeLoss) -> bool:
 def _exactly(sample: ExactSample) -> str:
     among = {"all": "all", "circuit": "those of the circuit"}[sample.among]
     if sample.correlation is None:
-        return f"Of {sample.edges} edges drawn from {among}, none differ in their exact effect."
+        counted = "one edge" if sample.edges == 1 else f"{sample.edges} edges"
+        return f"Of {counted} drawn from {among} and run, too few differ for a rank correlation."
     return (
         f"Of {sample.edges} edges drawn from {among} and run, estimates and exact effects have "
         f"rank correlation {sample.correlation:.2f} (Spearman; {sample.pairs} pairs); the largest "

@@ -21,6 +21,7 @@ from cfgen.circuits import (
     PairBatch,
     faithfulness,
     find_circuits,
+    judge_circuit,
     make_halves,
     read_circuit,
     read_circuit_results,
@@ -29,16 +30,18 @@ from cfgen.circuits import (
 from cfgen.documents import markdown
 from cfgen.errors import CfgenError
 from cfgen.experiments import (
+    MEASURES,
     PartialRun,
     Portion,
     answer,
     compare_runs,
     experiment_of,
+    judge,
     merge_shards,
     plan_answer,
     read_results,
 )
-from cfgen.interventions import choose_engine
+from cfgen.interventions import Question, Run, choose_engine, read_answers
 from cfgen.lm import encode_pairs
 from cfgen.report import (
     circuit_figure,
@@ -169,6 +172,38 @@ def test_memory_that_does_not_suffice_makes_less_go_at_once(
     assert isinstance(made, CircuitRun)
     assert max(sizes) > 64
     assert made.results.cmd.value == pytest.approx(found.results.cmd.value, abs=1e-3)
+
+
+def test_a_circuit_is_judged_again_on_pairs_that_did_not_choose_it(found, pairs, lm):
+    halves = make_halves(encode_pairs(lm.tokenizer, pairs))
+    judging = [pair for pair in halves.judging if pair.name in found.results.judged_on]
+    engine = choose_engine(lm)
+    again = judge_circuit(engine, found.circuit, judging)
+    (point,) = [p for p in found.results.curve if (p.ranking, p.percent) == ("absolute", 10.0)]
+    assert again.value == pytest.approx(point.faithfulness.value, abs=1e-4)
+    assert again.low == pytest.approx(point.faithfulness.low, abs=1e-3)
+    with pytest.raises(CfgenError, match="circuit-saw-pair"):
+        judge_circuit(engine, found.circuit, halves.choosing)
+    other = found.circuit.model_copy(update={"layers": 3})
+    with pytest.raises(CfgenError, match="circuit-of-another"):
+        judge_circuit(engine, other, judging)
+
+
+def test_the_measure_is_the_logit_difference_of_other_methods(pairs, lm):
+    engine, encoded = choose_engine(lm, "reference"), encode_pairs(lm.tokenizer, pairs)
+    halves = {pair.name: pair for half in _both(make_halves(encoded)) for pair in half}
+    for pair in encoded:
+        answers = (pair.pair.original.answer, pair.pair.counterfactual.answer)
+        replies, _ = read_answers(
+            engine, [Run(pair.original.ids)], [pair.original_tree], [answers], Question()
+        )
+        expected = MEASURES["logit_difference"].of(judge(pair, "none", replies[0]))
+        batch = PairBatch(wire(engine), [halves[pair.pair.id]])
+        assert batch.plain(batch.clean)[0] == pytest.approx(expected, abs=1e-4)
+
+
+def _both(halves):
+    return halves.choosing, halves.judging
 
 
 def test_what_was_stopped_goes_on_and_comes_to_the_same(pairs, found, tmp_path, lm):
@@ -386,8 +421,6 @@ def cli(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_keep_and_ablate_are_edits(found, lm):
     """What a circuit keeps, and what it ablates, together are all edges."""
-    from cfgen.interventions import Run
-
     kept = found.circuit.keep(Run((5, 6, 7)), range(3))
     gone = found.circuit.ablate(Run((5, 6, 7)), range(3))
     reads = sum(len(edit.value.reads) for edit in (*kept, *gone)) / 2
