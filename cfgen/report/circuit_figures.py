@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cfgen.circuits import LOGITS, layer_of
+from cfgen.circuits import INPUT, LOGITS, layer_of
 from cfgen.report.circuits import NAMES, estimate_text
 from cfgen.report.figures import CONTROL, HEIGHT, STYLES, WIDTH, drawing, in_notebooks, new_figure
 
@@ -17,6 +18,8 @@ DRAWN = 150
 """Edges of a circuit that are drawn at most: the strongest."""
 GOOD, BAD = "#0072B2", "#D55E00"
 """Of edges whose score is positive, and negative."""
+GOLDEN = 0.618
+"""By what share of the width a level is shifted against the one below."""
 ROW = 0.3
 """Inches from one level of nodes to the next."""
 
@@ -61,9 +64,9 @@ def curve_figure(results: CircuitResults) -> Figure:
         axes.set_xticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
         axes.set_xlabel("percent of the edges")
         axes.set_ylabel("faithfulness")
-        axes.legend(frameon=False, fontsize=6.5)
+        figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=6)
         title = f"CPR {estimate_text(results.cpr)}, CMD {estimate_text(results.cmd)}"
-        axes.set_title(title, fontsize=7.5, loc="left").set_in_layout(False)
+        axes.set_title(title, fontsize=7, loc="left")
         asked = f"{results.model}; {results.task}, {results.design}"
         caption = f"{asked}; n = {len(results.judged_on)} pairs; {results.confidence:.0%} intervals"
         figure.text(0.995, 0.005, caption, ha="right", va="bottom", fontsize=6)
@@ -91,7 +94,7 @@ def circuit_figure(circuit: Circuit) -> Figure:
     most = max((len(nodes) for nodes in levels.values()), default=1)
     width, height = max(WIDTH, 0.55 * most), ROW * max(len(order), 2) + 0.3
     places = {
-        node: ((number + 1) / (len(levels[level]) + 1) * width, ROW * row)
+        node: (_across(row, number, levels[level]) * width, ROW * row)
         for row, level in enumerate(order)
         for number, node in enumerate(sorted(levels[level], key=_in_order))
     }
@@ -110,7 +113,7 @@ def circuit_figure(circuit: Circuit) -> Figure:
             look |= {"lw": 0.3 + 2 * share, "alpha": 0.35 + 0.6 * share}  # type: ignore[dict-item]
             axes.annotate("", places[edge.node], places[edge.sender], arrowprops=look, zorder=1)
         for node, place in places.items():
-            edge_colour = "#000000" if node in ("input", LOGITS) else "#777777"
+            edge_colour = "#000000" if node in (INPUT, LOGITS) else "#777777"
             box = {"boxstyle": "round,pad=0.2", "facecolor": "#FFFFFF", "edgecolor": edge_colour}
             axes.text(
                 *place,
@@ -126,6 +129,16 @@ def circuit_figure(circuit: Circuit) -> Figure:
         caption = f"{circuit.model}; {circuit.task}, {circuit.design}{rest}"
         figure.text(0.995, 0.005, caption, ha="right", va="bottom", fontsize=6)
     return in_notebooks(figure)
+
+
+def _across(row: int, number: int, nodes: Sequence[str]) -> float:
+    """Where a node stands in its level, from 0 to 1.
+
+    Those that are alone stand aside by turns, so that no edge is hidden behind the nodes between.
+    """
+    if len(nodes) > 1 or nodes[0] in (INPUT, LOGITS):
+        return (number + 1) / (len(nodes) + 1)
+    return 0.25 + 0.5 * (row * GOLDEN % 1)
 
 
 def _in_order(node: str) -> int:
