@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from cfgen.causal import CausalModel
+from cfgen.circuits import CircuitRun, find_circuits
 from cfgen.counterfactuals import Pair
 from cfgen.datasets import recipe, task_source
 from cfgen.documents import Document, Facts, Listing, Paragraph, faint, html
@@ -237,7 +238,7 @@ def run(
     accept_license: bool = False,
     progress: Progress = no_progress,
     **fields: Any,
-) -> Result:
+) -> Result | CircuitRun:
     """Test hypotheses on an LM, or show what came out when that was done before.
 
     Args:
@@ -276,6 +277,10 @@ def run(
     else:
         request = make_request(inquiry, name, accept_license=accept_license, progress=progress)
     folder = Path(out) if out else None
+    if experiment.method == "circuit":
+        made = find_circuits(request, folder, again=again, lm=lm, progress=progress)
+        assert not isinstance(made, PartialRun)  # it had all the time that it took
+        return made
     found = answer(request, folder, again=again, lm=lm, progress=progress)
     assert not isinstance(found, PartialRun)  # nothing was left to others
     return Result(found.results, found.folder)

@@ -147,6 +147,7 @@ def test_what_is_said_to_need_no_torch_loads_none() -> None:
 # What tests may import
 
 INSIDE = {
+    "circuits": "attribution wiring",  # gradients, against copies of their own
     # helpers of verbs, without the program
     "cli": "authored datasets new options output run search steps watch",
     "datasets": "alignment audit coverage drawing leakage power repetition rows shortcuts "

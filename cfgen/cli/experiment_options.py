@@ -113,6 +113,19 @@ OPTIONS = {
     "draws": _option(
         int, "draws", "With --method tracing: how often noise is drawn; 10 if not given.", min=1
     ),
+    "steps": _option(int, "steps", "With --method circuit: of integrated gradients; 5.", min=1),
+    "selection": _option(str, "selection", "With --method circuit: top or greedy."),
+    "edges": _option(float, "edges", "With --method circuit: percent of edges written down; 1."),
+    "exact": _option(
+        int, "exact", "With --method circuit: edges that are run as well as estimated; 64.", min=0
+    ),
+    "nodes": _option(
+        int,
+        "nodes",
+        "With --method circuit: nodes without which it is run again; 0.",
+        min=0,
+        max=20,
+    ),
     "measures": _option(list[str], "measures", "iia if none is given; repeat it for several."),
     "engine.device": _option(str, "engine.device", "auto, cpu, cuda, cuda:1, mps or spread."),
     "engine.dtype": _option(str, "engine.dtype", "float32, bfloat16 or float16."),

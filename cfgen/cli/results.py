@@ -9,6 +9,7 @@ import typer
 
 from cfgen.cli.options import Json
 from cfgen.cli.output import present, progress_shown, write_json
+from cfgen.errors import CfgenError, Problem
 
 RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN", help="Folder of a run, such as runs/NAME.")
@@ -34,11 +35,18 @@ def runs(
 
 def results(run: RunFolder, json: Json = False) -> None:
     """Show again what came out of a run."""
+    from cfgen.circuits import is_circuit, read_circuit_results
     from cfgen.cli.behave import show_behaviour
+    from cfgen.cli.circuits import show_circuits
     from cfgen.experiments import is_behaviour, read_behaviour, read_finished, read_results
     from cfgen.report import run_view
 
     content = read_finished(run)
+    if content is not None and is_circuit(content):
+        record = show_circuits(read_circuit_results(run), run, json=json)
+        if json:
+            write_json(record)
+        return
     if content is not None and is_behaviour(content):
         record = show_behaviour(read_behaviour(run), run, json=json)
         if json:
@@ -60,13 +68,30 @@ def figure(
         str | None,
         typer.Option("--measure", help="What is drawn; the run's first measure if not given."),
     ] = None,
+    circuit: Annotated[
+        bool,
+        typer.Option(
+            "--circuit", help="Draw the circuit, not how faithful it is.", show_default=False
+        ),
+    ] = False,
 ) -> None:
-    """Draw what came out of a run: lines over layers, or maps of heads or tokens."""
-    from cfgen.experiments import read_results
+    """Draw what came out of a run: lines over layers, maps of heads or tokens, or a circuit."""
+    from cfgen.circuits import circuit_in, is_circuit, read_circuit_results
+    from cfgen.experiments import read_finished, read_results
     from cfgen.paths import display
-    from cfgen.report import figure_of, save_figure
+    from cfgen.report import circuit_figure, curve_figure, figure_of, save_figure
 
-    written = save_figure(figure_of(read_results(run), measure), out)
+    if circuit:
+        drawn = circuit_figure(circuit_in(run))
+    elif is_circuit(read_finished(run) or {}):
+        if measure is not None:
+            message = f"this run looked for edges; its curve is no matter of {measure}"
+            hint = "leave --measure away"
+            raise CfgenError(Problem("unknown-measure", message, hint=hint))
+        drawn = curve_figure(read_circuit_results(run))
+    else:
+        drawn = figure_of(read_results(run), measure)
+    written = save_figure(drawn, out)
     already = "" if written else " already; nothing was written"
     present(f"the figure is in {display(out)}{already}", wrap=False)
 

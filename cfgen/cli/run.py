@@ -86,6 +86,11 @@ def ask(
     )
     from cfgen.report import run_introduction, runs_table
 
+    if experiment.method == "circuit" and not plan and portion.shard == (1, 1):
+        from cfgen.cli.circuits import ask_circuits
+
+        ask_circuits(experiment, out, again, portion, accept_license=accept_license, json=json)
+        return
     check_swaps(experiment)
     with progress_shown(quiet=json) as report:
         inquiry = look_up(experiment, report)

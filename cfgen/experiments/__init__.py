@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from cfgen.faces import lazy_face
 
 if TYPE_CHECKING:
+    from cfgen.experiments.answering import PAIRS as PAIRS
     from cfgen.experiments.answering import RUNS as RUNS
     from cfgen.experiments.answering import FinishedRun as FinishedRun
     from cfgen.experiments.answering import PartialRun as PartialRun
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
     from cfgen.experiments.answering import answer as answer
     from cfgen.experiments.answering import asked_in as asked_in
     from cfgen.experiments.answering import check_swaps as check_swaps
+    from cfgen.experiments.answering import finished_content as finished_content
     from cfgen.experiments.answering import folder_of as folder_of
+    from cfgen.experiments.answering import load_for as load_for
     from cfgen.experiments.answering import merge_shards as merge_shards
+    from cfgen.experiments.answering import opened_store as opened_store
     from cfgen.experiments.answering import plan_answer as plan_answer
     from cfgen.experiments.answering import read_results as read_results
     from cfgen.experiments.behaviour import NO_ANSWER as NO_ANSWER
@@ -38,6 +42,8 @@ if TYPE_CHECKING:
     from cfgen.experiments.cells import Output as Output
     from cfgen.experiments.cells import PairEffect as PairEffect
     from cfgen.experiments.cells import VacuousCell as VacuousCell
+    from cfgen.experiments.checking import check_sites as check_sites
+    from cfgen.experiments.checking import checks_made as checks_made
     from cfgen.experiments.comparing import CellDifference as CellDifference
     from cfgen.experiments.comparing import RunComparison as RunComparison
     from cfgen.experiments.comparing import compare_runs as compare_runs
@@ -47,6 +53,7 @@ if TYPE_CHECKING:
     from cfgen.experiments.definition import SiteOptions as SiteOptions
     from cfgen.experiments.definition import SweepOptions as SweepOptions
     from cfgen.experiments.definition import behavioural as behavioural
+    from cfgen.experiments.digests import digest_of as digest_of
     from cfgen.experiments.files import experiment_of as experiment_of
     from cfgen.experiments.files import override as override
     from cfgen.experiments.files import read_experiment as read_experiment
@@ -83,8 +90,10 @@ if TYPE_CHECKING:
     from cfgen.experiments.observing import read_behaviour as read_behaviour
     from cfgen.experiments.planning import Plan as Plan
     from cfgen.experiments.planning import plan_experiment as plan_experiment
+    from cfgen.experiments.portions import EVERYTHING_NOW as EVERYTHING_NOW
     from cfgen.experiments.portions import Portion as Portion
     from cfgen.experiments.portions import Remainder as Remainder
+    from cfgen.experiments.replies import Workbench as Workbench
     from cfgen.experiments.results import EFFECTS as EFFECTS
     from cfgen.experiments.results import EFFECTS_FILE as EFFECTS_FILE
     from cfgen.experiments.results import OUTPUTS as OUTPUTS
@@ -95,7 +104,11 @@ if TYPE_CHECKING:
     from cfgen.experiments.results import as_results as as_results
     from cfgen.experiments.results import effects_table as effects_table
     from cfgen.experiments.results import is_behaviour as is_behaviour
+    from cfgen.experiments.results import method_of as method_of
     from cfgen.experiments.results import outputs_table as outputs_table
+    from cfgen.experiments.results import read_as as read_as
+    from cfgen.experiments.results import share_of as share_of
+    from cfgen.experiments.results import versions_used as versions_used
     from cfgen.experiments.stages import EngineSettings as EngineSettings
     from cfgen.experiments.stages import RunRecord as RunRecord
     from cfgen.experiments.stages import run_experiment as run_experiment
@@ -112,6 +125,19 @@ if TYPE_CHECKING:
     from cfgen.experiments.units import cost_of as cost_of
 
 _HOME = {
+    "checks_made": "checking",
+    "versions_used": "results",
+    "share_of": "results",
+    "read_as": "results",
+    "method_of": "results",
+    "Workbench": "replies",
+    "EVERYTHING_NOW": "portions",
+    "digest_of": "digests",
+    "check_sites": "checking",
+    "opened_store": "answering",
+    "load_for": "answering",
+    "finished_content": "answering",
+    "PAIRS": "answering",
     "Behaviour": "behaviour",
     "BehaviourResults": "observing",
     "Cell": "cells",

@@ -23,6 +23,7 @@ from cfgen.experiments.results import (
     as_results,
     effects_table,
     is_behaviour,
+    method_of,
     outputs_table,
     read_as,
 )
@@ -204,7 +205,16 @@ def merge_shards(
 
 
 def check_swaps(experiment: Experiment) -> None:
-    """Raise a CfgenError (``behaviour-only``) if nothing is to be swapped."""
+    """Check that an experiment changes the LM place by place, in units that are each for itself.
+
+    Raises:
+        CfgenError: Nothing is to be changed (``behaviour-only``), or edges are looked for
+            (``circuit-only``).
+    """
+    if experiment.method == "circuit":
+        message = "with `method: circuit` edges are chosen by all pairs: no shards, nothing to plan"
+        hint = "leave --plan, --shard and `cfgen merge` out; --time 20m stops, and goes on later"
+        raise CfgenError(Problem("circuit-only", message, hint=hint))
     if experiment.method == "behaviour":
         message = "with `method: behaviour` nothing is swapped, so there is nothing to run"
         hint = "ask it with: cfgen behave"
@@ -321,6 +331,10 @@ def _results(content: Mapping[str, Any]) -> Results:
     if is_behaviour(content):
         message = "this is the answer of `cfgen behave`, in which nothing was swapped"
         raise CfgenError(Problem("behaviour-only", message, hint="`cfgen results` shows it"))
+    if method_of(content) == "circuit":
+        message = "this is a run that looked for edges, and has no cells"
+        hint = "`cfgen results` shows it, and `cfgen figure` draws it"
+        raise CfgenError(Problem("circuit-only", message, hint=hint))
     return read_as(Results, content)
 
 

@@ -114,12 +114,23 @@ def _method_problems(draft: Draft) -> Iterator[Problem]:
             message = f"{path_name(path)} has no meaning with `method: {method.name}`: {why}"
             yield Problem("experiment-no-meaning", message, draft.place(path), "leave it out")
     yield from _missing_for(method, draft)
-    for index, measure in _texts(draft, "measures") if method.effects else ():
-        if measure == "iia":
+    for index, measure in _texts(draft, "measures"):
+        where = draft.place(("measures", index))
+        if method.measures and measure in {*MEASURES} - {*method.measures}:
+            message = f"{method.name} cannot measure {measure}: {_WHY_NOT.get(measure, _OTHERS)}"
+            yield Problem("circuit-measure", message, where, "measure logit_difference")
+        elif method.effects and measure == "iia":
             message = f"iia says whether a hypothesis is right, and {method.name} has none"
             hint = "measure logit_difference, probability, log_odds, odds, rank or kl"
-            where = draft.place(("measures", index))
             yield Problem("experiment-no-meaning", message, where, hint)
+
+
+_OTHERS = "edges are scored by gradients of the logit difference"
+_WHY_NOT = {
+    "kl": "at the clean run, from which it is measured, its gradient is zero",
+    "iia": "what is said has no gradient",
+    "rank": "a rank has no gradient",
+}
 
 
 def _missing_for(method: Method, draft: Draft) -> Iterator[Problem]:

@@ -120,8 +120,8 @@ class Experiment(BaseModel):
     Attributes:
         method: How the question is put: ``interchange`` tests hypotheses by swaps, ``behaviour``
             only looks at what the LM says to the prompts as they are; ``mediation``, ``ablation``,
-            ``knockout``, ``paths`` and ``tracing`` measure effects (``cfgen methods`` explains
-            them).
+            ``knockout``, ``paths`` and ``tracing`` measure effects, and ``circuit`` scores edges
+            (``cfgen methods`` explains them).
         task: Name of a task; pairs are drawn.
         dataset: Folder that ``cfgen generate`` wrote.
         pairs: File of pairs of one's own, or a folder, or ``hub:OWNER/NAME``: see docs/pairs.md.
@@ -151,16 +151,30 @@ class Experiment(BaseModel):
         noise: With ``tracing``, its standard deviation: ``3`` for so many times that of what these
             tokens have there, or ``0.1 absolute``.
         draws: With ``tracing``, how often noise is drawn for each pair.
+        steps: With ``circuit``, of the integrated gradients; 1 for those of the clean run alone.
+        selection: With ``circuit``, whether the ``top`` edges are taken wherever they are, or
+            ``greedy``, from the logits on.
+        edges: With ``circuit``, how many percent of the edges are written down.
+        exact: With ``circuit``, how many edges, drawn at random, are run as well as estimated.
+        nodes: With ``circuit``, without how many of its nodes the circuit is run again, one by one,
+            the strongest first.
         measures: Numbers that are made of what comes out: ``iia``, ``logit_difference``, ``odds``,
             ``probability``, ``log_odds``, ``rank``, ``kl``; the first is the one that is drawn.
-            ``iia`` if none is given; where effects are measured, ``logit_difference``, and with
+            ``iia`` if none is given; where no hypothesis is tested, ``logit_difference``, and with
             ``tracing`` ``probability``.
         engine: How runs are executed.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     method: Literal[
-        "interchange", "behaviour", "mediation", "ablation", "knockout", "paths", "tracing"
+        "interchange",
+        "behaviour",
+        "mediation",
+        "ablation",
+        "knockout",
+        "paths",
+        "tracing",
+        "circuit",
     ] = "interchange"
     task: str | None = None
     dataset: str | None = None
@@ -187,16 +201,21 @@ class Experiment(BaseModel):
     corrupt: str | None = None
     noise: Annotated[str, BeforeValidator(_as_text)] = "3"
     draws: int = Field(default=10, ge=1)
+    steps: int = Field(default=5, ge=1)
+    selection: Literal["top", "greedy"] = "top"
+    edges: float = Field(default=1.0, gt=0, le=100)
+    exact: int = Field(default=64, ge=0)
+    nodes: int = Field(default=0, ge=0, le=20)
     measures: Texts = ("iia",)
     engine: EngineOptions = EngineOptions()
 
     @model_validator(mode="before")
     @classmethod
-    def _measures_of_effects(cls, given: Any) -> Any:
+    def _measures_of_method(cls, given: Any) -> Any:
         """What is measured if nothing is said, where the method says it."""
         if isinstance(given, dict) and "measures" not in given:
             method = METHODS.get(str(given.get("method")))
-            if method and method.effects:
+            if method and (method.effects or method.measures):
                 return {**given, "measures": (method.measure,)}
         return given
 

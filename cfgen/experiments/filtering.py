@@ -57,7 +57,7 @@ def prepare(bench: Workbench, inquiry: Inquiry, source: PairSource) -> Preparati
     """Encode pairs, align them at all sites, and check what can be checked before the long run."""
     experiment, engine, pairs = inquiry.experiment, bench.engine, source.pairs
     effects = METHODS[experiment.method].effects
-    tests = not effects and experiment.method != "behaviour"
+    tests = METHODS[experiment.method].tests
     sites = inquiry.sites if tests else {}
     check_arguments(pairs, sites, engine.layout, swaps=tests)
     encoded = encode_pairs(

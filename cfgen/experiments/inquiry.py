@@ -101,7 +101,8 @@ def look_up(experiment: Experiment, progress: Progress = no_progress) -> Inquiry
     check_experiment(experiment)
     draw = _drawing(experiment, progress)
     source = draw(experiment.n)
-    sites = {} if experiment.method == "behaviour" else _sites(experiment, source)
+    method = METHODS[experiment.method]
+    sites = _sites(experiment, source) if method.tests or method.effects else {}
     return Inquiry(experiment, source, draw, sites)
 
 

@@ -47,7 +47,8 @@ class Method:
     Attributes:
         name: What it is called.
         summary: The question that it answers, in one line.
-        effects: Name -> what is counted; none where hypotheses are tested instead.
+        tests: Whether hypotheses are tested, by swaps.
+        effects: Name -> what is counted; none where none are measured.
         runs: What is run of a pair besides its original, in order.
         drawn: Those of them that are run once per draw, where something is drawn at random.
         fields: Fields of an experiment that have a meaning for it alone.
@@ -59,12 +60,14 @@ class Method:
         graded: Whose prompts have to be answered rightly for a pair to be kept.
         measure: What is measured, if nothing else is said.
         component: What is changed, if nothing else is said.
+        measures: What can be measured by it; anything, if none.
         unfiltered: Whether pairs that the LM does not answer rightly are counted as well, beside.
         explained: Formulas and their sources, for ``cfgen methods NAME``.
     """
 
     name: str
     summary: str
+    tests: bool = False
     effects: Mapping[str, Effect] = field(default_factory=dict)
     runs: tuple[str, ...] = ()
     drawn: tuple[str, ...] = ()
@@ -77,6 +80,7 @@ class Method:
     graded: tuple[str, ...] = (CLEAN, OTHER)
     measure: str = "logit_difference"
     component: str = "resid_post"
+    measures: tuple[str, ...] = ()
     unfiltered: bool = False
     explained: str = ""
 
@@ -153,6 +157,28 @@ every`, token by token from the first one with noise on: what comes before canno
 
 Meng et al. 2022, arXiv 2202.05262, section 2 and appendix B."""
 
+_CIRCUIT = """\
+An edge leads from what a part of the LM adds (the input, a head `a9.h6`, an MLP `m9`) to what a
+later part is given (`a9.h6.q`, `.k`, `.v`, `m9`, `logits`). Corrupting it gives the receiver, for
+what the sender adds, what it adds in the counterfactual; m is the logit difference between the two
+answers, after the original.
+
+  score         what corrupting the edge takes away from m, estimated from gradients, with
+                `steps` embeddings from the corrupted (left out) to the clean ones: EAP-IG (inputs),
+                k = 1 ... m; with `steps: 1` at the clean ones alone: EAP
+  exact         the same by running it, for some edges drawn at random (`exact`)
+  faithfulness  f(k) = (m(C_k) - m(none)) / (m(all) - m(none)), C_k the best k edges, all others
+                corrupted; edges are chosen on one half of the pairs and f measured on the other
+  CPR           area below f, edges ranked by score; higher is better
+  CMD           area between f and 1, edges ranked by size of score; 0 is best
+
+`selection`: the `top` edges wherever they are, or `greedy`, from the logits on. `edges`: how many
+percent the circuit that is written down has. It is *a* circuit: others may do as well. `nodes`: of
+how many of its strongest nodes it is measured what it loses without them (minimality).
+
+Syed et al. 2023, arXiv 2310.10348; Hanna et al. 2024, arXiv 2403.17806; Mueller et al. 2025, arXiv
+2504.13151 (CPR, CMD)."""
+
 
 def _against_clean(run: str) -> dict[str, Effect]:
     """What a run changes, compared with the original as it is."""
@@ -174,6 +200,7 @@ METHODS: Mapping[str, Method] = {
         Method(
             "interchange",
             "Do values swapped in from the counterfactual do what hypotheses predict?",
+            tests=True,
             explained="IIA and other measures per hypothesis, site and layer "
             "(docs/experiments.md).\nGeiger et al. 2021, arXiv 2106.02997, section 3.",
         ),
@@ -252,6 +279,18 @@ METHODS: Mapping[str, Method] = {
             graded=(CLEAN,),
             measure="probability",
             explained=_TRACING,
+        ),
+        Method(
+            "circuit",
+            "Which edges between heads and MLPs carry the answer, and how well by themselves?",
+            fields=("steps", "selection", "edges", "exact", "nodes"),
+            meaningless={
+                ("hypotheses",): "edges are looked for, and no hypothesis is tested",
+                ("sweep",): "all edges of the LM are scored at once",
+                ("engine", "verify"): "nothing is packed",
+            },
+            measures=("logit_difference",),
+            explained=_CIRCUIT,
         ),
     )
 }

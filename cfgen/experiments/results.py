@@ -167,9 +167,9 @@ class Results(BaseModel):
         measures = {*self.experiment.measures}
         if not measures or not MEASURES.keys() >= measures:
             raise ValueError("no measure, or one that there is not")
-        tests = not METHODS[self.experiment.method].effects
         if (self.noise is None) != (self.experiment.corrupt is None):
             raise ValueError("noise where none was asked for, or none where it was")
+        tests = METHODS[self.experiment.method].tests
         if {*self.coincides} != ({*self.sites} if tests else set()):
             raise ValueError("other hypotheses than those that were tested")
         if not {"both", "original", "counterfactual"} <= {*self.clean}:
@@ -226,7 +226,7 @@ def as_results(record: RunRecord, inquiry: Inquiry) -> Results:
         coincides={
             name: _same(record.pairs, name, record.sites)
             for name in record.sites
-            if not METHODS[inquiry.experiment.method].effects  # whose site is of no hypothesis
+            if METHODS[inquiry.experiment.method].tests  # the site of effects is of no hypothesis
         },
         experiment=inquiry.experiment,
         source=dict(inquiry.source.facts),
@@ -316,10 +316,15 @@ EFFECTS = pa.schema(
 AnyRecord = TypeVar("AnyRecord", bound=BaseModel)
 
 
+def method_of(content: Mapping[str, Any]) -> str:
+    """By which method what ``results.json`` says was found; empty if that can't be told."""
+    experiment = content.get("experiment")
+    return str(experiment.get("method")) if isinstance(experiment, dict) else ""
+
+
 def is_behaviour(content: Mapping[str, Any]) -> bool:
     """Whether what ``results.json`` says is of a run in which nothing is swapped."""
-    experiment = content.get("experiment")
-    return isinstance(experiment, dict) and experiment.get("method") == "behaviour"
+    return method_of(content) == "behaviour"
 
 
 def read_as(record: type[AnyRecord], content: Mapping[str, Any]) -> AnyRecord:

@@ -97,19 +97,28 @@ class RunStore:
         with _writing(self.folder), (self.folder / LOG).open("a", encoding="utf-8") as stream:
             stream.write(line)
 
-    def finish(self, results: Mapping[str, Any], tables: Mapping[str, pa.Table]) -> None:
+    def finish(
+        self,
+        results: Mapping[str, Any],
+        tables: Mapping[str, pa.Table],
+        texts: Mapping[str, str] | None = None,
+    ) -> None:
         """Write what came out, ``results.json`` last.
 
         Args:
             results: The content of ``results.json``.
             tables: Name of a file -> its content.
+            texts: Likewise, of files that are texts.
 
         Raises:
             CfgenError: It can't be written (``cannot-write``).
         """
         for name, table in tables.items():
             self._write(self.folder / name, partial(_write_table, table))
-        files = sorted((*tables, *_others(self.folder)))
+        texts = texts or {}
+        for name, text in texts.items():
+            self._write(self.folder / name, partial(_write_bytes, text.encode()))
+        files = sorted((*tables, *texts, *_others(self.folder)))
         content = sealed(
             {"format": FORMAT, "key": self.key, **results, "units": sorted(self.read)},
             {name: hash_file(self.folder / name) for name in files},

@@ -45,7 +45,8 @@ def marked_table(table: pa.Table, cost: Mapping[str, Any]) -> pa.Table:
 
 def _content_hash(table: pa.Table, cost: str) -> bytes:
     hashed = hashlib.sha256(cost.encode())
-    hashed.update(json.dumps(table.to_pylist(), allow_nan=True).encode())
+    # columns of bytes are those of many numbers, which take too long one by one
+    hashed.update(json.dumps(table.to_pylist(), allow_nan=True, default=bytes.hex).encode())
     return hashed.hexdigest().encode()
 
 

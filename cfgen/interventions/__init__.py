@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cfgen.interventions.batches import TOKEN_BUDGETS as TOKEN_BUDGETS
     from cfgen.interventions.batches import Batch as Batch
     from cfgen.interventions.batches import Budget as Budget
+    from cfgen.interventions.batches import make_batch as make_batch
     from cfgen.interventions.batches import within_memory as within_memory
     from cfgen.interventions.checks import Check as Check
     from cfgen.interventions.checks import check_padding as check_padding
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from cfgen.interventions.choice import choose_engine as choose_engine
     from cfgen.interventions.engine import BATCH_SIZE as BATCH_SIZE
     from cfgen.interventions.engine import Engine as Engine
+    from cfgen.interventions.forward import Firing as Firing
     from cfgen.interventions.language import HERE as HERE
     from cfgen.interventions.language import Edit as Edit
     from cfgen.interventions.language import Read as Read
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from cfgen.interventions.reach import OUT_OF_REACH as OUT_OF_REACH
     from cfgen.interventions.reach import SAME_VALUES as SAME_VALUES
     from cfgen.interventions.reach import Reach as Reach
+    from cfgen.interventions.readout import Head as Head
     from cfgen.interventions.schedule import Schedule as Schedule
     from cfgen.interventions.schedule import Step as Step
     from cfgen.interventions.schedule import make_schedule as make_schedule
@@ -69,8 +72,13 @@ if TYPE_CHECKING:
     from cfgen.interventions.values import Copy as Copy
     from cfgen.interventions.values import Mix as Mix
     from cfgen.interventions.values import Rotate as Rotate
+    from cfgen.interventions.whole import logits_after as logits_after
 
 _HOME = {
+    "Firing": "forward",
+    "Head": "readout",
+    "logits_after": "whole",
+    "make_batch": "batches",
     "Add": "values",
     "Affine": "values",
     "BATCH_SIZE": "engine",

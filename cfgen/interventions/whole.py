@@ -147,7 +147,9 @@ def run_whole(
             place = Place("resid_post", level - 1)
             hooks.callback(hook(layout, place, use, write=False).remove)
         hooks.enter_context(passing(layout, traffic, store, passage))
-        logits = _forward(machine, batch, cache)
+        logits = logits_after(
+            machine.lm, batch, machine.head, cache=cache, gradients=machine.gradients
+        )
     firing.check()
     # Where nothing is edited, the text itself says which block is at fault.
     edited = any(schedule.steps[number].run.edits for number in numbers)
@@ -179,12 +181,30 @@ def _keep(states: dict[int, Tensor], level: int) -> Callable[[Tensor], None]:
     return keep
 
 
-def _forward(machine: Machine, batch: Batch, cache: DynamicCache | None) -> Tensor:
-    """Logits of the token after each prompt, float32 (rows, projected tokens)."""
-    model: Any = machine.lm.model
+def logits_after(
+    lm: LM,
+    batch: Batch,
+    head: Head,
+    *,
+    cache: DynamicCache | None = None,
+    gradients: bool = False,
+) -> Tensor:
+    """Run prompts once, with whatever hooks are on the LM.
+
+    Args:
+        lm: The LM.
+        batch: The prompts.
+        head: What of the vocabulary is projected.
+        cache: Takes keys and values.
+        gradients: Whether the graph is kept.
+
+    Returns:
+        Logits of the token after each prompt, float32 (rows, projected tokens).
+    """
+    model: Any = lm.model
     known = inspect.signature(model.forward).parameters
     optional = {"position_ids": batch.position_ids, "logits_to_keep": 1}
-    with torch.set_grad_enabled(machine.gradients), machine.head.projecting(model):
+    with torch.set_grad_enabled(gradients), head.projecting(model):
         output = model(
             input_ids=batch.input_ids,
             attention_mask=batch.attention_mask,

@@ -43,7 +43,9 @@ if TYPE_CHECKING:
     from cfgen.lm.families import llama_like as llama_like
     from cfgen.lm.hooks import Handle as Handle
     from cfgen.lm.hooks import hook as hook
+    from cfgen.lm.inputs import Watch as Watch
     from cfgen.lm.inputs import shares as shares
+    from cfgen.lm.inputs import watch_projections as watch_projections
     from cfgen.lm.layout import Layout as Layout
     from cfgen.lm.layout import check_places as check_places
     from cfgen.lm.layout import find_layout as find_layout
@@ -51,6 +53,8 @@ if TYPE_CHECKING:
     from cfgen.lm.load import LM as LM
     from cfgen.lm.load import load_lm as load_lm
     from cfgen.lm.load import wrap_lm as wrap_lm
+    from cfgen.lm.projections import Projection as Projection
+    from cfgen.lm.projections import pull_back as pull_back
     from cfgen.lm.reading import reads_as as reads_as
     from cfgen.lm.sums import check_sums as check_sums
     from cfgen.lm.token_checks import check_text as check_text
@@ -68,6 +72,10 @@ if TYPE_CHECKING:
     from cfgen.lm.tokens import token_names as token_names
 
 _HOME = {
+    "Projection": "projections",
+    "Watch": "inputs",
+    "pull_back": "projections",
+    "watch_projections": "inputs",
     "AnswerTree": "answers",
     "COMPONENTS": "components",
     "DEVICES": "devices",

@@ -11,8 +11,9 @@ from torch import Tensor
 from cfgen.errors import CfgenError
 from cfgen.lm.attention import Use, hook_weights
 from cfgen.lm.components import Place, Stage, place_problems
-from cfgen.lm.inputs import check_shared, hook_inputs, projected, split
+from cfgen.lm.inputs import check_shared, hook_inputs
 from cfgen.lm.layout import Layout, matrix
+from cfgen.lm.projections import projected, split
 from cfgen.lm.taps import Removable, Side, put_tap
 
 

@@ -11,7 +11,7 @@ told that nothing is shared.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -23,11 +23,11 @@ from cfgen.errors import CfgenError, Problem
 from cfgen.lm.attention import Use
 from cfgen.lm.components import COMPONENTS, Place, Stage
 from cfgen.lm.layout import Layout, matrix
+from cfgen.lm.projections import PARTS, Projection, projected, split
 from cfgen.lm.taps import Removable, put_tap, tapped
 
 LAST = max(Stage) + 1
 """The stage of what must see all that others wrote."""
-PARTS = ("q", "k", "v")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +45,23 @@ class OwnUse:
     place: Place
     use: Use
     write: bool
+
+    def remove(self) -> None:
+        """Take it off; the last one leaves the block as it was."""
+        self.inputs.drop(self)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Watch:
+    """A function that sees what a block projects.
+
+    Attributes:
+        inputs: Those of its layer.
+        use: The function, called with each projection.
+    """
+
+    inputs: OwnInputs
+    use: Callable[[Projection], None]
 
     def remove(self) -> None:
         """Take it off; the last one leaves the block as it was."""
@@ -86,6 +103,7 @@ class OwnInputs:
         layout: Of the model.
         layer: The block.
         uses: The functions, in the order in which they were put there.
+        watches: Those that see what is projected, for every query head by itself.
         taps: The hooks.
         stream: What the block's attention was given in this forward, before the norm.
         waiting: Keys or values of single heads that wait for the projection to be widened.
@@ -95,23 +113,28 @@ class OwnInputs:
     layout: Layout
     layer: int
     uses: list[OwnUse] = field(default_factory=list)
+    watches: list[Watch] = field(default_factory=list)
     taps: list[Removable] = field(default_factory=list)
     stream: Tensor | None = None
     waiting: dict[str, list[Remade]] = field(default_factory=dict)
     former: dict[str, int] = field(default_factory=dict)
 
-    def add(self, use: OwnUse) -> None:
+    def add(self, use: OwnUse | Watch) -> None:
         """Put a function there."""
-        if not self.uses:
+        if not self.taps:
             self._put_taps()
-        self.uses.append(use)
+        if isinstance(use, Watch):
+            self.watches.append(use)
+        else:
+            self.uses.append(use)
         self._tell_attention()
 
-    def drop(self, use: OwnUse) -> None:
+    def drop(self, use: OwnUse | Watch) -> None:
         """Take a function off; does nothing if it is not there."""
         self.uses[:] = [one for one in self.uses if one is not use]
+        self.watches[:] = [one for one in self.watches if one is not use]
         self._tell_attention()
-        if not self.uses:
+        if not self.uses and not self.watches:
             for tap in self.taps:
                 tap.remove()
             self.taps.clear()
@@ -119,7 +142,9 @@ class OwnInputs:
             _INPUTS.pop(self.layout.blocks[self.layer], None)
 
     def writes(self, *names: str) -> bool:
-        """Whether something is written to one of some components."""
+        """Whether something is written to one of some components, or may be."""
+        if self.watches and {"k_in", "v_in"} & {*names}:
+            return True
         return any(use.write and use.place.component in names for use in self.uses)
 
     @property
@@ -235,8 +260,14 @@ class OwnInputs:
 
     def _wide(self, output: Tensor, parts: Sequence[str]) -> Tensor:
         """What a projection gives, with keys and values for every query head."""
-        if not self.widened or parts == ("q",):
-            return output
+        wide = self.widened and parts != ("q",)
+        output = self._widened(output, parts) if wide else output
+        for watch in self.watches:
+            projection = Projection(self.layout, self.layer, tuple(parts), output, wide)
+            watch.use(projection)
+        return output
+
+    def _widened(self, output: Tensor, parts: Sequence[str]) -> Tensor:
         pieces = []
         for part in parts:
             heads = projected(self.layout, part, output)  # (rows, columns, its heads, head width)
@@ -312,6 +343,29 @@ def hook_inputs(layout: Layout, place: Place, use: Use, *, write: bool) -> OwnUs
     return own
 
 
+def watch_projections(layout: Layout, layer: int, use: Callable[[Projection], None]) -> Watch:
+    """Let a function see what a block makes of the residual stream for every query head.
+
+    Heads that share keys and values are given copies of their own, so that a gradient there is that
+    of one head (:func:`cfgen.lm.projections.pull_back`).
+
+    Args:
+        layout: Of the model.
+        layer: The block.
+        use: Called once per forward with the projection of each module.
+
+    Raises:
+        CfgenError: Somebody else looks at what the heads share (``component-shared``).
+    """
+    for part in PARTS[1:] if layout.grouped else ():
+        if part in tapped(layout.module(getattr(layout.family, part), layer), "output"):
+            raise _shared(part, Place(f"{part}_in", layer))
+    inputs = _INPUTS.setdefault(layout.blocks[layer], OwnInputs(layout, layer))
+    watch = Watch(inputs, use)
+    inputs.add(watch)
+    return watch
+
+
 def check_shared(layout: Layout, place: Place) -> None:
     """Check that the heads of a group still have the same keys, or values, in a forward.
 
@@ -332,32 +386,6 @@ def shares(layout: Layout, place: Place, written: Place) -> bool:
     part = written.row.part
     same = place.component == part and place.layer == written.layer
     return same and layout.grouped and part != "q"
-
-
-def projected(layout: Layout, part: str, tensor: Tensor) -> Tensor:
-    """Queries, keys or values in what a projection gives, perhaps all three together.
-
-    Args:
-        layout: Of the model.
-        part: ``q``, ``k`` or ``v``.
-        tensor: What it gives, or its weights or biases; the last axis is its output.
-
-    Returns:
-        A view whose last axes are (heads, head width).
-    """
-    heads, kv_heads, width = layout.heads, layout.kv_heads, layout.head_width
-    if layout.family.fused == "interleaved":  # (..., heads * 3 * head width)
-        return split(tensor, -1, (heads, 3, width))[..., PARTS.index(part), :]
-    if layout.family.fused == "stacked":  # (..., (heads + 2 * kv heads) * head width)
-        start = {"q": 0, "k": heads, "v": heads + kv_heads}[part]
-        tensor = tensor.narrow(-1, start * width, layout.heads_of(part) * width)
-    return split(tensor, -1, (layout.heads_of(part), width))
-
-
-def split(tensor: Tensor, axis: int, sizes: Sequence[int]) -> Tensor:
-    """A view with several axes in place of one; -1 stands for the size that is left."""
-    axis %= tensor.dim()
-    return tensor.view(*tensor.shape[:axis], *sizes, *tensor.shape[axis + 1 :])
 
 
 def _differing(own: Tensor, stream: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from cfgen.report.behaviour import behaviour_view as behaviour_view
     from cfgen.report.cells import best_cell as best_cell
     from cfgen.report.cells import sweep_tables as sweep_tables
+    from cfgen.report.circuit_figures import circuit_figure as circuit_figure
+    from cfgen.report.circuit_figures import curve_figure as curve_figure
+    from cfgen.report.circuits import circuit_introduction as circuit_introduction
+    from cfgen.report.circuits import circuit_sentences as circuit_sentences
+    from cfgen.report.circuits import circuit_view as circuit_view
     from cfgen.report.comparison import comparison_record as comparison_record
     from cfgen.report.comparison import comparison_view as comparison_view
     from cfgen.report.comparison import runs_table as runs_table
@@ -51,6 +56,11 @@ if TYPE_CHECKING:
     from cfgen.report.task import task_view as task_view
 
 _HOME = {
+    "circuit_view": "circuits",
+    "circuit_sentences": "circuits",
+    "circuit_introduction": "circuits",
+    "curve_figure": "circuit_figures",
+    "circuit_figure": "circuit_figures",
     "behaviour_introduction": "behaviour",
     "behaviour_view": "behaviour",
     "best_cell": "cells",

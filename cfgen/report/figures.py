@@ -114,7 +114,7 @@ def in_notebooks(figure: Figure) -> Figure:
     return figure
 
 
-def _new_figure(height: float) -> Figure:
+def new_figure(height: float) -> Figure:
     """An empty figure, one column wide, with a strip below that is left to the caption."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -142,7 +142,7 @@ def _names(results: Results) -> list[str]:
 
 def _curves(results: Results, sites: Sites, measure: Measure) -> Figure:
     names = _names(results)
-    figure = _new_figure(HEIGHT * len(sites) + 0.45)
+    figure = new_figure(HEIGHT * len(sites) + 0.45)
     panels = figure.subplots(len(sites), 1, squeeze=False, sharex=True)
     for axes, ((component, position), cells) in zip(panels[:, 0], sites.items(), strict=True):
         _lines(axes, cells, names, measure)
@@ -206,7 +206,7 @@ def _maps(results: Results, sites: Sites, measure: Measure) -> Figure:
         for first in range(0, len(names), ABREAST)
     ]
     heights = [max(0.9, ROW * len(rows_of(cells))) for _, cells, _ in lines]
-    figure = _new_figure(sum(heights) + 0.55 * len(lines) + 0.5)
+    figure = new_figure(sum(heights) + 0.55 * len(lines) + 0.5)
     shape = len(lines), min(ABREAST, len(names))
     panels = figure.subplots(*shape, squeeze=False, sharey="row", height_ratios=heights)
     every = [cell for cells in sites.values() for cell in cells]

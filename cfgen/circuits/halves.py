@@ -1,0 +1,116 @@
+"""Pairs that circuits can be measured on: one half chooses edges, the other judges them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from cfgen.errors import CfgenError, Problem
+from cfgen.lm import AnswerTree, PairTokens
+
+FEWEST = 2
+"""Usable pairs; one to choose by, one to judge on."""
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitPair:
+    """A pair as circuits are measured on it.
+
+    Attributes:
+        name: Id of the pair.
+        clean: Token ids of the original.
+        corrupted: Those of the counterfactual, as many.
+        right: Tokens any of which is the original's answer.
+        wrong: Those of the counterfactual's.
+    """
+
+    name: str
+    clean: tuple[int, ...]
+    corrupted: tuple[int, ...]
+    right: tuple[int, ...]
+    wrong: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PairHalves:
+    """Pairs in two halves that have no prompt in common.
+
+    Attributes:
+        choosing: Those by which edges are chosen.
+        judging: Those on which circuits are measured.
+        unusable: Reason -> how many pairs are in neither.
+    """
+
+    choosing: tuple[CircuitPair, ...]
+    judging: tuple[CircuitPair, ...]
+    unusable: Mapping[str, int]
+
+
+def make_halves(pairs: Sequence[PairTokens]) -> PairHalves:
+    """Divide pairs, every other one, and leave out those that are no use.
+
+    Args:
+        pairs: Those that the LM answers correctly.
+
+    Raises:
+        CfgenError: One half has none (``no-circuit-pairs``).
+    """
+    unusable: Counter[str] = Counter()
+    usable = []
+    for pair in pairs:
+        reason = _unusable(pair)
+        if reason:
+            unusable[reason] += 1
+        else:
+            usable.append(_circuit_pair(pair))
+    choosing = usable[::2]
+    seen = {prompt for pair in choosing for prompt in (pair.clean, pair.corrupted)}
+    judging = [pair for pair in usable[1::2] if not {pair.clean, pair.corrupted} & seen]
+    shared = len(usable[1::2]) - len(judging)
+    if shared:
+        unusable["a prompt of it chose edges, in another pair"] += shared
+    if not choosing or not judging:
+        reasons = "; ".join(f"{count}: {reason}" for reason, count in unusable.items())
+        message = (
+            f"edges are chosen by one half of the pairs and judged on the other, which takes "
+            f"{FEWEST} at least; of {len(pairs)} pairs {len(choosing) + len(judging)} can be used"
+        )
+        hint = "run more pairs (-n), or --tokenizer MODEL for words that align token by token"
+        raise CfgenError(Problem("no-circuit-pairs", message, hint=hint, detail=reasons))
+    return PairHalves(tuple(choosing), tuple(judging), dict(sorted(unusable.items())))
+
+
+def _unusable(pair: PairTokens) -> str:
+    """Why edges can't be corrupted or measured on a pair; empty if they can."""
+    right, wrong = pair.pair.original.answer, pair.pair.counterfactual.answer
+    if len(pair.original) != len(pair.counterfactual):
+        return "the two prompts have different numbers of tokens"
+    if right is None or wrong is None:
+        return "a prompt has no answer"
+    if right == wrong:
+        return "both prompts have the same answer"
+    if not all(_told_at_once(pair.original_tree, answer) for answer in (right, wrong)):
+        return "an answer is not told by one token"
+    return ""
+
+
+def _told_at_once(tree: AnswerTree, answer: str) -> bool:
+    """Whether the first token tells an answer, so that its logits are all that is needed."""
+    paths = tree.tracked(answer)
+    return bool(paths) and all(len(path) == 1 and path not in tree.ends for path in paths)
+
+
+def _circuit_pair(pair: PairTokens) -> CircuitPair:
+    tree = pair.original_tree
+
+    def tokens(answer: str | None) -> tuple[int, ...]:
+        return tuple(path[0] for path in tree.tracked(answer or ""))
+
+    return CircuitPair(
+        name=pair.pair.id,
+        clean=pair.original.ids,
+        corrupted=pair.counterfactual.ids,
+        right=tokens(pair.pair.original.answer),
+        wrong=tokens(pair.pair.counterfactual.answer),
+    )
