@@ -126,6 +126,12 @@ OPTIONS = {
         min=0,
         max=20,
     ),
+    "guide": _option(
+        str, "guide", "With --method mediation: attribution, to run the most promising places only."
+    ),
+    "guided": _option(
+        int, "guided", "With --guide: how many places are run, and as many others; 32.", min=1
+    ),
     "measures": _option(list[str], "measures", "iia if none is given; repeat it for several."),
     "engine.device": _option(str, "engine.device", "auto, cpu, cuda, cuda:1, mps or spread."),
     "engine.dtype": _option(str, "engine.dtype", "float32, bfloat16 or float16."),

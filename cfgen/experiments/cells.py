@@ -7,6 +7,7 @@ site, the head or the token where the sweep goes over those, and the layer.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,51 @@ class Cell:
     def spot(self) -> tuple[str, str, int | None, str | None]:
         """Where it is, but for the layer: component, label of the site, head, token."""
         return self.component, self.position, self.head, self.token
+
+
+@dataclass(frozen=True, slots=True)
+class GuidedPlace:
+    """A place whose effect was estimated.
+
+    Attributes:
+        component: What would be changed.
+        position: Label of the site, without the head.
+        head: Which head; None for a component as a whole.
+        token: Which token; None unless the sweep goes over every token.
+        layer: In which layer.
+        estimate: The effect, to first order, on average over pairs.
+        run: Why it was run as well: ``promising``, or ``random``; empty if it was not.
+    """
+
+    component: str
+    position: str
+    head: int | None
+    token: str | None
+    layer: int
+    estimate: float
+    run: Literal["promising", "random", ""]
+
+    @property
+    def place(self) -> tuple[str, str, int | None, str | None, int]:
+        """What tells it from other places."""
+        return self.component, self.position, self.head, self.token, self.layer
+
+
+@dataclass(frozen=True, slots=True)
+class Guidance:
+    """Estimates of all places, and how far they can be believed.
+
+    Attributes:
+        places: All places.
+        measure: Of what the exact effects are with which estimates are compared.
+        compared: How many places were drawn at random for that, and have a number.
+        correlation: Spearman's rank correlation there; None where it is not defined.
+    """
+
+    places: tuple[GuidedPlace, ...]
+    measure: str
+    compared: int
+    correlation: float | None
 
 
 @dataclass(frozen=True, slots=True)

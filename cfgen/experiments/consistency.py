@@ -113,6 +113,7 @@ def _method_problems(draft: Draft) -> Iterator[Problem]:
         if draft.at(*path) is not None:
             message = f"{path_name(path)} has no meaning with `method: {method.name}`: {why}"
             yield Problem("experiment-no-meaning", message, draft.place(path), "leave it out")
+    yield from _guide_problems(method, draft)
     yield from _missing_for(method, draft)
     for index, measure in _texts(draft, "measures"):
         where = draft.place(("measures", index))
@@ -131,6 +132,18 @@ _WHY_NOT = {
     "iia": "what is said has no gradient",
     "rank": "a rank has no gradient",
 }
+
+
+def _guide_problems(method: Method, draft: Draft) -> Iterator[Problem]:
+    """Estimates are of vectors that tokens have, and a number of places belongs to a guide."""
+    if draft.at("guided") is not None and draft.at("guide") is None and "guide" in method.fields:
+        message = "guided has no meaning here: without a `guide`, all places are run"
+        yield Problem("experiment-no-meaning", message, draft.place(("guided",)), "name a guide")
+    row = COMPONENTS.get(str(draft.at("sweep", "component")))
+    if draft.at("guide") is not None and row is not None and row.over_keys:
+        message = f"effects of changing {row.name} are not estimated: it is over keys"
+        hint = "leave `guide` out, or change head_out"
+        yield Problem("no-estimate", message, draft.place(("guide",)), hint)
 
 
 def _missing_for(method: Method, draft: Draft) -> Iterator[Problem]:

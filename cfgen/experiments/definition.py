@@ -158,6 +158,9 @@ class Experiment(BaseModel):
         exact: With ``circuit``, how many edges, drawn at random, are run as well as estimated.
         nodes: With ``circuit``, without how many of its nodes the circuit is run again, one by one,
             the strongest first.
+        guide: With ``mediation``, ``attribution``: all places are estimated from gradients, and the
+            most promising alone are run, and as many others at random.
+        guided: With a guide, how many of each.
         measures: Numbers that are made of what comes out: ``iia``, ``logit_difference``, ``odds``,
             ``probability``, ``log_odds``, ``rank``, ``kl``; the first is the one that is drawn.
             ``iia`` if none is given; where no hypothesis is tested, ``logit_difference``, and with
@@ -206,6 +209,8 @@ class Experiment(BaseModel):
     edges: float = Field(default=1.0, gt=0, le=100)
     exact: int = Field(default=64, ge=0)
     nodes: int = Field(default=0, ge=0, le=20)
+    guide: Literal["attribution"] | None = None
+    guided: int = Field(default=32, ge=1)
     measures: Texts = ("iia",)
     engine: EngineOptions = EngineOptions()
 

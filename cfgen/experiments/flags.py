@@ -38,6 +38,8 @@ FLAGS: Mapping[str, str] = {
     "edges": "--edges",
     "exact": "--exact",
     "nodes": "--nodes",
+    "guide": "--guide",
+    "guided": "--guided",
     "measures": "--measure",
     "engine.name": "--engine",
     "engine.device": "--device",

@@ -100,7 +100,12 @@ has at a place.
 Each also for all pairs, not only those that the LM answers rightly, as `NIE, unfiltered`: to keep
 pairs with a large effect makes effects larger.
 
-Vig et al. 2020, arXiv 2004.12265, section 4; Pearl 2001, section 3 (natural effects)."""
+With `guide: attribution`, NIE is estimated for all places at once, from gradients at u:
+(z(u') - z(u)) dy/dz, y the logit difference; only the `guided` most promising places are run, and
+as many of the others at random, on which the rank correlation of estimates and effects is taken.
+
+Vig et al. 2020, arXiv 2004.12265, section 4; Pearl 2001, section 3 (natural effects); Syed et al.
+2023, arXiv 2310.10348, section 3.1 (the estimate)."""
 _ABLATION = """\
 y is a measure of the original's answer, such as `logit_difference` against the counterfactual's.
 
@@ -222,6 +227,7 @@ METHODS: Mapping[str, Method] = {
                 ),
             },
             runs=(OTHER, INDIRECT, DIRECT),
+            fields=("guide", "guided"),
             predicted=OTHER,
             unfiltered=True,
             explained=_MEDIATION,

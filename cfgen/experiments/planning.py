@@ -17,6 +17,7 @@ from cfgen.experiments.changes import PlaceRequest
 from cfgen.experiments.checking import check_sites
 from cfgen.experiments.effects import plan_effects
 from cfgen.experiments.filtering import Computation, prepare
+from cfgen.experiments.guide import estimated, guided
 from cfgen.experiments.inquiry import Inquiry
 from cfgen.experiments.interchange import (
     RunBlock,
@@ -197,6 +198,10 @@ def _changes(computed: Computation, likely: Sequence[int], portion: Portion) -> 
         return Workload("swaps", blocks, computed.sweeps, computed.unit, computed.take)
     (site,) = inquiry.sites.values()
     plan = plan_effects(PlaceRequest(encoded, likely, site, experiment, bench.engine.layout))
+    if experiment.guide:  # the places may be others, but not how many there are
+        estimates = estimated(bench, plan, computed.kept() or likely[:1], EVERYTHING_NOW)
+        assert estimates is not None
+        plan, _ = guided(plan, estimates)
 
     def unit(block: RunBlock) -> Unit:
         return plan.unit(block, experiment.engine.verify)

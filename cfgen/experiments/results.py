@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from cfgen.counterfactuals import ALL, NONE, Pair
 from cfgen.errors import CfgenError, Problem
-from cfgen.experiments.cells import Cell, Output, PairEffect, VacuousCell
+from cfgen.experiments.cells import Cell, Guidance, Output, PairEffect, VacuousCell
 from cfgen.experiments.definition import Experiment
 from cfgen.experiments.measures import MEASURES
 from cfgen.experiments.methods import METHODS
@@ -124,6 +124,7 @@ class Results(BaseModel):
         dropped: Reason -> pairs dropped by the filter.
         unaligned: Label of a site -> reason -> kept pairs that could not be swapped there.
         noise: What corrupted prompts, where anything did.
+        guidance: Estimates of all places, where only some were run.
         coincides: Hypothesis -> what else predicts the same on every pair, so that no measure can
             tell them apart.
         experiment: What was asked.
@@ -158,6 +159,7 @@ class Results(BaseModel):
     attention: str
     versions: dict[str, str]
     noise: Noise | None
+    guidance: Guidance | None
     coincides: dict[str, tuple[str, ...]]
     experiment: Experiment
     source: dict[str, str]
@@ -170,6 +172,8 @@ class Results(BaseModel):
         if (self.noise is None) != (self.experiment.corrupt is None):
             raise ValueError("noise where none was asked for, or none where it was")
         tests = METHODS[self.experiment.method].tests
+        if (self.guidance is None) != (self.experiment.guide is None):
+            raise ValueError("estimates where none were asked for, or none where they were")
         if {*self.coincides} != ({*self.sites} if tests else set()):
             raise ValueError("other hypotheses than those that were tested")
         if not {"both", "original", "counterfactual"} <= {*self.clean}:
@@ -223,6 +227,7 @@ def as_results(record: RunRecord, inquiry: Inquiry) -> Results:
         attention=record.attention,
         versions=versions_used(),
         noise=record.noise,
+        guidance=record.guidance,
         coincides={
             name: _same(record.pairs, name, record.sites)
             for name in record.sites

@@ -14,7 +14,7 @@ from operator import itemgetter
 from cfgen.counterfactuals import Pair, Site
 from cfgen.errors import CfgenError
 from cfgen.experiments.behaviour import Behaviour, check_any_kept, grade
-from cfgen.experiments.cells import Cell, Output, PairEffect, VacuousCell
+from cfgen.experiments.cells import Cell, Guidance, Output, PairEffect, VacuousCell
 from cfgen.experiments.changes import PlaceRequest
 from cfgen.experiments.checking import (
     check_predictions,
@@ -25,6 +25,7 @@ from cfgen.experiments.checking import (
 from cfgen.experiments.effect_scores import score_effects
 from cfgen.experiments.effects import RunKey, plan_effects
 from cfgen.experiments.filtering import FilterOutcome, filter_pairs
+from cfgen.experiments.guide import estimated, guidance, guided
 from cfgen.experiments.inquiry import Inquiry
 from cfgen.experiments.interchange import RunBlock, swap_blocks
 from cfgen.experiments.measures import MEASURES
@@ -80,6 +81,7 @@ class RunRecord:
         work: What was executed, and what that took.
         effects: Where effects are measured, those of each pair.
         noise: What corrupted prompts, where anything did.
+        guidance: Estimates of all places, where only some were run.
     """
 
     model: str
@@ -101,6 +103,7 @@ class RunRecord:
     work: Work
     effects: tuple[PairEffect, ...] = ()
     noise: Noise | None = None
+    guidance: Guidance | None = None
 
     @property
     def task(self) -> str:
@@ -163,6 +166,7 @@ def run_experiment(
         outputs=found.outputs,
         effects=found.effects,
         noise=found.noise,
+        guidance=found.guidance,
         cells=found.cells,
         vacuous=found.vacuous,
         checks=(*found.checks, *checks_made(found.work)),
@@ -186,6 +190,7 @@ class Responses:
         outputs: What it said after each swap of a kept pair.
         effects: Where effects are measured, those of each pair.
         noise: What corrupted prompts, where anything did.
+        guidance: Estimates of all places, where only some were run.
     """
 
     encoded: list[PairTokens]
@@ -198,6 +203,7 @@ class Responses:
     outputs: tuple[Output, ...] = ()
     effects: tuple[PairEffect, ...] = ()
     noise: Noise | None = None
+    guidance: Guidance | None = None
 
 
 def _swaps(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses | Remainder:
@@ -243,8 +249,13 @@ def _effects(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses 
     behaviour = _graded(bench, inquiry, found)
     (site,) = inquiry.sites.values()
     asked = PlaceRequest(found.encoded, behaviour.kept, site, experiment, bench.engine.layout)
-    plan = plan_effects(asked)
+    plan, places = plan_effects(asked), None
     checks = found.checks + check_sites(bench, plan.sweeps)
+    if experiment.guide:
+        estimates = estimated(bench, plan, behaviour.kept, portion)
+        if estimates is None:
+            return Remainder(computed.there, computed.there + 1, late=True)
+        plan, places = guided(plan, estimates)
     replies: dict[Trial, Mapping[RunKey, Reply]] = {}
 
     def unit(block: RunBlock) -> Unit:
@@ -270,6 +281,7 @@ def _effects(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses 
         vacuous=tuple(vacuous),
         effects=tuple(effects),
         noise=plan.noise,
+        guidance=guidance(places, cells) if places else None,
     )
 
 
