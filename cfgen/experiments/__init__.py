@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from cfgen.experiments.behaviour import mistakes as mistakes
     from cfgen.experiments.behaviour import wrong_sides as wrong_sides
     from cfgen.experiments.cells import Cell as Cell
+    from cfgen.experiments.cells import Guidance as Guidance
+    from cfgen.experiments.cells import GuidedPlace as GuidedPlace
     from cfgen.experiments.cells import Output as Output
     from cfgen.experiments.cells import PairEffect as PairEffect
     from cfgen.experiments.cells import VacuousCell as VacuousCell
@@ -149,6 +151,8 @@ _HOME = {
     "FilterOutcome": "filtering",
     "FinishedRun": "answering",
     "GradedPrompt": "behaviour",
+    "Guidance": "cells",
+    "GuidedPlace": "cells",
     "Inquiry": "inquiry",
     "Judgement": "measures",
     "MEASURES": "measures",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,11 @@ from cfgen.report.cells import (
 )
 from cfgen.report.pairs import pair_view
 
+BELIEVED = 0.8
+"""Rank correlation below which it is said that estimates are not much to go by."""
+
 if TYPE_CHECKING:
-    from cfgen.experiments import Cell, Inquiry, Method, Results
+    from cfgen.experiments import Cell, Guidance, Inquiry, Method, Results
 
 
 def effects_introduction(inquiry: Inquiry, method: Method) -> Document:
@@ -67,6 +71,8 @@ def effect_blocks(results: Results) -> list[Block]:
     if results.noise:
         text = f"The standard deviation of the noise is {results.noise.said}."
         blocks += [Heading("Noise"), Paragraph(text)]
+    if results.guidance:
+        blocks += [Heading("Places that were run"), Paragraph(guidance_text(results.guidance))]
     for name in results.experiment.measures:
         measure = MEASURES[name]
         relative = ", as a share of the unchanged run's" if measure.ratio else ""
@@ -92,6 +98,27 @@ def effect_blocks(results: Results) -> list[Block]:
     if method.unfiltered and results.kept == results.n:
         how += " All pairs are answered rightly, so that unfiltered effects are the same."
     return [*blocks, Paragraph(faint(how))]
+
+
+def guidance_text(guidance: Guidance) -> str:
+    """Which places were run, why, and how far the estimates can be believed."""
+    runs = Counter(place.run for place in guidance.places)
+    text = (
+        f"Of {len(guidance.places):,} places, {runs['promising']:,} were run since the effect "
+        "estimated from gradients is the largest there"
+    )
+    if not runs["random"]:
+        return f"{text}, which is all of them."
+    text += f", and {runs['random']:,} of the others, drawn at random."
+    if guidance.correlation is None:
+        return f"{text} Estimates and effects cannot be compared on these."
+    about = MEASURES[guidance.measure].meaning
+    text += (
+        f" On these, estimates and NIE ({about}) have a rank correlation of "
+        f"{guidance.correlation:.2f} (Spearman, n = {guidance.compared})."
+    )
+    exact = "run exactly (all places) before a place is said to do nothing"
+    return text if guidance.correlation >= BELIEVED else f"{text} That is low: {exact}."
 
 
 def distinct_effects(cells: Iterable[Cell]) -> list[Cell]:

@@ -1,0 +1,254 @@
+"""Estimates from gradients against plain loops, and what a guide runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from scipy.stats import spearmanr
+
+from cfgen.counterfactuals import Site
+from cfgen.documents import markdown
+from cfgen.errors import CfgenError
+from cfgen.experiments import (
+    FinishedRun,
+    PlannedRun,
+    Portion,
+    SweepOptions,
+    answer,
+    experiment_of,
+    merge_shards,
+    plan_answer,
+    read_results,
+)
+from cfgen.report import figure_bytes, figure_of, run_view
+from tests.inquiries import ask, contents, request_of
+from tests.stories import WORDS
+
+pytestmark = pytest.mark.usefixtures("loaded")
+EACH_HEAD = {"component": "head_out", "heads": "all"}
+
+
+@pytest.fixture(scope="module")
+def lm(build_tiny_lm):
+    return build_tiny_lm(WORDS)
+
+
+@pytest.fixture(scope="module")
+def pairs(lm, make, answer):
+    found = [
+        pair
+        for pair in answer(lm, make.pairs(120, seed=5))
+        if pair.original.answer != pair.counterfactual.answer
+    ]
+    assert len(found) >= 20
+    return found[:20]
+
+
+def fields_of(sweep: dict[str, Any] | None, **fields: Any) -> dict[str, Any]:
+    given = {"measures": ("logit_difference",), "guide": "attribution", **fields}
+    return {"method": "mediation", "sweep": SweepOptions(**(sweep or {})), **given}
+
+
+def guided(lm, pairs, sweep=None, site=None, **fields):
+    site = site or Site("last", component=(sweep or {}).get("component", "resid_post"))
+    return ask(lm, pairs, {"mediation": site}, **fields_of(sweep, **fields))
+
+
+def request(pairs, sweep=None, **fields):
+    site = Site("last", component=(sweep or {}).get("component", "resid_post"))
+    return request_of(pairs, {"mediation": site}, **fields_of(sweep, **fields))
+
+
+# Estimates
+
+
+def ids_of(lm, side) -> torch.Tensor:
+    return torch.tensor([lm.tokenizer(side.prompt.text).input_ids])
+
+
+def token_of(lm, side) -> int:
+    (token,) = lm.tokenizer(side.answer, add_special_tokens=False).input_ids
+    return token
+
+
+def states(lm, side, modules) -> list[torch.Tensor]:
+    """What some modules give at the last token, or are given if they are projections."""
+    found: dict[Any, torch.Tensor] = {}
+
+    def keep(module, arguments, output):
+        tensor = arguments[0] if isinstance(module, torch.nn.Linear) else output
+        tensor = tensor[0] if isinstance(tensor, tuple) else tensor
+        if tensor.requires_grad:
+            tensor.retain_grad()
+        found[module] = tensor
+
+    handles = [module.register_forward_hook(keep) for module in modules]
+    try:
+        embedded = lm.model.get_input_embeddings()(ids_of(lm, side)).detach()
+        # weights take no gradients, but what is computed from a text does
+        logits = lm.model(inputs_embeds=embedded.requires_grad_()).logits[0, -1]
+    finally:
+        for handle in handles:
+            handle.remove()
+    return [found[module] for module in modules], logits
+
+
+def plain_estimates(lm, pairs, modules):
+    """Pair by pair, without padding: (difference * gradient) (pairs, layers, width)."""
+    rows = []
+    for pair in pairs:
+        with torch.no_grad():
+            theirs, _ = states(lm, pair.counterfactual, modules)
+        ours, logits = states(lm, pair.original, modules)
+        wrong, right = token_of(lm, pair.counterfactual), token_of(lm, pair.original)
+        (logits[wrong] - logits[right]).backward()
+        rows.append(
+            torch.stack(
+                [
+                    (b[0, -1] - a[0, -1].detach()) * a.grad[0, -1]
+                    for a, b in zip(ours, theirs, strict=True)
+                ]
+            )
+        )
+        lm.model.zero_grad()
+    return torch.stack(rows)
+
+
+def test_estimates_of_states_are_those_of_a_plain_loop(lm, pairs):
+    record = guided(lm, pairs, guided=1)
+    blocks = list(lm.model.model.layers)
+    expected = plain_estimates(lm, pairs, blocks).sum(-1).mean(0)
+    found = {place.layer: place.estimate for place in record.guidance.places}
+    assert found == pytest.approx(dict(enumerate(expected.tolist())), abs=1e-4)
+
+
+def test_estimates_of_heads_are_those_of_a_plain_loop(lm, pairs):
+    record = guided(lm, pairs, EACH_HEAD, guided=2)
+    projections = [block.self_attn.o_proj for block in lm.model.model.layers]
+    heads = lm.model.config.num_attention_heads
+    expected = plain_estimates(lm, pairs, projections).unflatten(-1, (heads, -1)).sum(-1).mean(0)
+    found = {(place.layer, place.head): place.estimate for place in record.guidance.places}
+    assert len(found) == expected.numel()
+    for (layer, head), estimate in found.items():
+        assert estimate == pytest.approx(float(expected[layer, head]), abs=1e-4)
+
+
+# What is run
+
+
+def test_the_most_promising_are_run_and_some_others(lm, pairs):
+    record = guided(lm, pairs, EACH_HEAD, guided=3)
+    guidance = record.guidance
+    promising = [place for place in guidance.places if place.run == "promising"]
+    rest = [place for place in guidance.places if place.run != "promising"]
+    drawn = [place for place in rest if place.run == "random"]
+    assert (len(promising), len(drawn)) == (3, 3)
+    least = min(abs(place.estimate) for place in promising)
+    assert all(abs(place.estimate) <= least for place in rest)
+    run = {(*cell.spot, cell.layer) for cell in record.cells}
+    assert run == {place.place for place in (*promising, *drawn)}
+    assert not record.vacuous
+    exact = {(*c.spot, c.layer): c.value for c in record.cells if c.hypothesis == "NIE"}
+    expected = spearmanr([p.estimate for p in drawn], [exact[p.place] for p in drawn]).statistic
+    assert guidance.compared == 3
+    assert guidance.correlation == pytest.approx(expected)
+
+
+def test_what_is_run_comes_out_as_without_a_guide(lm, pairs):
+    some = guided(lm, pairs, EACH_HEAD, guided=3).cells
+    every = guided(lm, pairs, EACH_HEAD, guide=None).cells
+    known = {(c.hypothesis, *c.spot, c.layer): c for c in every}
+    assert len(some) < len(every)
+    for cell in some:
+        same = known[cell.hypothesis, *cell.spot, cell.layer]
+        assert cell.value == pytest.approx(same.value, abs=1e-4)
+        assert cell.n == same.n
+
+
+def test_engines_agree(lm, pairs):
+    found = [
+        guided(lm, pairs, EACH_HEAD, guided=3, engine=engine) for engine in ("packed", "reference")
+    ]
+    one, other = (record.guidance.places for record in found)
+    assert one == other  # estimates are made in one way
+
+
+def test_few_places_are_all_run(lm, pairs):
+    record = guided(lm, pairs, guided=32)
+    assert {place.run for place in record.guidance.places} == {"promising"}
+    assert (record.guidance.compared, record.guidance.correlation) == (0, None)
+
+
+def test_another_seed_draws_others(lm, pairs):
+    def drawn(seed):
+        places = guided(lm, pairs, EACH_HEAD, guided=2, seed=seed).guidance.places
+        return {place.place for place in places if place.run == "random"}
+
+    assert len({frozenset(drawn(seed)) for seed in range(6)}) > 1
+    assert drawn(3) == drawn(3)
+
+
+# As a run
+
+
+def test_shards_and_resumption_give_the_same_bytes(pairs, tmp_path):
+    asked = request(pairs, EACH_HEAD, guided=2)
+    whole = answer(asked, tmp_path / "whole")
+    assert isinstance(whole, FinishedRun)
+    for share in (1, 2):
+        answer(asked, tmp_path / f"of{share}", portion=Portion((share, 2)))
+    shards = [tmp_path / "of1", tmp_path / "of2"]
+    merge_shards(asked, shards, tmp_path / "merged")
+    assert contents(tmp_path / "merged") == contents(tmp_path / "whole")
+    assert read_results(tmp_path / "merged").guidance == whole.results.guidance
+
+
+def test_it_is_planned(pairs, tmp_path):
+    asked = request(pairs, EACH_HEAD, guided=2)
+    plan = plan_answer(asked, tmp_path / "out")
+    assert isinstance(plan, PlannedRun)
+    assert plan.plan.cells == 4
+    assert isinstance(answer(asked, tmp_path / "out"), FinishedRun)
+
+
+def test_it_is_reported_and_drawn(pairs, tmp_path):
+    found = answer(request(pairs, EACH_HEAD, guided=2), tmp_path / "out")
+    text = markdown(run_view(found.results, tmp_path / "out"))
+    assert "Of 16 places, 2 were run since the effect estimated from gradients" in text
+    assert "2 of the others, drawn at random" in text
+    assert "Spearman, n = 2" in text
+    assert figure_bytes(figure_of(found.results), "png")
+
+
+def test_answers_that_no_token_tells_apart_have_no_gradient(pairs, tmp_path):
+    same = [
+        replace(pair, counterfactual=replace(pair.counterfactual, answer=pair.original.answer))
+        for pair in pairs
+    ]
+    with pytest.raises(CfgenError, match=r"no-estimate|no-pair-kept"):
+        answer(request(same, guided=2), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "said"),
+    [
+        ("method: ablation\nguide: attribution", "experiment-no-meaning", "guide"),
+        ("method: mediation\nguided: 3", "experiment-no-meaning", "without a `guide`"),
+        ("method: mediation\nguide: guess", "experiment-value", "attribution"),
+        ("method: mediation\nguide: attribution\nguided: 0", "experiment-value", "less than 1"),
+        (
+            "method: mediation\nguide: attribution\nsweep: {component: attn_pattern}",
+            "no-estimate",
+            "over keys",
+        ),
+    ],
+)
+def test_a_guide_that_cannot_be_is_refused(tmp_path, text, code, said):
+    file = tmp_path / "e.yaml"
+    file.write_text(f"task: ioi\n{text}\n")
+    with pytest.raises(CfgenError) as caught:
+        experiment_of(str(file), {})
+    assert any(p.code == code and said in f"{p.message} {p.hint}" for p in caught.value.problems)
