@@ -25,7 +25,7 @@ from cfgen.lm import Place, Projection, hook, pull_back, watch_projections
 
 
 def edge_scores(wiring: Wiring, pairs: Sequence[CircuitPair], steps: int) -> NDArray[np.float32]:
-    """PairEstimate what corrupting each edge does to minus the measure, pair by pair.
+    """Estimate what corrupting each edge does to minus the measure, pair by pair.
 
     Args:
         wiring: The LM.

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cfgen.errors import CfgenError, Problem
-from cfgen.lm import AnswerTree, PairTokens
+from cfgen.lm import PairTokens
 
 FEWEST = 2
 """Usable pairs; one to choose by, one to judge on."""
@@ -90,27 +90,17 @@ def _unusable(pair: PairTokens) -> str:
         return "a prompt has no answer"
     if right == wrong:
         return "both prompts have the same answer"
-    if not all(_told_at_once(pair.original_tree, answer) for answer in (right, wrong)):
+    if not all(pair.original_tree.single_tokens(answer) for answer in (right, wrong)):
         return "an answer is not told by one token"
     return ""
 
 
-def _told_at_once(tree: AnswerTree, answer: str) -> bool:
-    """Whether the first token tells an answer, so that its logits are all that is needed."""
-    paths = tree.tracked(answer)
-    return bool(paths) and all(len(path) == 1 and path not in tree.ends for path in paths)
-
-
 def _circuit_pair(pair: PairTokens) -> CircuitPair:
     tree = pair.original_tree
-
-    def tokens(answer: str | None) -> tuple[int, ...]:
-        return tuple(path[0] for path in tree.tracked(answer or ""))
-
     return CircuitPair(
         name=pair.pair.id,
         clean=pair.original.ids,
         corrupted=pair.counterfactual.ids,
-        right=tokens(pair.pair.original.answer),
-        wrong=tokens(pair.pair.counterfactual.answer),
+        right=tree.single_tokens(pair.pair.original.answer or ""),
+        wrong=tree.single_tokens(pair.pair.counterfactual.answer or ""),
     )

@@ -246,14 +246,9 @@ def _tokens(pair: PairTokens) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
 
     None if they are the same, or not told by one token.
     """
-    sides = pair.pair.original.answer, pair.pair.counterfactual.answer
-    tree, found = pair.original_tree, []
-    for answer in sides:
-        paths = () if answer is None else tree.tracked(answer)
-        if not paths or any(len(path) != 1 or path in tree.ends for path in paths):
-            return None
-        found.append(tuple(path[0] for path in paths))
-    return None if found[0] == found[1] else (found[0], found[1])
+    answers = pair.pair.original.answer, pair.pair.counterfactual.answer
+    right, wrong = (pair.original_tree.single_tokens(one) if one else () for one in answers)
+    return (right, wrong) if right and wrong and right != wrong else None
 
 
 def _described(plan: EffectPlan, block: Sequence[int]) -> Any:

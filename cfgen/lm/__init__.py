@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from cfgen.lm.reading import reads_as as reads_as
     from cfgen.lm.sums import check_sums as check_sums
     from cfgen.lm.token_checks import check_text as check_text
-    from cfgen.lm.token_checks import checked_encoder as checked_encoder
+    from cfgen.lm.tokenizer import checked_encoder as checked_encoder
     from cfgen.lm.tokenizer import load_tokenizer as load_tokenizer
     from cfgen.lm.tokenizer import load_tokenizers as load_tokenizers
     from cfgen.lm.tokens import Misalignment as Misalignment
@@ -109,7 +109,7 @@ _HOME = {
     "check_prompts": "checks",
     "check_sums": "sums",
     "check_text": "token_checks",
-    "checked_encoder": "token_checks",
+    "checked_encoder": "tokenizer",
     "count_problems": "checks",
     "device_of": "facts",
     "encode_pairs": "encoding",

@@ -68,6 +68,12 @@ class AnswerTree:
         found = (*self.leaves.items(), *self.ends.items())
         return tuple(sorted(path for path, right in found if answer in right))
 
+    def single_tokens(self, answer: str) -> tuple[int, ...]:
+        """Tokens each of which tells an answer by itself; none if any text of it takes several."""
+        paths = self.tracked(answer)
+        alone = all(len(path) == 1 and path not in self.ends for path in paths)
+        return tuple(path[0] for path in paths) if alone else ()
+
     def label(self, said: Sequence[int]) -> frozenset[str] | None:
         """Which answers the LM has given by what it said so far.
 

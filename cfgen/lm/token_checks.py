@@ -13,9 +13,7 @@ from typing import Any
 from cfgen.errors import CfgenError, Problem
 from cfgen.lm.encoding import SHOWN
 from cfgen.lm.reading import TokenReader, reading_of, reads_as
-from cfgen.lm.tokenizer import FileTokenizer
 from cfgen.lm.tokens import PairTokens, PromptTokens
-from cfgen.prompts import Encode, Encoding, Prompt
 
 
 def check_text(
@@ -68,34 +66,6 @@ def text_problems(
             texts.setdefault(prompt.ids[: prompt.unfed], set()).add(prompt.prompt.text)
     same = (_same(sorted(those), sources) for those in texts.values() if len(those) > 1)
     return [*found.values(), *same]
-
-
-def checked_encoder(tokenizer: FileTokenizer) -> Encode:
-    """A tokenizer that refuses every text of which its tokens are not the text, and of no other.
-
-    For texts that come one by one, from whoever only wants their tokens.
-
-    Args:
-        tokenizer: The tokenizer.
-
-    Returns:
-        What encodes as it does, and raises a CfgenError as :func:`text_problems` says.
-    """
-    texts: dict[int, int] = {}  # by their hashes, since there may be millions
-
-    def encode(text: str) -> Encoding:
-        ids, offsets = tokenizer(text)
-        tokens = PromptTokens(Prompt(text, ()), tuple(ids), tuple(offsets))
-        problems = text_problems(tokenizer.reader, [tokens], {})
-        if not problems and texts.setdefault(hash(tokens.ids), hash(text)) != hash(text):
-            message = f"the tokens of {text[:80]!r} are those of another text as well"
-            hint = "use words that differ in more than what this tokenizer evens out, or another LM"
-            problems = [Problem("texts-same-tokens", message, hint=hint)]
-        if problems:
-            raise CfgenError(problems)
-        return ids, offsets
-
-    return encode
 
 
 def _problems(

@@ -18,9 +18,11 @@ from cfgen.errors import CfgenError, Problem
 from cfgen.lm.described import PROBES, difference
 from cfgen.lm.encoding import tokenise, without_end
 from cfgen.lm.reading import TokenReader, read_by, reading_of, settled
+from cfgen.lm.token_checks import text_problems
+from cfgen.lm.tokens import PromptTokens
 from cfgen.paths import display
 from cfgen.progress import Progress, no_progress
-from cfgen.prompts import Encoding
+from cfgen.prompts import Encode, Encoding, Prompt
 from cfgen.weights import Files, find_tokenizer, linked, quiet, read_settings
 
 if TYPE_CHECKING:
@@ -239,6 +241,35 @@ class FileTokenizer:
         """
         (made,) = read_by(lambda texts: [self.backend.encode(each) for each in texts], [text])
         return without_end(made.ids, made.offsets, made.special_tokens_mask)
+
+
+def checked_encoder(tokenizer: FileTokenizer) -> Encode:
+    """A tokenizer that refuses every text of which its tokens are not the text, and of no other.
+
+    For texts that come one by one, from whoever only wants their tokens.
+
+    Args:
+        tokenizer: The tokenizer.
+
+    Returns:
+        What encodes as it does, and raises a CfgenError as
+        :func:`cfgen.lm.token_checks.text_problems` says.
+    """
+    texts: dict[int, int] = {}  # by their hashes, since there may be millions
+
+    def encode(text: str) -> Encoding:
+        ids, offsets = tokenizer(text)
+        tokens = PromptTokens(Prompt(text, ()), tuple(ids), tuple(offsets))
+        problems = text_problems(tokenizer.reader, [tokens], {})
+        if not problems and texts.setdefault(hash(tokens.ids), hash(text)) != hash(text):
+            message = f"the tokens of {text[:80]!r} are those of another text as well"
+            hint = "use words that differ in more than what this tokenizer evens out, or another LM"
+            problems = [Problem("texts-same-tokens", message, hint=hint)]
+        if problems:
+            raise CfgenError(problems)
+        return ids, offsets
+
+    return encode
 
 
 def _encoder(tokenizer: Tokenizer) -> FileTokenizer:
