@@ -7,13 +7,14 @@ STAMP := .venv/ready-$(shell cat pyproject.toml constraints.txt | cksum | cut -d
 # Each worker begins with a half of the tests, and takes some of the other's when it is done.
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
-.PHONY: help setup demo test everything fuzz lint lock adapter bench clean
+.PHONY: help setup demo test everything fuzz lint lock adapter bench results clean
 
 help:
 	@echo "make demo        set up, then run the main job on a real LM"
 	@echo "make test        set up, then lint, types, import contract and the quick tests"
 	@echo "make everything  the same with all tests, those with real LMs too, as CI runs it"
 	@echo "make fuzz        change files and commands at random, a hundred times as often as CI does"
+	@echo "make results     run every study of docs/results.md and write it (an hour or two; goes on where it was)"
 	@echo "make bench       measure how fast pairs are made, and a small sweep"
 	@echo "make adapter     train the belief-tracking adapter again (up to 45 minutes)"
 	@echo "make lock        write constraints.txt from what pyproject.toml allows today"
@@ -44,6 +45,9 @@ everything: lint
 
 fuzz: setup
 	CFGEN_FUZZ=100 $(PYTEST) -k hostile
+
+results: setup
+	$(BIN)/python tools/results.py
 
 bench: setup
 	$(BIN)/python benchmarks/generate.py
