@@ -125,10 +125,17 @@ def _content(experiment: Experiment) -> dict[str, Any]:
     return experiment.model_dump(exclude_defaults=True)
 
 
+def _frozen(value: Any) -> Any:
+    """What Python was given as records hold it: lists are tuples, however deep they lie."""
+    if isinstance(value, Mapping):
+        return {key: _frozen(inner) for key, inner in value.items()}
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
+
+
 def _flag(key: str, value: Any, draft: Draft, problems: list[Problem]) -> _Change:
     """What an option of the command line changes."""
     where = FLAGS.get(key, key)
-    value = tuple(value) if isinstance(value, list) else value
+    value = _frozen(value)
     if key == "sweep.positions" and value == ("every",):
         value = "every"
     elif key == "sweep.heads" and isinstance(value, str) and value != "all":

@@ -46,6 +46,10 @@ ABREAST = 2
 """Maps next to each other."""
 TITLE = 45
 """Characters of what is swapped, beyond which it is called by its short name."""
+LINE = 48
+"""Characters of a line of a title."""
+LINES = 3
+"""Lines of a title at most; tables and files have the whole of it."""
 LABEL = 25
 """Characters of a label that are broken into two lines."""
 STYLES = (
@@ -127,8 +131,21 @@ def new_figure(height: float) -> Figure:
 def _name_panel(axes: Axes, component: str, position: str) -> None:
     meaning = COMPONENTS[component].meaning
     what = component if len(meaning) > TITLE else meaning
-    title = axes.set_title(f"{what}, {position}", fontsize=7.5, loc="left")
-    title.set_in_layout(False)  # it may reach over the panel beside
+    text = f"{what}, {position}"
+    title = axes.set_title("\n".join(_broken(text)), fontsize=7.5, loc="left")
+    title.set_in_layout("\n" in title.get_text())  # a short one may reach over the panel beside
+
+
+def _broken(text: str) -> list[str]:
+    """A text on as many lines as it needs, at most :data:`LINES`; broken behind + and spaces."""
+    lines = [""]
+    for part in re.findall(r"[^+ ]*[+ ]|[^+ ]+", text):
+        if len(lines[-1]) + len(part) > LINE and lines[-1]:
+            lines.append("")
+        lines[-1] += part
+    left_out = len(lines) > LINES
+    lines = lines[:LINES]
+    return [*lines[:-1], f"{lines[-1][: LINE - 3]}..."] if left_out else lines
 
 
 def _names(results: Results) -> list[str]:
@@ -148,8 +165,20 @@ def _curves(results: Results, sites: Sites, measure: Measure) -> Figure:
         _lines(axes, cells, names, measure)
         _name_panel(axes, component, position)
     panels[-1, 0].set_xlabel("layer")
-    handles, labels = panels[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=2, frameon=False, handlelength=3)
+    # a hypothesis may be tested at some of the sites alone
+    drawn = [axes.get_legend_handles_labels() for axes in panels[:, 0]]
+    handles = {
+        label: handle for both in reversed(drawn) for handle, label in zip(*both, strict=True)
+    }
+    order = [*(name for name in names if name in handles), *(set(handles) - set(names))]
+    figure.legend(
+        [handles[label] for label in order],
+        order,
+        loc="outside upper left",
+        ncols=2,
+        frameon=False,
+        handlelength=3,
+    )
     return figure
 
 

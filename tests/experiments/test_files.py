@@ -535,3 +535,14 @@ def test_of_very_many_problems_only_the_first_are_told(tmp_path: Path) -> None:
     assert len(problems) == 41
     assert problems[-1].message == "and 11,960 more problems, from here on"
     assert problems[-1].where.endswith("many.yaml:42")
+
+
+def test_lists_of_python_are_lists_however_deep_they_lie() -> None:
+    sweep = {"heads": [0, 4], "positions": ["last"], "component": "head_out"}
+    made = experiment_of("ioi", {"sweep": sweep, "measures": ["iia"]})
+    assert made.sweep.heads == (0, 4)
+    assert made.sweep.positions == ("last",)
+    site = {"output_token": {"positions": ["last"], "neurons": [1, 2], "component": "mlp_neuron"}}
+    tested = experiment_of("ioi", {"hypotheses": site}).hypotheses["output_token"]
+    assert tested is not None
+    assert tested.neurons == (1, 2)

@@ -116,3 +116,20 @@ def test_only_a_measure_of_the_run_is_drawn() -> None:
 def test_a_run_without_numbers_has_no_figure() -> None:
     with pytest.raises(CfgenError, match="nothing-to-draw"):
         figure_of(results())
+
+
+def test_a_hypothesis_of_a_later_panel_is_in_the_legend_and_a_long_title_leaves_room() -> None:
+    long = (
+        "+".join(f"story/character_{number}" for number in range(12)) + " by word up to, frozen x"
+    )
+    seen = results(long, x=[0, 5], none=[20, 10])
+    more = results("last", y=[3, 4], none=[20, 10])
+    seen.cells = (*seen.cells, *more.cells)
+    figure = figure_of(seen)
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["x", "y", "none: nothing happened"]
+    figure.draw_without_rendering()
+    width = figure.bbox.width
+    for axes in figure.axes:
+        assert axes.get_window_extent().width > width / 2
+        assert axes.get_title(loc="left").count("\n") <= 2
