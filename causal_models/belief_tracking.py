@@ -439,6 +439,7 @@ task = TaskDefinition(
     default_model="smollm2-belief",
     default_template="restaurant",
     languages=["en"],
+    defaults={"keys": ["drink_1.all", "drink_2.all"]},
     allow={
         "predicts-as-all:answer_payload": "the last variable before the answer: layers tell it "
         "from copying everything",

@@ -125,6 +125,7 @@ task = TaskDefinition(
     default_model="smollm2-135m",
     default_template="two_sentences",
     languages=["en"],
+    defaults={"corrupt": "subject"},
     allow={
         "predicts-as-all:answer": "the last variable: layers tell it from copying everything",
         "word-tokens:countries": SEVERAL_TOKENS,

@@ -119,6 +119,7 @@ task = TaskDefinition(
     default_model="smollm2-135m",
     candidates=[*PRONOUNS.values()],
     languages=["en"],
+    defaults={"reuse_prompts": True},  # there are 34 prompts of a man or a woman
     allow={
         "predicts-as-all:gender": ONLY_GENDER,
         "predicts-as-all:answer": ONLY_GENDER,

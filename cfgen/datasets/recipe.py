@@ -167,6 +167,7 @@ def recipe(
         hint = "give a whole number, as in seed=0"
         raise CfgenError(Problem("bad-seed", f"{seed!r} is no seed", hint=hint))
     chosen, shares = loaded.design(design), tuple(fractions.items())
+    reuse_prompts = reuse_prompts or bool(loaded.defaults.get("reuse_prompts"))
     made = DatasetRecipe(
         loaded, chosen, n, seed, names, shares, balance, decisive_only, reuse_prompts
     )

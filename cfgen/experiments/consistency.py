@@ -149,15 +149,21 @@ def _guide_problems(method: Method, draft: Draft) -> Iterator[Problem]:
 def _missing_for(method: Method, draft: Draft) -> Iterator[Problem]:
     """What a method needs and is not said, or is something that it cannot change."""
     for name in method.needs:
-        if not draft.at(name):
-            message = f"with `method: {method.name}`, `{name}` has to be given"
-            hint = f"name tokens, as in `{name}: item_1` (--{name}); `cfgen methods` explains it"
-            yield Problem("experiment-value", message, draft.place(("method",)), hint)
+        # a task may say it, which is known once it is loaded
+        if not draft.at(name) and (name in draft.values or "task" not in draft.values):
+            yield missing_problem(method, name, draft.place(("method",)))
     component, path = draft.at("sweep", "component"), ("sweep", "component")
     if method.components and component in {*COMPONENTS} - {*method.components}:
         message = f"{component} is nothing that `method: {method.name}` can change"
         hint = f"choose one of {', '.join(method.components)}"
         yield Problem("experiment-value", message, draft.place(path), hint)
+
+
+def missing_problem(method: Method, name: str, where: str = "") -> Problem:
+    """What to say of a field that a method needs, and nobody says."""
+    message = f"with `method: {method.name}`, `{name}` has to be given"
+    hint = f"name tokens, as in `{name}: item_1` (--{name}); `cfgen methods` explains it"
+    return Problem("experiment-value", message, where, hint)
 
 
 def is_path(task: str) -> bool:

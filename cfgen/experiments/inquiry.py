@@ -24,6 +24,7 @@ from cfgen.datasets import (
     task_source,
 )
 from cfgen.errors import CfgenError, Problem
+from cfgen.experiments.consistency import missing_problem
 from cfgen.experiments.definition import Experiment, SiteOptions, SweepOptions
 from cfgen.experiments.digests import digest_of
 from cfgen.experiments.methods import METHODS
@@ -31,6 +32,7 @@ from cfgen.experiments.validation import check_experiment
 from cfgen.lm import load_tokenizers
 from cfgen.paths import plain_name
 from cfgen.progress import Progress, no_progress
+from cfgen.tasks import Task, load_task
 from cfgen.weights import Checkpoint, UnknownModel, find_checkpoint
 
 KEY = 2
@@ -99,7 +101,9 @@ def look_up(experiment: Experiment, progress: Progress = no_progress) -> Inquiry
         CfgenError: Something that was named does not exist, or pairs cannot be made.
     """
     check_experiment(experiment)
-    draw = _drawing(experiment, progress)
+    task = None if experiment.task is None else load_task(experiment.task)
+    experiment = _completed(experiment, task)
+    draw = _drawing(experiment, task, progress)
     source = draw(experiment.n)
     method = METHODS[experiment.method]
     sites = _sites(experiment, source) if method.tests or method.effects else {}
@@ -162,7 +166,26 @@ def _checkpoint(
         raise CfgenError(Problem("no-default-model", message, hint=hint)) from error
 
 
-def _drawing(experiment: Experiment, progress: Progress) -> Callable[[int], PairSource]:
+def _completed(experiment: Experiment, task: Task | None) -> Experiment:
+    """An experiment with what its task says where it says nothing itself.
+
+    Raises:
+        CfgenError: Something that its method needs is said by neither (``experiment-value``).
+    """
+    method, said = METHODS[experiment.method], task.defaults if task else {}
+    given = experiment.model_fields_set
+    meant = {name: said[name] for name in method.fields if name in said and name not in given}
+    if meant:
+        experiment = Experiment(**{**experiment.model_dump(exclude_unset=True), **meant})
+    missing = [name for name in method.needs if not getattr(experiment, name)]
+    if missing:
+        raise CfgenError(missing_problem(method, name) for name in missing)
+    return experiment
+
+
+def _drawing(
+    experiment: Experiment, task: Task | None, progress: Progress
+) -> Callable[[int], PairSource]:
     """What gives pairs, from wherever the experiment says."""
     if experiment.dataset is not None:
         folder = Path(experiment.dataset)
@@ -171,9 +194,9 @@ def _drawing(experiment: Experiment, progress: Progress) -> Callable[[int], Pair
         pairs, columns = experiment.pairs, experiment.columns
         fewer = experiment.n == Experiment.model_fields["n"].default  # who says no number
         return lambda n: own_pairs_source(pairs, columns, n=n, fewer=fewer, split=experiment.split)
-    assert experiment.task is not None  # there is one source
+    assert task is not None  # there is one source
     made = recipe(
-        experiment.task,
+        task,
         experiment.n,
         design=experiment.design,
         seed=experiment.seed,

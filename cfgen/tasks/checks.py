@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import Any, get_args
 
 from cfgen.causal import CausalModel
@@ -14,7 +15,7 @@ from cfgen.counterfactuals.hypotheses import LAYER_MODES, Align
 from cfgen.errors import CfgenError, Problem, did_you_mean, shown_value
 from cfgen.prompts import Template, lexicon, parse_position
 from cfgen.tasks.answers import accepted_texts
-from cfgen.tasks.records import TEMPLATE_INPUT, TaskDefinition, unknown_names
+from cfgen.tasks.records import DEFAULTS, TEMPLATE_INPUT, TaskDefinition, unknown_names
 from cfgen.words import half_in
 
 LONGEST_TEXT = 10_000
@@ -29,7 +30,15 @@ def form_problems(definition: TaskDefinition) -> list[Problem]:
         ("default_design", definition.default_design, str),
         ("default_model", definition.default_model, str),
         ("allow", definition.allow, dict),
+        ("defaults", definition.defaults, dict),
     ]
+    if isinstance(definition.defaults, dict):
+        for name, value in definition.defaults.items():
+            given = tuple(value) if isinstance(value, list) else value
+            kind = DEFAULTS.get(name)
+            expected.append((f"defaults[{shown_value(name)}]", given, kind or NoneType))
+            if kind is tuple and isinstance(given, tuple):
+                expected += [(f"defaults[{name!r}]", each, str) for each in given]
     if isinstance(definition.allow, dict):
         items = definition.allow.items()
         expected += [("allow: a reason in words", reason or None, str) for _, reason in items]

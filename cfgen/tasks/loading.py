@@ -136,6 +136,10 @@ def _assemble(
         candidates=tuple(definition.candidates or ()),
         accept=definition.accept,
         languages=tuple(definition.languages),
+        defaults={
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in definition.defaults.items()
+        },
         path=path,
         where=definition.where,
         content_hash=_content_hash(model, path, templates, lexicons),

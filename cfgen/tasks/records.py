@@ -13,6 +13,8 @@ from cfgen.errors import CfgenError, Problem, authored_record, caller_place, did
 from cfgen.faces import found_later
 from cfgen.prompts import Prompt, Template, render
 
+DEFAULTS: Mapping[str, type] = {"keys": tuple, "corrupt": str, "reuse_prompts": bool}
+"""What a task may say of experiments that say nothing else: the field, and of which type it is."""
 TEMPLATE_INPUT = "template"
 """The input that says which template a prompt is rendered with."""
 
@@ -43,6 +45,9 @@ class TaskDefinition:
             None where only the answer itself is. A text may be right for several answers.
         languages: ISO 639 codes of the languages that prompts are in, such as ``hi``, for the card
             of a dataset; it names none that is not said here.
+        defaults: What is meant where an experiment says nothing else: ``keys`` that a knockout
+            takes away, tokens that a trace has to ``corrupt``, and whether prompts are in several
+            pairs (``reuse_prompts``), as where there are few.
         where: ``file:line`` of the declaration.
     """
 
@@ -57,6 +62,7 @@ class TaskDefinition:
     candidates: Sequence[str] | None = None
     accept: Accept | None = None
     languages: Sequence[str] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
     where: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
@@ -82,6 +88,7 @@ class Task:
         candidates: All answers that the causal model can give; none if a run finds them out.
         accept: From an answer to the texts any of which is right for it; None for itself alone.
         languages: ISO 639 codes of the languages that prompts are in, as far as they are said.
+        defaults: Fields of an experiment -> what is meant where it says nothing else.
         path: The task file.
         where: ``file:line`` of its definition.
         content_hash: SHA-256 over task file, templates and lexicons.
@@ -101,6 +108,7 @@ class Task:
     candidates: tuple[str, ...]
     accept: Accept | None
     languages: tuple[str, ...]
+    defaults: Mapping[str, Any]
     path: Path
     where: str
     content_hash: str

@@ -203,7 +203,6 @@ def test_pairs_without_another_are_left_out_and_counted(pairs, tmp_path):
         ("method: mediation\nkeys: [x]", "experiment-no-meaning", "keys"),
         ("method: mediation\nablation: mean", "experiment-no-meaning", "ablation"),
         ("method: mediation\nmeasures: [iia]", "experiment-no-meaning", "iia"),
-        ("method: knockout", "experiment-value", "keys"),
         ("method: knockout\nkeys: []", "experiment-value", "keys"),
         ("method: knockout\nkeys: ['a[']", "position-syntax", "a["),
         (

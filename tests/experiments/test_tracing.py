@@ -486,7 +486,6 @@ def test_embeddings_that_are_all_the_same_have_no_deviation(build_family_lm, pai
 @pytest.mark.parametrize(
     ("text", "code", "said"),
     [
-        ("method: tracing", "experiment-value", "corrupt"),
         ("method: tracing\ncorrupt: 'a['", "position-syntax", "a["),
         ("method: tracing\ncorrupt: a\nnoise: 0", "bad-noise", "no noise"),
         ("method: tracing\ncorrupt: a\nnoise: '-1'", "bad-noise", "-1"),
