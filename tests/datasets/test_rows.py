@@ -35,7 +35,7 @@ GOLDEN = {
     ("belief_tracking", "visibility_flip", False): "f0c4a8d3912f5c9799f3d6fbdc6822c0",
     ("factual_recall", "other_relation", True): "28f43f139ce4c10e15ea16519342413a",
     ("factual_recall", "other_fact", False): "318b48bc8a349e28931d90bbc8ad6afa",
-    ("gender_bias", "other_profession", False): "31d86384a538b877dc32a0d160258feb",
+    ("gender_bias", "other_profession", False): "90d8ef106c381ff954e1f579849056e0",
     ("hierarchical_equality", "change_left", False): "0e77c3d7e996e83085ae9548ee3da0a4",
     ("hierarchical_equality", "change_left", True): "5af5834e61d952d2da51749a89cb6118",
     ("hierarchical_equality", "change_right", False): "42b3b279613a7c079dd11b0ecdd24feb",

@@ -33,8 +33,16 @@ def rendered(template: Template, rows: Sequence[Mapping[str, Any]]) -> list[Prom
 def test_builtin_tasks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every template, many values; and few runs, none of them twice."""
     task, rng = load_task(name), random.Random(name)
-    rows = [task.causal_model.sample(rng) for _ in range(300)]
-    expected = [run_template(task.templates[row["template"]], row).prompt for row in rows]
+    model, rows, expected = task.causal_model, [], []
+    while len(rows) < 300:
+        row = dict(model.run(model.sample(rng)))  # templates may show variables
+        try:
+            expected.append(run_template(task.templates[row["template"]], row).prompt)
+        except CfgenError as error:  # not every wording has room for every value
+            if {problem.code for problem in error.problems} != {"input-unsupported"}:
+                raise
+            continue
+        rows.append(row)
     columns = {key: [row[key] for row in rows] for key in rows[0]}
     assert prompts(*render_columns(task.templates, columns["template"], columns)) == expected
     monkeypatch.delattr(importlib.import_module("cfgen.prompts.render"), "run_template")
