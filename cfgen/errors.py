@@ -80,6 +80,8 @@ STOPPING = (KeyboardInterrupt, Ending)
 code raises, ``sys.exit`` and exceptions of its own kind among it, becomes an error of ours."""
 
 
+OURS = os.path.dirname(__file__) + os.sep
+"""What the files of our own code begin with."""
 FRAMES = 30
 """Frames of a traceback that are shown."""
 
@@ -91,8 +93,7 @@ def own_traceback(error: BaseException) -> str:
         error: What their code raised.
     """
     frames = error.__traceback__
-    ours = os.path.dirname(__file__) + os.sep
-    while frames and frames.tb_frame.f_code.co_filename.startswith(ours):
+    while frames and frames.tb_frame.f_code.co_filename.startswith(OURS):
         frames = frames.tb_next
     # the innermost frames alone: a function that calls itself without end has a thousand
     return "".join(traceback.format_exception(type(error), error, frames, limit=-FRAMES))

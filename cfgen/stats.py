@@ -195,6 +195,23 @@ def mean_of(numbers: Sequence[float], rests_on: Sequence[Units] | None = None) -
     return Mean(n, value, value - half, value + half)
 
 
+def rank_correlation(pairs: Sequence[tuple[float, float]]) -> float | None:
+    """Spearman's rank correlation of two numbers of each case.
+
+    Args:
+        pairs: The two numbers, case by case.
+
+    Returns:
+        The correlation, from -1 to 1; None where one of the two never differs.
+    """
+    if any(len({pair[side] for pair in pairs}) < 2 for side in (0, 1)):
+        return None
+    from scipy.stats import spearmanr  # which takes long to load
+
+    one, other = zip(*pairs, strict=True)
+    return float(spearmanr(one, other).statistic)
+
+
 def spread_of(groups: Sequence[Sequence[float]]) -> tuple[float, float]:
     """How far numbers lie apart between groups, and within: standard deviations.
 

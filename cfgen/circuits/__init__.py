@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cfgen.circuits.circuit import CIRCUIT_FILE as CIRCUIT_FILE
     from cfgen.circuits.circuit import DOT_FILE as DOT_FILE
     from cfgen.circuits.circuit import Circuit as Circuit
+    from cfgen.circuits.circuit import colour_of as colour_of
     from cfgen.circuits.circuit import read_circuit as read_circuit
     from cfgen.circuits.curve import PERCENT as PERCENT
     from cfgen.circuits.curve import BootstrapInterval as BootstrapInterval
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
 _HOME = {
     "judge_circuit": "judging",
     "NodeLoss": "results",
+    "colour_of": "circuit",
     "layer_of": "graph",
     "node_of": "graph",
     "search": "searching",

@@ -144,9 +144,8 @@ class Circuit(BaseModel):
             lines.append(f"  {{ rank=same; {named} }}")
         for edge, score in zip(self.edges, self.scores, strict=True):
             part = edge.receiver.removeprefix(edge.node).lstrip(".")
-            colour = "#0072B2" if score >= 0 else "#D55E00"
             label = f'label="{part}", ' if part else ""
-            about = f'{label}color="{colour}", tooltip="{score:.4g}"'
+            about = f'{label}color="{colour_of(score)}", tooltip="{score:.4g}"'
             lines.append(f'  "{edge.sender}" -> "{edge.node}" [{about}];')
         return "\n".join([*lines, "}"]) + "\n"
 
@@ -181,6 +180,11 @@ class Circuit(BaseModel):
         figure: Any = self.plot()
         shown: str = figure._repr_svg_()
         return shown
+
+
+def colour_of(score: float) -> str:
+    """The colour of an edge: blue if it speaks for the answer, orange if against it."""
+    return "#0072B2" if score >= 0 else "#D55E00"
 
 
 def read_circuit(path: Path) -> Circuit:

@@ -21,7 +21,7 @@ from cfgen.circuits.graph import Edge, EdgeMask
 from cfgen.circuits.halves import CircuitPair
 from cfgen.circuits.wiring import PairBatch, Wiring, wire
 from cfgen.errors import CfgenError, Problem
-from cfgen.experiments import Portion, Workbench, digest_of
+from cfgen.experiments import Portion, Workbench
 from cfgen.interventions import TOLERANCE, Budget, within_memory
 
 UNIT_PAIRS = 16
@@ -60,16 +60,14 @@ class Ledger:
         Raises:
             TimeUpError: It is not there, and it is too late to compute it.
         """
-        digest = digest_of(["circuit", self.bench.identity, described])
-        found = self.bench.units.get(digest)
-        if found is None:
-            if self.portion.due:
-                raise TimeUpError
+
+        def made() -> pa.Table:
             budget = Budget(self.wiring.tokens)  # of its own, whatever became of another unit
-            made = within_memory(budget, lambda tokens: make(replace(self.wiring, tokens=tokens)))
-            self.bench.units.put(digest, made, {})
-            found = self.bench.units.get(digest)
-            assert found is not None
+            return within_memory(budget, lambda tokens: make(replace(self.wiring, tokens=tokens)))
+
+        found = self.bench.table(["circuit", described], made, due=self.portion.due)
+        if found is None:
+            raise TimeUpError
         self.there += 1
         return found
 

@@ -17,7 +17,7 @@ from cfgen.circuits.results import CurvePoint, ExactSample, NodeLoss, PairEstima
 from cfgen.circuits.selection import connected, count_of, jaccard, nodes_of, select
 from cfgen.errors import CfgenError, Problem
 from cfgen.experiments import Experiment
-from cfgen.stats import mean_of
+from cfgen.stats import mean_of, rank_correlation
 
 if TYPE_CHECKING:
     from cfgen.circuits.measuring import Ledger
@@ -298,14 +298,11 @@ def _exact(
 
 
 def _sample(among: str, pairs: int, estimated: EdgeScores, exact: EdgeScores) -> ExactSample:
-    from scipy.stats import spearmanr
-
-    told = min(len(np.unique(estimated)), len(np.unique(exact))) > 1
     return ExactSample(
         among=among,  # type: ignore[arg-type]
         edges=len(exact),
         pairs=pairs,
-        correlation=float(spearmanr(estimated, exact).statistic) if told else None,
+        correlation=rank_correlation(list(zip(estimated.tolist(), exact.tolist(), strict=True))),
         furthest=float(np.abs(estimated - exact).max()),
         largest=float(np.abs(exact).max()),
     )

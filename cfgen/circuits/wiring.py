@@ -123,13 +123,8 @@ class PairBatch:
         Returns:
             ``log p(original's) - log p(counterfactual's)`` (pairs,).
         """
-
-        def log(row: Tensor, tokens: tuple[int, ...]) -> Tensor:
-            columns = self.head.columns(tokens, logits.shape[-1])
-            return row[columns].logsumexp(dim=-1)
-
         rows = zip(logits, self.pairs, strict=True)
-        return torch.stack([log(row, pair.right) - log(row, pair.wrong) for row, pair in rows])
+        return torch.stack([self.head.log_odds(row, pair.right, pair.wrong) for row, pair in rows])
 
     def sent(self, batch: Batch) -> Tensor:
         """What senders give in the runs of its prompts (senders, pairs, columns, width)."""

@@ -13,10 +13,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 
-from cfgen.errors import CfgenError, Problem
+from cfgen.errors import OURS, CfgenError, Problem
 
 LONG = 10.0
 """Seconds that a single call of a function may take: those of mechanisms take microseconds."""
@@ -24,7 +23,6 @@ LOADING = 60.0
 """Seconds that a file may take to be loaded: it may import what is slow to load."""
 LOOK = 0.5
 """Seconds between two looks."""
-OURS = str(Path(__file__).parents[1])
 LIBRARIES = (
     *(sysconfig.get_paths()[kind] for kind in ("stdlib", "platstdlib", "purelib", "platlib")),
 )

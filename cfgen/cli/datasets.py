@@ -176,7 +176,7 @@ def generate(
             fractions=fractions,
             balance=balance,
             decisive_only=decisive_only,
-            reuse_prompts=reuse_prompts,
+            reuse_prompts=reuse_prompts or None,
         )
         answered = (
             behaves_with(

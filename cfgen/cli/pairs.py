@@ -66,7 +66,7 @@ def preview(
         seed=seed,
         templates=template or (),
         decisive_only=decisive_only,
-        reuse_prompts=reuse_prompts,
+        reuse_prompts=reuse_prompts or None,
     )
     encode = None
     with progress_shown(quiet=json) as report:

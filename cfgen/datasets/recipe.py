@@ -150,9 +150,9 @@ def recipe(
     fractions: Mapping[str, float] = FRACTIONS,
     balance: bool = False,
     decisive_only: bool = False,
-    reuse_prompts: bool = False,
+    reuse_prompts: bool | None = None,
 ) -> DatasetRecipe:
-    """Look up the parts of a recipe by name.
+    """Look up the parts of a recipe by name; what is not said is as the task has it.
 
     Raises:
         CfgenError: If the task, the design or a template does not exist, or only decisive pairs
@@ -167,7 +167,8 @@ def recipe(
         hint = "give a whole number, as in seed=0"
         raise CfgenError(Problem("bad-seed", f"{seed!r} is no seed", hint=hint))
     chosen, shares = loaded.design(design), tuple(fractions.items())
-    reuse_prompts = reuse_prompts or bool(loaded.defaults.get("reuse_prompts"))
+    if reuse_prompts is None:
+        reuse_prompts = bool(loaded.defaults.get("reuse_prompts"))
     made = DatasetRecipe(
         loaded, chosen, n, seed, names, shares, balance, decisive_only, reuse_prompts
     )

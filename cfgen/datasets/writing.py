@@ -45,7 +45,7 @@ def generate(
     fractions: Mapping[str, float] = FRACTIONS,
     balance: bool = False,
     decisive_only: bool = False,
-    reuse_prompts: bool = False,
+    reuse_prompts: bool | None = None,
 ) -> DatasetDict:
     """Generate a dataset in memory.
 
@@ -58,7 +58,8 @@ def generate(
         fractions: Split -> share of rows and of words.
         balance: Whether to use every value equally often.
         decisive_only: Whether to take decisive pairs alone.
-        reuse_prompts: Whether a prompt may be in several pairs of its split.
+        reuse_prompts: Whether a prompt may be in several pairs of its split; as the task says if
+            not given.
 
     Returns:
         The splits that have rows, with the features of :func:`schema_of`.

@@ -24,19 +24,17 @@ from torch import Tensor
 
 from cfgen.errors import CfgenError, Problem
 from cfgen.experiments.cells import Cell, Guidance, GuidedPlace
-from cfgen.experiments.digests import digest_of
 from cfgen.experiments.effects import EffectPlan
-from cfgen.experiments.interchange import described_trial
+from cfgen.experiments.interchange import described_trial, in_blocks
 from cfgen.experiments.portions import Portion
 from cfgen.experiments.replies import Workbench
 from cfgen.experiments.sweeps import Trial
 from cfgen.interventions import Batch, Firing, Head, logits_after, make_batch
 from cfgen.lm import COMPONENTS, PairTokens, Place, hook
+from cfgen.stats import rank_correlation
 
 MEASURE, EFFECT = "logit_difference", "NIE"
 """What is estimated."""
-UNIT_PAIRS = 16
-"""Pairs of a unit."""
 HELD_NUMBERS = 1 << 27
 """Numbers that are held of the pairs that go through the LM together, about."""
 Estimates = NDArray[np.float64]
@@ -66,21 +64,17 @@ def estimated(
         message = "no pair has two answers that a single token tells apart, whose gradient is taken"
         hint = "leave --guide out, and run every place"
         raise CfgenError(Problem("no-estimate", message, hint=hint))
-    blocks: dict[int, list[int]] = {}
-    for index in usable:
-        blocks.setdefault(index // UNIT_PAIRS, []).append(index)
-    parts = []
-    for number, block in enumerate(blocks.values()):
+    blocks, parts = in_blocks(usable), []
+    for number, block in enumerate(blocks):
         bench.report("places estimated", number, len(blocks))
-        digest = digest_of(["guide", bench.identity, _described(plan, block)])
-        table = bench.units.get(digest)
-        if table is None:
-            if portion.due:
-                return None
+
+        def make(block: Sequence[int] = block) -> pa.Table:
             rows = _block_estimates(bench, plan, block).astype("<f8")
-            bench.units.put(digest, pa.table({"estimates": [row.tobytes() for row in rows]}), {})
-            table = bench.units.get(digest)
-            assert table is not None
+            return pa.table({"estimates": [row.tobytes() for row in rows]})
+
+        table = bench.table(["guide", _described(plan, block)], make, due=portion.due)
+        if table is None:
+            return None
         parts += [np.frombuffer(row, "<f8") for row in table["estimates"].to_pylist()]
     bench.report("places estimated", len(blocks), len(blocks))
     return np.stack(parts)
@@ -129,8 +123,6 @@ def guidance(places: Sequence[GuidedPlace], cells: Sequence[Cell]) -> Guidance:
         places: All places with their estimates.
         cells: What came out where it was run.
     """
-    from scipy.stats import spearmanr
-
     measure = next((cell.measure for cell in cells), MEASURE)
     exact = {
         (*cell.spot, cell.layer): cell.value
@@ -142,9 +134,7 @@ def guidance(places: Sequence[GuidedPlace], cells: Sequence[Cell]) -> Guidance:
         for place in places
         if place.run == "random" and place.place in exact
     ]
-    told = min(len({one for one, _ in both}), len({other for _, other in both})) > 1
-    found = float(spearmanr(*zip(*both, strict=True)).statistic) if told else None
-    return Guidance(tuple(places), measure, len(both), found)
+    return Guidance(tuple(places), measure, len(both), rank_correlation(both))
 
 
 def _block_estimates(bench: Workbench, plan: EffectPlan, block: Sequence[int]) -> Estimates:
@@ -197,11 +187,8 @@ def _batch_estimates(
     run(other, keep, gradients=False)
     logits = run(clean, add_leaf, gradients=True)
 
-    def log(row: Tensor, tokens: tuple[int, ...]) -> Tensor:
-        return row[head.columns(tokens, logits.shape[-1])].logsumexp(dim=-1)
-
     measured = [
-        log(row, wrong) - log(row, right)
+        head.log_odds(row, wrong, right)
         for row, (right, wrong) in zip(logits, answers, strict=True)
     ]
     slopes = torch.autograd.grad(torch.stack(measured).sum(), list(leaves.values()))

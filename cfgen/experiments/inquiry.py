@@ -173,8 +173,8 @@ def _completed(experiment: Experiment, task: Task | None) -> Experiment:
         CfgenError: Something that its method needs is said by neither (``experiment-value``).
     """
     method, said = METHODS[experiment.method], task.defaults if task else {}
-    given = experiment.model_fields_set
-    meant = {name: said[name] for name in method.fields if name in said and name not in given}
+    open_ = {*method.fields, "reuse_prompts"} - experiment.model_fields_set
+    meant = {name: value for name, value in said.items() if name in open_}
     if meant:
         experiment = Experiment(**{**experiment.model_dump(exclude_unset=True), **meant})
     missing = [name for name in method.needs if not getattr(experiment, name)]

@@ -70,7 +70,7 @@ def swap_blocks(
     groups = _grouped(sweeps, grid_layers)
     return [
         RunBlock(trials=trials)
-        for pairs in _by_number(kept, size)
+        for pairs in in_blocks(kept, size)
         for cells in groups
         if (trials := _trials(sweeps, cells, pairs))
     ]
@@ -80,8 +80,7 @@ def joint_blocks(sweeps: Sequence[Sweep], count: int) -> list[RunBlock]:
     """All prompts of so many pairs unchanged, each together with all swaps in it."""
     cells = _cells(sweeps)
     return [
-        RunBlock(tuple(pairs), _trials(sweeps, cells, pairs))
-        for pairs in _by_number(range(count), PAIRS)
+        RunBlock(tuple(pairs), _trials(sweeps, cells, pairs)) for pairs in in_blocks(range(count))
     ]
 
 
@@ -156,7 +155,7 @@ def _grouped(sweeps: Sequence[Sweep], grid_layers: int) -> list[list[tuple[int, 
     return [cells[start : start + size] for start in range(0, len(cells), size)]
 
 
-def _by_number(indices: Iterable[int], size: int) -> list[list[int]]:
+def in_blocks(indices: Iterable[int], size: int = PAIRS) -> list[list[int]]:
     """Indices of pairs in blocks: the same pair is always in the same one."""
     found: dict[int, list[int]] = {}
     for index in indices:

@@ -117,6 +117,26 @@ class Workbench:
             return replies, work
         return _replies(found, unit.trees), work_of(cost_of(found))
 
+    def table(
+        self, described: Any, make: Callable[[], pa.Table], *, due: bool = False
+    ) -> pa.Table | None:
+        """A unit of something else than replies: computed, or found.
+
+        Args:
+            described: What its numbers hang on, besides the LM and how it is run.
+            make: Computes it.
+            due: Whether it is too late to compute anything.
+
+        Returns:
+            The unit; None if it is not there and it is too late.
+        """
+        digest = digest_of([self.identity, described])
+        if self.units.get(digest) is None:
+            if due:
+                return None
+            self.units.put(digest, make(), {})
+        return self.units.get(digest)
+
     def has(self, unit: Unit) -> bool:
         """Whether a unit is there already."""
         return self.units.get(unit.digest(self.identity)) is not None

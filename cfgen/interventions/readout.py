@@ -49,6 +49,20 @@ class Head:
             else:
                 module.forward = former
 
+    def log_odds(self, row: Tensor, right: Sequence[int], wrong: Sequence[int]) -> Tensor:
+        """How much likelier some tokens are than others, in nats.
+
+        Args:
+            row: Logits after a prompt (projected tokens,).
+            right: Ids any of which counts for the one.
+            wrong: Ids any of which counts for the other.
+
+        Returns:
+            ``log p(right) - log p(wrong)``, whose gradient can be taken ().
+        """
+        parts = [row[self.columns(tokens, len(row))].logsumexp(dim=-1) for tokens in (right, wrong)]
+        return parts[0] - parts[1]
+
     def columns(self, tokens: Sequence[int], width: int) -> list[int]:
         """Columns of some tokens in logits of so many columns."""
         if self.tokens is None or width != len(self.tokens):

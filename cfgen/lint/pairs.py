@@ -5,43 +5,56 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable
 
-from cfgen.counterfactuals import ALL, NONE, Hypothesis, Pair, answers_of
+from cfgen.counterfactuals import ALL, NONE, Hypothesis, Pair, Side, answers_of
 from cfgen.datasets import Shortcut, audit_shortcuts, pairs_table
 from cfgen.errors import CfgenError
 from cfgen.lint.findings import Finding, from_error
 from cfgen.lint.sample import Sample, own_design, possible_answers
 from cfgen.prompts import WHOLE_PROMPT, find_spans, parse_position
-from cfgen.tasks import Task, accepted_texts
+from cfgen.tasks import Task, accepted_texts, default_positions
 
 SHORTCUT_MARGIN = 0.15
 """By how much a rule has to beat chance to be found; a sample of pairs says no less."""
 
 
 def check_spans(task: Task, sample: Sample) -> Iterable[Finding]:
-    """Sites of hypotheses that name a span which some prompt of their design does not have."""
+    """Positions that name a span which some prompt of their design does not have."""
     for hypothesis in task.hypotheses.values():
         site, design = hypothesis.site, own_design(task, hypothesis.name)
-        named = [text for text in (*site.positions, *site.frozen) if text not in WHOLE_PROMPT]
-        wanted = [parse_position(text) for text in named]
-        missing: dict[str, tuple[str, str]] = {}
-        for pair in sample.pairs[design]:
-            for side in (pair.original, pair.counterfactual):
-                template = task.template_of(side.inputs).id
-                for position in wanted:
-                    try:
-                        find_spans(side.prompt, position)
-                    except CfgenError as error:
-                        problem = error.problems[0]
-                        missing.setdefault(template, (problem.message, problem.hint))
-        for template, (message, hint) in missing.items():
-            yield Finding(
-                "span-missing",
-                f"hypothesis {hypothesis.name!r}, design {design!r}, template {template!r}: "
-                f"{message}",
-                hypothesis.where,
-                hint or "mark the phrase with {% span %}, or restrict the design to templates",
-                hypothesis.name,
-            )
+        sides = [s for pair in sample.pairs[design] for s in (pair.original, pair.counterfactual)]
+        named = (*site.positions, *site.frozen)
+        what, where = f"hypothesis {hypothesis.name!r}", hypothesis.where
+        yield from _missing(
+            task, f"{what}, design {design!r}", named, sides, where, hypothesis.name
+        )
+    named = default_positions(task.defaults)
+    for design, pairs in sample.pairs.items() if named else ():
+        sides = [pair.original for pair in pairs]
+        yield from _missing(task, f"defaults, design {design!r}", named, sides, task.where, design)
+
+
+def _missing(
+    task: Task, what: str, named: Iterable[str], sides: Iterable[Side], where: str, name: str
+) -> Iterable[Finding]:
+    """Of each template one position that a prompt with it does not have."""
+    wanted = [parse_position(text) for text in named if text not in WHOLE_PROMPT]
+    missing: dict[str, tuple[str, str]] = {}
+    for side in sides:
+        template = task.template_of(side.inputs).id
+        for position in wanted:
+            try:
+                find_spans(side.prompt, position)
+            except CfgenError as error:
+                problem = error.problems[0]
+                missing.setdefault(template, (problem.message, problem.hint))
+    for template, (message, hint) in missing.items():
+        yield Finding(
+            "span-missing",
+            f"{what}, template {template!r}: {message}",
+            where,
+            hint or "mark the phrase with {% span %}, or restrict the design to templates",
+            name,
+        )
 
 
 def check_trivial(task: Task, sample: Sample) -> Iterable[Finding]:

@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cfgen.circuits import INPUT, LOGITS, layer_of
+from cfgen.circuits import INPUT, LOGITS, colour_of, layer_of
 from cfgen.report.circuits import NAMES, estimate_text
-from cfgen.report.figures import CONTROL, HEIGHT, STYLES, WIDTH, drawing, in_notebooks, new_figure
+from cfgen.report.figures import (
+    CONTROL,
+    HEIGHT,
+    STYLES,
+    WIDTH,
+    add_caption,
+    drawing,
+    in_notebooks,
+    new_figure,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,8 +25,6 @@ if TYPE_CHECKING:
 
 DRAWN = 150
 """Edges of a circuit that are drawn at most: the strongest."""
-GOOD, BAD = "#0072B2", "#D55E00"
-"""Of edges whose score is positive, and negative."""
 GOLDEN = 0.618
 """By what share of the width a level is shifted against the one below."""
 ROW = 0.3
@@ -69,7 +76,7 @@ def curve_figure(results: CircuitResults) -> Figure:
         axes.set_title(title, fontsize=7, loc="left")
         asked = f"{results.model}; {results.task}, {results.design}"
         caption = f"{asked}; n = {len(results.judged_on)} pairs; {results.confidence:.0%} intervals"
-        figure.text(0.995, 0.005, caption, ha="right", va="bottom", fontsize=6)
+        add_caption(figure, caption)
     return in_notebooks(figure)
 
 
@@ -109,7 +116,7 @@ def circuit_figure(circuit: Circuit) -> Figure:
         axes.set_ylim(-0.35, height - 0.15)
         for edge, score in zip(edges, scores, strict=True):
             share = abs(score) / largest
-            look = {"arrowstyle": "-", "color": GOOD if score >= 0 else BAD}
+            look = {"arrowstyle": "-", "color": colour_of(score)}
             look |= {"lw": 0.3 + 2 * share, "alpha": 0.35 + 0.6 * share}  # type: ignore[dict-item]
             axes.annotate("", places[edge.node], places[edge.sender], arrowprops=look, zorder=1)
         for node, place in places.items():
@@ -127,7 +134,7 @@ def circuit_figure(circuit: Circuit) -> Figure:
         left_out = len(circuit.edges) - len(edges)
         rest = f"; the {len(edges)} strongest of {len(circuit.edges):,} edges" if left_out else ""
         caption = f"{circuit.model}; {circuit.task}, {circuit.design}{rest}"
-        figure.text(0.995, 0.005, caption, ha="right", va="bottom", fontsize=6)
+        add_caption(figure, caption)
     return in_notebooks(figure)
 
 

@@ -108,8 +108,13 @@ def figure_of(results: Results, measure: str | None = None) -> Figure:
         figure = (_maps if mapped else _curves)(results, sites, chosen)
         counted = sorted({cell.n for cells in sites.values() for cell in cells})
         caption = _caption(results, counted, intervals=not mapped)
-        figure.text(0.995, 0.005, caption, ha="right", va="bottom", fontsize=6)
+        add_caption(figure, caption)
     return in_notebooks(figure)
+
+
+def add_caption(figure: Figure, caption: str) -> None:
+    """Say in the strip below what a figure is of."""
+    figure.text(0.995, 0.005, caption, ha="right", va="bottom", fontsize=6)
 
 
 def in_notebooks(figure: Figure) -> Figure:

@@ -31,6 +31,7 @@ def task_view(task: Task) -> Document:
             Heading("Variables, each computed from those behind the arrow"),
             Facts(tuple(_variable_rows(task))),
             *_requirements(task),
+            *_defaults(task),
             Heading("Designs (* is the default)"),
             *_design_items(task),
             Heading("Hypotheses"),
@@ -39,6 +40,17 @@ def task_view(task: Task) -> Document:
             Facts(tuple(_template_rows(task))),
         )
     )
+
+
+def _defaults(task: Task) -> Iterable[Block]:
+    """What is meant where an experiment says nothing else."""
+    if task.defaults:
+        yield Heading("Experiments, if they say nothing else")
+        rows = {
+            name: _joined(value) if isinstance(value, tuple) else str(value)
+            for name, value in task.defaults.items()
+        }
+        yield Facts(tuple((strong(name), value) for name, value in rows.items()))
 
 
 def domain_text(domain: Domain) -> str:
@@ -171,6 +183,7 @@ def task_record(task: Task) -> dict[str, Any]:
         "default_design": task.default_design,
         "default_model": task.default_model,
         "default_template": task.default_template,
+        "defaults": dict(task.defaults),
         "inputs": [_input_record(task, name) for name in graph.inputs],
         "variables": [
             {"name": name, "parents": list(graph.parents[name]), "description": docs[name]}

@@ -15,7 +15,13 @@ from cfgen.counterfactuals.hypotheses import LAYER_MODES, Align
 from cfgen.errors import CfgenError, Problem, did_you_mean, shown_value
 from cfgen.prompts import Template, lexicon, parse_position
 from cfgen.tasks.answers import accepted_texts
-from cfgen.tasks.records import DEFAULTS, TEMPLATE_INPUT, TaskDefinition, unknown_names
+from cfgen.tasks.records import (
+    DEFAULTS,
+    TEMPLATE_INPUT,
+    TaskDefinition,
+    default_positions,
+    unknown_names,
+)
 from cfgen.words import half_in
 
 LONGEST_TEXT = 10_000
@@ -203,6 +209,7 @@ def definition_problems(
         problems += _template_problems(definition, templates)
         problems += _unused_variables(model, templates.values())
     problems += _accept_problems(definition)
+    problems += _position_problems("defaults", default_positions(definition.defaults), place)
     for hypothesis in definition.hypotheses:
         problems += _hypothesis_problems(hypothesis, model, designs)
     contrasts = [h.name for h in definition.hypotheses] + [ALL]
@@ -344,17 +351,19 @@ def _site_problems(hypothesis: Hypothesis) -> list[Problem]:
                     hint=did_you_mean(str(value), options),
                 )
             )
-    for position in (*site.positions, *site.frozen):
+    what, positions = f"hypothesis {hypothesis.name!r}", (*site.positions, *site.frozen)
+    return problems + _position_problems(what, positions, hypothesis.where)
+
+
+def _position_problems(what: str, positions: Iterable[str], where: str) -> list[Problem]:
+    """Say which position expressions are none."""
+    problems: list[Problem] = []
+    for position in positions:
         try:
             parse_position(position)
         except CfgenError as error:
             problems += [
-                Problem(
-                    "bad-site",
-                    f"hypothesis {hypothesis.name!r}: {problem.message}",
-                    where=hypothesis.where,
-                    hint=problem.hint,
-                )
+                Problem("bad-site", f"{what}: {problem.message}", where, problem.hint)
                 for problem in error.problems
             ]
     return problems

@@ -24,6 +24,11 @@ Accept: TypeAlias = Callable[[str], Sequence[str]]
 Record = TypeVar("Record")
 
 
+def default_positions(defaults: Mapping[str, Any]) -> tuple[str, ...]:
+    """The position expressions among what a task says of experiments."""
+    return (*defaults.get("keys", ()), *([defaults["corrupt"]] if "corrupt" in defaults else ()))
+
+
 @authored_record
 @dataclass(frozen=True, slots=True)
 class TaskDefinition:

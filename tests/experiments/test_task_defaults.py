@@ -8,6 +8,7 @@ import pytest
 
 from cfgen.errors import CfgenError
 from cfgen.experiments import experiment_of, look_up
+from cfgen.lint import lint_task
 from cfgen.tasks import load_task
 from tests.cli.conftest import TASK, TEMPLATE
 from tests.projects import put_files
@@ -53,6 +54,21 @@ def test_few_prompts_are_in_several_pairs(project: Path) -> None:
         load_task("toy").sample(4, split="train")
 
 
+@pytest.mark.usefixtures("project")
+def test_that_prompts_are_few_is_part_of_what_was_asked() -> None:
+    assert asked(method="mediation").reuse_prompts
+    assert not asked(method="mediation", reuse_prompts=False).reuse_prompts
+
+
+def test_lint_knows_a_position_that_no_prompt_has(project: Path) -> None:
+    file = project / "causal_models/toy.py"
+    file.write_text(file.read_text().replace('"corrupt": "word_2"', '"corrupt": "word_3"'))
+    report = lint_task("toy")
+    found = [finding for finding in report.findings if finding.code == "span-missing"]
+    assert found
+    assert all("defaults" in one.message and "word_3" in one.message for one in found)
+
+
 def test_what_nobody_says_is_asked_for() -> None:
     for method, name in (("knockout", "keys"), ("tracing", "corrupt")):
         with pytest.raises(CfgenError, match=f"`{name}` has to be given"):
@@ -64,6 +80,7 @@ def test_what_nobody_says_is_asked_for() -> None:
     [
         ('{"key": ["word_1"]}', "defaults['key']"),
         ('{"keys": "word_1"}', "defaults['keys']"),
+        ('{"keys": ["word_1["]}', "defaults: "),
         ('{"keys": [3]}', "defaults['keys']"),
         ('{"corrupt": None}', "defaults['corrupt']"),
         ('{"reuse_prompts": 1}', "defaults['reuse_prompts']"),
