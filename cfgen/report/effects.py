@@ -95,6 +95,8 @@ def effect_blocks(results: Results) -> list[Block]:
     )
     if marked_tokens(results):
         how += " * marks tokens with noise."
+    if results.guidance:
+        how += " Places that were not run have no number; work does not count the estimates."
     if method.unfiltered and results.kept == results.n:
         how += " All pairs are answered rightly, so that unfiltered effects are the same."
     return [*blocks, Paragraph(faint(how))]
