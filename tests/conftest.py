@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 from tests.families import tiny_model
 
@@ -22,6 +23,10 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # no test may ask a hub
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does; see its main()
 if "PYTEST_XDIST_WORKER" in os.environ:  # there are as many workers as cores: one thread for each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# a property is tried with the same examples every time, unless new ones are looked for
+settings.register_profile("same", derandomize=True)
+settings.load_profile("default" if "CFGEN_FUZZ" in os.environ else "same")
 
 ROOT = Path(__file__).parents[1]
 TINY_WORDS = (

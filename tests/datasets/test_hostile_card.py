@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -45,6 +45,7 @@ def card_of(folder: Path) -> tuple[dict[str, object], str]:
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(WORDS)
+@example([";())&"])
 def test_a_card_has_its_tables_whatever_the_words(
     tmp_path_factory: pytest.TempPathFactory, words: list[str]
 ) -> None:
@@ -60,7 +61,8 @@ def test_a_card_has_its_tables_whatever_the_words(
     manifest = write_dataset(made, root / "out")
     front, text = card_of(root / "out")
     assert front["pretty_name"] == "toy: fresh"
-    assert "()" not in text
+    if not any("()" in word for word in kept):
+        assert "()" not in text  # a remark in brackets about nothing
     found = tables(text)
     assert all(len(set(cells)) == 1 for cells in found)
     # what a row lacks is filled up, and what it has too much is cut, when it is read: count bars
