@@ -18,16 +18,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import cfgen
+from cfgen.circuits import CircuitResults
 from cfgen.counterfactuals import NONE
 from cfgen.experiments import METHODS, Cell, Results
-from cfgen.report import best_cell, figure_bytes, figure_of
+from cfgen.report import best_cell, curve_figure, estimate_text, figure_bytes, figure_of
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES, PAGE, FIGURES = ROOT / "docs/examples", ROOT / "docs/results.md", ROOT / "docs/results"
-PAIRS = 32
 HALF = 0.5
 """IIA from which on a hypothesis is said to show in a layer."""
+MOST_SHOWN = 10
+"""Percent of the edges from which on circuits are not listed, as they are nearly whole."""
+Found = Results | CircuitResults
 LOOKBACKS = "Prakash et al. 2025, [arXiv 2505.14685](https://arxiv.org/abs/2505.14685)"
+MIB = "Mueller et al. 2025, [arXiv 2504.13151](https://arxiv.org/abs/2504.13151)"
 IOI = "Wang et al. 2022, [arXiv 2211.00593](https://arxiv.org/abs/2211.00593)"
 
 
@@ -113,8 +117,19 @@ STUDIES = (
         },
         LLAMA,
     ),
-    Study("methods/mediation", "Mediation: how much goes through the last token"),
-    Study("methods/ablation", "Ablation: what is lost without attention"),
+    Study("methods/mediation", "Mediation: how much of another story goes through the last token"),
+    Study("methods/gender", "Mediation: how much of a definite noun goes through the profession"),
+    Study(
+        "methods/tracing",
+        "Tracing: which states bring a fact back",
+        {
+            "TE": ".186",
+            "IE": "single states: .087, last subject token, L15; MLPs .066; attention .016",
+        },
+        "Meng et al. 2022, [arXiv 2202.05262](https://arxiv.org/abs/2202.05262); GPT-2 XL "
+        "(48 layers), 1,000 facts",
+    ),
+    Study("methods/ablation", "Ablation: what agreement loses without what attention adds"),
     Study("methods/knockout", "Knockout: what is lost if the last token cannot look at a drink"),
     Study(
         "methods/paths",
@@ -125,6 +140,12 @@ STUDIES = (
         },
         f"{IOI}; GPT-2 small (12 layers)",
     ),
+    Study(
+        "methods/circuit",
+        "Circuits: how faithful the best edges are by themselves",
+        {"CPR": "1.85", "CMD": ".03"},
+        f"{MIB}; GPT-2 small, EAP-IG (inputs)",
+    ),
 )
 
 
@@ -132,17 +153,17 @@ def main() -> None:
     """Compute, and write after every study."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", default="", help="compute those whose name has this in it")
-    parser.add_argument("-n", type=int, default=PAIRS, help="pairs of every study")
+    parser.add_argument("-n", type=int, help="pairs of every study, not as many as its file says")
     options = parser.parse_args()
-    found: dict[Study, Results] = {}
+    asked = {} if options.n is None else {"n": options.n}
+    found: dict[Study, Found] = {}
     for study in (study for study in STUDIES if options.only in study.name):
         print(f"{study.name} ...", file=sys.stderr, flush=True)
         file = EXAMPLES / f"{study.name}.yaml"
-        found[study] = cfgen.run(file, n=options.n, progress=_progress).results
+        found[study] = cfgen.run(file, progress=_progress, **asked).results
         if not options.only:
             FIGURES.mkdir(exist_ok=True)
-            picture = figure_bytes(figure_of(found[study]), "svg")
-            (FIGURES / study.picture).write_bytes(picture)
+            (FIGURES / study.picture).write_bytes(_picture(found[study]))
             PAGE.write_text(page(found), encoding="utf-8", newline="\n")
             print(f"written: {PAGE.relative_to(ROOT)}", file=sys.stderr)
 
@@ -152,7 +173,12 @@ def _progress(step: str, done: int, total: int | None) -> None:
         print(f"  {step}: {done}", file=sys.stderr, flush=True)
 
 
-def page(found: Mapping[Study, Results]) -> str:
+def _picture(results: Found) -> bytes:
+    circuits = isinstance(results, CircuitResults)
+    return figure_bytes(curve_figure(results) if circuits else figure_of(results), "svg")
+
+
+def page(found: Mapping[Study, Found]) -> str:
     """The page, from its head to its last study."""
     some = next(iter(found.values()))
     versions = ", ".join(f"{name} {version}" for name, version in some.versions.items())
@@ -175,15 +201,18 @@ def page(found: Mapping[Study, Results]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _section(study: Study, results: Results) -> Iterable[str]:
+def _section(study: Study, results: Found) -> Iterable[str]:
     method = METHODS[results.experiment.method]
     command = f"cfgen run docs/examples/{study.name}.yaml -n {results.experiment.n}"
     yield (
         f"`{command}`: {method.summary} Model `{results.model}`, design `{results.design}`; "
         f"{results.kept} of {results.n} pairs kept."
     )
-    rows = list(_effects(study, results) if method.effects else _hypotheses(study, results))
-    yield _table(rows)
+    if isinstance(results, CircuitResults):
+        rows = _circuits(study, results)
+    else:
+        rows = _effects(study, results) if method.effects else _hypotheses(study, results)
+    yield _table(list(rows))
     if study.source:
         yield f"Published: {study.source}."
     yield f"![{study.title}](results/{study.picture})"
@@ -230,6 +259,19 @@ def _effects(study: Study, results: Results) -> Iterable[Sequence[str]]:
             place = "wherever" if same else _place(cell)
             published = study.published.get(name, "") if number == 0 else ""
             yield name, place, _value(cell), str(cell.n), published
+
+
+def _circuits(study: Study, results: CircuitResults) -> Iterable[Sequence[str]]:
+    """What circuits of growing size are worth, by size of score, and how large the smallest are."""
+    yield "number", "value", "n", "published"
+    n = str(len(results.judged_on))
+    numbers = {"CPR": results.cpr, "CMD": results.cmd, "CMD, random edges": results.random_cmd}
+    for name, number in numbers.items():
+        yield name, estimate_text(number), n, study.published.get(name, "")
+    for point in results.curve:
+        if point.ranking == "absolute" and point.percent < MOST_SHOWN:
+            name = f"faithfulness of {point.percent:g} % ({point.edges:,} edges)"
+            yield name, estimate_text(point.faithfulness), n, ""
 
 
 def _place(cell: Cell) -> str:
