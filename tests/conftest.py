@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 
 from tests.families import tiny_model
+from tests.forking import ForkServer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -156,26 +157,22 @@ def datasets_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def values_elsewhere_once() -> Iterator[None]:
-    """Lint asks two processes for the values of a task: do so once for tasks of the same files."""
+def processes_elsewhere() -> Iterator[None]:
+    """Lint asks two processes for the values of a task: have them forked, not started each time."""
     from cfgen.lint import determinism
 
-    ask, known = determinism.values_elsewhere, {}
+    started: dict[int, ForkServer] = {}
 
-    def remember(path: Path, seed: int) -> list[dict[str, str]] | str:
-        files = [
-            (str(file.relative_to(path.parents[1])), file.read_bytes())
-            for kind in ("causal_models/*.py", "templates/*/*.jinja", "data/lexicons/*")
-            for file in sorted(path.parents[1].glob(kind))
-        ]
-        key = path.name, seed, hash(tuple(files))
-        if key not in known or isinstance(known[key], str):  # a text may name the folder
-            known[key] = ask(path, seed)
-        return known[key]
+    def run(path: Path, seed: int) -> subprocess.CompletedProcess[str]:
+        if seed not in started:
+            started[seed] = ForkServer(seed)
+        return started[seed].run(path)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(determinism, "values_elsewhere", remember)
+        patch.setattr(determinism, "run_elsewhere", run)
         yield
+    for server in started.values():
+        server.close()
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ TUTORIAL = ROOT / "docs/tutorial.md"
 
 
 class Reader:
-    """Follows the tutorial in an empty folder, as far as is asked for.
+    """Follows the tutorial in an empty folder.
 
     Attributes:
         ran: How many blocks were run.
@@ -25,13 +25,11 @@ class Reader:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.ran = 0
-        self._rest = blocks_of(TUTORIAL)
         self._beginnings: dict[str, str] = {}
 
-    def follow(self, *, slow: bool) -> None:
-        """Go on to the end, or to the first block that needs a real LM."""
-        while self._rest and (slow or not self._rest[0].is_slow):
-            block = self._rest.pop(0)
+    def follow(self) -> None:
+        """Do all that it says."""
+        for block in blocks_of(TUTORIAL):
             if "." in block.label:
                 self._write(block)
             elif block.runs:
@@ -50,20 +48,10 @@ class Reader:
         (self.folder / name).write_text(text, encoding="utf-8")
 
 
-@pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
-    """The one who follows the tutorial in these tests, one after the other."""
-    return Reader(tmp_path_factory.mktemp("tutorial"))
-
-
-def test_the_tutorial_works_as_it_is_written(reader: Reader) -> None:
-    reader.follow(slow=False)
-    assert reader.ran == 8
-
-
 @pytest.mark.slow
-def test_the_tutorial_works_to_its_end(reader: Reader) -> None:
-    reader.follow(slow=True)
+def test_the_tutorial_works_as_it_is_written(tmp_path: Path) -> None:
+    reader = Reader(tmp_path)
+    reader.follow()
     assert reader.ran == 10
 
 

@@ -73,8 +73,18 @@ def values_elsewhere(path: Path, seed: int) -> list[dict[str, str]] | str:
     Returns:
         The values, or what the process said instead if it gave none.
     """
+    ended = run_elsewhere(path, seed)
+    lines = [line for line in ended.stdout.splitlines() if line.startswith(MARK)]
+    if ended.returncode or not lines:
+        return (ended.stderr or ended.stdout).strip() or f"it ended with {ended.returncode}"
+    found: list[dict[str, str]] = json.loads(lines[-1].removeprefix(MARK))
+    return found
+
+
+def run_elsewhere(path: Path, seed: int) -> subprocess.CompletedProcess[str]:
+    """Have a process with this hash seed print the values of a task."""
     code = f"from cfgen.lint.determinism import print_values; print_values({str(path)!r})"
-    ended = subprocess.run(
+    return subprocess.run(
         python_code(code),
         env=python_environment(PYTHONHASHSEED=str(seed), PYTHONIOENCODING="utf-8"),
         capture_output=True,
@@ -82,11 +92,6 @@ def values_elsewhere(path: Path, seed: int) -> list[dict[str, str]] | str:
         errors="replace",
         check=False,
     )
-    lines = [line for line in ended.stdout.splitlines() if line.startswith(MARK)]
-    if ended.returncode or not lines:
-        return (ended.stderr or ended.stdout).strip() or f"it ended with {ended.returncode}"
-    found: list[dict[str, str]] = json.loads(lines[-1].removeprefix(MARK))
-    return found
 
 
 def print_values(path: str) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Cli
 
 
+@pytest.mark.slow
 def test_belief_tracking_finds_the_paper_s_design_or_a_simpler_one(cli: Cli) -> None:
     options = ["--target", "answer_pointer", "--against", "answer_payload", "--json"]
     found = cli("design", "belief_tracking", *options).json
@@ -49,6 +50,7 @@ def test_text_shows_code_that_can_be_pasted_and_an_example(cli: Cli) -> None:
     assert "26 pairs, which separate 3 of 3: design 1" in shown
 
 
+@pytest.mark.slow
 def test_an_example_is_what_predict_says(cli: Cli, tmp_path: Path) -> None:
     for task, side in (("ioi", {}), ("belief_tracking", {"template": "tavern"})):
         best = cli("design", task, "--json", "--top", 1).json["found"][0]["example"]

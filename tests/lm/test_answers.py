@@ -139,7 +139,7 @@ def plain_label(paths: Paths, fed: TokenPath, said: TokenPath) -> frozenset[str]
     return None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(some_paths())
 def test_labels_are_those_of_a_plain_scan(paths: Paths):
     tree = build_tree(paths)

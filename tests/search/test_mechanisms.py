@@ -93,6 +93,7 @@ def test_what_depends_on_rare_words_is_never_certified(tmp_path: Path, number: i
     assert found.answer == "undecided" or recheck(found, task) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(HONEST)), ids=list(HONEST))
 def test_what_only_compares_words_is_certified(tmp_path: Path, number: int) -> None:
     before, body = list(HONEST.values())[number]

@@ -189,6 +189,7 @@ def test_nothing_to_tell_apart() -> None:
     assert (result.goal.required, result.best, result.cover) == ((), (), ())
 
 
+@pytest.mark.slow
 def test_the_designs_of_the_paper_are_among_those_searched() -> None:
     task = load_task("belief_tracking")
     comparison = comparison_of(task)
