@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cfgen.report.circuits import circuit_introduction as circuit_introduction
     from cfgen.report.circuits import circuit_sentences as circuit_sentences
     from cfgen.report.circuits import circuit_view as circuit_view
+    from cfgen.report.circuits import estimate_text as estimate_text
     from cfgen.report.comparison import comparison_record as comparison_record
     from cfgen.report.comparison import comparison_view as comparison_view
     from cfgen.report.comparison import runs_table as runs_table
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "circuit_view": "circuits",
+    "estimate_text": "circuits",
     "circuit_sentences": "circuits",
     "circuit_introduction": "circuits",
     "curve_figure": "circuit_figures",
