@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import cache
 
 from cfgen.errors import CfgenError, Problem
 from cfgen.interventions.language import HERE, Edit, Read, Run, check_read, malformed, outside
@@ -26,7 +27,13 @@ Where = tuple[str, int]
 
 def where_of(place: Place) -> Where:
     """The tensor that a place is in, named one way: what enters a block left the one before."""
-    same = place.canonical
+    return _one_name(place.component, place.layer)
+
+
+@cache
+def _one_name(component: str, layer: int) -> Where:
+    """Asked for again and again, by whoever plans what is read and written."""
+    same = Place(component, layer).canonical
     return same.component, same.layer
 
 
