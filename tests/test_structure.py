@@ -149,7 +149,7 @@ def test_what_is_said_to_need_no_torch_loads_none() -> None:
 INSIDE = {
     "circuits": "attribution wiring",  # gradients, against copies of their own
     # helpers of verbs, without the program
-    "cli": "authored datasets new options output run search steps watch",
+    "cli": "datasets new options output run search steps watch",
     "datasets": "alignment audit coverage drawing leakage power repetition rows shortcuts "
     "tokenizers workers",  # each against a plain version of itself, or with limits of its own
     "documents": "markdown terminal",  # the face has what documents are, not how they are shown

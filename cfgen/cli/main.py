@@ -15,7 +15,6 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from cfgen import __version__
-from cfgen.cli.authored import bounded_code
 from cfgen.cli.behave import behave
 from cfgen.cli.datasets import export, generate, power
 from cfgen.cli.lint import lint
@@ -40,6 +39,7 @@ from cfgen.cli.search import design, prove
 from cfgen.cli.tasks import show, tasks
 from cfgen.cli.watch import watch
 from cfgen.errors import CfgenError, Ending, Problem
+from cfgen.overtime import bounded_code
 from cfgen.processes import ENDING, leave_current_folder
 
 DEBUG = "cfgen.debug"

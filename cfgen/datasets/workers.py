@@ -28,6 +28,7 @@ import pyarrow as pa
 from cfgen.datasets.recipe import Candidates
 from cfgen.datasets.repetition import MOST, CandidateChunk, DistinctPrompts
 from cfgen.errors import CfgenError, Problem
+from cfgen.overtime import bounded_code
 from cfgen.processes import safe_start
 from cfgen.tasks import Task, load_task
 
@@ -166,9 +167,10 @@ def _make(told: Candidates, start: int, stop: int) -> CandidateChunk[pa.Table]:
     """Make candidates, in a worker; of several splits, of one dataset."""
     assert _order is not None
     name = told.split.name
-    if name not in _makers:
-        _makers[name] = _order.prepare(replace(told, task=_loaded(_order)))
-    return _makers[name](start, stop)
+    with bounded_code():
+        if name not in _makers:
+            _makers[name] = _order.prepare(replace(told, task=_loaded(_order)))
+        return _makers[name](start, stop)
 
 
 def _loaded(order: WorkOrder) -> Task:

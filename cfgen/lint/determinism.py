@@ -11,6 +11,7 @@ from typing import Any
 
 from cfgen.errors import CfgenError
 from cfgen.lint.findings import Finding
+from cfgen.overtime import bounded_code
 from cfgen.processes import python_code, python_environment
 from cfgen.tasks import Task, load_task
 
@@ -96,15 +97,16 @@ def run_elsewhere(path: Path, seed: int) -> subprocess.CompletedProcess[str]:
 
 def print_values(path: str) -> None:
     """Print the values of all variables for some inputs as JSON, in a line that is marked."""
-    model = load_task(path).causal_model
-    rng = random.Random(0)
-    found: list[Mapping[str, str]] = []
-    for _ in range(INPUTS):
-        try:
-            values = model.program.run(model.sample(rng))
-        except CfgenError:  # reported by what draws pairs
-            continue
-        found.append({name: canonical(value) for name, value in values.items()})
+    with bounded_code():
+        model = load_task(path).causal_model
+        rng = random.Random(0)
+        found: list[Mapping[str, str]] = []
+        for _ in range(INPUTS):
+            try:
+                values = model.program.run(model.sample(rng))
+            except CfgenError:  # reported by what draws pairs
+                continue
+            found.append({name: canonical(value) for name, value in values.items()})
     print(f"\n{MARK} {json.dumps(found)}")
 
 

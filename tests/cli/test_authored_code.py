@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cfgen.cli import authored
+from cfgen import overtime
 from tests.cli.conftest import TASK, Cli
 
 PROGRAM = "from cfgen.cli.main import main; main()"
@@ -68,18 +68,33 @@ def test_what_never_ends_is_ended(
     line: str,
 ) -> None:
     for limit in ("LONG", "LOADING", "LOOK"):
-        monkeypatch.setattr(authored, limit, 0.1)
+        monkeypatch.setattr(overtime, limit, 0.1)
     rewritten(project, change)
     ended = cli(*line.split())
     ended.failed(f"{name} did not end", "endless-code", "causal_models/toy.py:")
     assert not (project / "made").exists()
 
 
+@pytest.mark.slow
+def test_what_never_ends_in_one_of_many_processes_is_ended(project: Path) -> None:
+    endless = (
+        "    import multiprocessing\n    while multiprocessing.parent_process():\n        pass\n"
+    )
+    rewritten(project, (BODY, endless + BODY))
+    line = "generate toy -n 6 --splits 100/0/0 --workers 2 --out made"
+    command = [sys.executable, "-c", PROGRAM, *line.split()]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert ended.returncode == 2
+    assert "causal_models/toy.py:" in ended.stderr
+    assert "'answer' did not end within 10 s of being called [endless-code]" in ended.stderr
+    assert not (project / "made").exists()
+
+
 def test_what_takes_its_time_and_ends_is_left_alone(
     cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(authored, "LOOK", 0.01)
-    monkeypatch.setattr(authored, "LONG", 0.5)
+    monkeypatch.setattr(overtime, "LOOK", 0.01)
+    monkeypatch.setattr(overtime, "LONG", 0.5)
     slow = "    import time\n    time.sleep(0.05)\n"
     rewritten(project, (BODY, slow + BODY))
     line = "generate toy -n 12 --splits 100/0/0 --out made"

@@ -1,12 +1,12 @@
-"""What code of the folder may do while a verb runs: print to the side, and end.
+"""Code that others wrote ends: a call that goes on and on is ended, with an error that names it.
 
-A mechanism that prints would spoil JSON on standard output, and one that never ends would leave
-nobody the wiser as to what is waited for.
+A mechanism that never ends would leave nobody the wiser as to what is waited for.
 """
 
 from __future__ import annotations
 
 import _thread
+import signal
 import sys
 import sysconfig
 import threading
@@ -30,9 +30,9 @@ LIBRARIES = (
 
 @contextmanager
 def bounded_code() -> Iterator[None]:
-    """End what never ends of the code that this thread runs for somebody else.
+    """End what never ends of the code that the main thread runs for somebody else.
 
-    A thread looks again and again at what this one is at. Loops that Python does not see, such as
+    A thread looks again and again at what that one is at. Loops that Python does not see, such as
     the power of huge numbers, go on until they end.
 
     Raises:
@@ -54,7 +54,10 @@ def bounded_code() -> Iterator[None]:
 
     watcher = threading.Thread(target=look, daemon=True)
     watcher.start()
+    before = signal.getsignal(signal.SIGINT)
     try:
+        if before in (signal.SIG_IGN, signal.SIG_DFL):  # where interruptions are nobody's business
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         yield
     except KeyboardInterrupt:
         if not found:
@@ -72,6 +75,8 @@ def bounded_code() -> Iterator[None]:
     finally:
         over.set()
         watcher.join()
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
         found.clear()
 
 
