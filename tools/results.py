@@ -253,10 +253,10 @@ def _effects(study: Study, results: Results) -> Iterable[Sequence[str]]:
     yield "effect", "largest at", "value", "n", "published"
     for name in method.effects:
         mine = [c for c in results.cells if c.hypothesis == name and c.value is not None]
-        mine.sort(key=lambda cell: -abs(cell.value or 0.0))
-        same = len({cell.value for cell in mine}) == 1
-        for number, cell in enumerate(mine[: 1 if same else 4]):
-            place = "wherever" if same else _place(cell)
+        once = method.effects[name].placeless  # but some places are not in all pairs
+        mine.sort(key=lambda cell: -(cell.n if once else abs(cell.value or 0.0)))
+        for number, cell in enumerate(mine[: 1 if once else 4]):
+            place = "wherever" if once else _place(cell)
             published = study.published.get(name, "") if number == 0 else ""
             yield name, place, _value(cell), str(cell.n), published
 
@@ -276,7 +276,7 @@ def _circuits(study: Study, results: CircuitResults) -> Iterable[Sequence[str]]:
 
 def _place(cell: Cell) -> str:
     head = "" if cell.head is None else f", head {cell.head}"
-    return f"{cell.position}, layer {cell.layer}{head}"
+    return f"{cell.token or cell.position}, layer {cell.layer}{head}"
 
 
 def _value(cell: Cell) -> str:

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from cfgen.interventions.language import Read as Read
     from cfgen.interventions.language import Run as Run
     from cfgen.interventions.language import Value as Value
+    from cfgen.interventions.neurons import NeuronSwap as NeuronSwap
+    from cfgen.interventions.neurons import neurons_obstacle as neurons_obstacle
+    from cfgen.interventions.neurons import swap_neurons as swap_neurons
     from cfgen.interventions.outcomes import TOLERANCE as TOLERANCE
     from cfgen.interventions.outcomes import Cost as Cost
     from cfgen.interventions.outcomes import Outcomes as Outcomes
@@ -96,6 +99,7 @@ _HOME = {
     "LEAST": "batches",
     "Mix": "values",
     "NOTHING": "question",
+    "NeuronSwap": "neurons",
     "OUT_OF_REACH": "reach",
     "Outcomes": "outcomes",
     "Question": "question",
@@ -131,10 +135,12 @@ _HOME = {
     "layers_of": "swaps",
     "make_schedule": "schedule",
     "most_likely": "outcomes",
+    "neurons_obstacle": "neurons",
     "pack": "packing",
     "place_of": "swaps",
     "read_answers": "answers",
     "run_of": "swaps",
+    "swap_neurons": "neurons",
     "swaps_to_try": "checks",
     "within_memory": "batches",
 }

@@ -120,7 +120,7 @@ class Engine:
         self._check(runs)
         tracked = [()] * len(runs) if tracked is None else tracked
         check_tracked(self.lm, self.facts, runs, tracked)
-        machine = self._machine(question, tracked, gradients)
+        machine = self.machine(question, tracked, gradients=gradients)
         checked = machine.packed and not gradients
         sample = draw(runs, verified) if checked else []
         blocks = check_blocking(machine, runs) if checked else 0
@@ -152,7 +152,7 @@ class Engine:
         """
         check_reads(self.layout, reads)
         self._check([read.run for read in reads if read.run is not None])
-        machine = self._machine(NOTHING, [], gradients)
+        machine = self.machine(NOTHING, [], gradients=gradients)
         return Execution(machine, NOTHING).values(reads)
 
     def _check(self, runs: Sequence[Run]) -> None:
@@ -164,7 +164,12 @@ class Engine:
         check_rotations(self.lm, {len(prompt) for prompt in prompts.values()})
         check_runs(self.layout, self.facts, ordered)
 
-    def _machine(self, question: Question, tracked: TokenIds, gradients: bool) -> Machine:
+    def reference(self) -> Engine:
+        """The same LM, with every run executed whole."""
+        return replace(self, name="reference")
+
+    def machine(self, question: Question, tracked: TokenIds, *, gradients: bool = False) -> Machine:
+        """What runs are executed on, if that is asked of them; see :meth:`outcomes`."""
         every = tuple(sorted({token for tokens in tracked for token in tokens}))
         return Machine(
             lm=self.lm,

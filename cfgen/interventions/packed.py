@@ -93,7 +93,8 @@ def run_rows(
     )
     # Tokens enter before anything is read or written, so that all that hooks see has entered.
     with stepping(machine.layout, plan), passing(machine.layout, inside, store, passage):
-        logits = _forward(machine, input_ids, masks.whole, owners, _cache(foundation, owners))
+        cache = _cache(foundation, owners)
+        logits = forward_upon(machine, input_ids, masks.whole, owners.positions, cache)
         passage.edits += masks.edits
     check_finite(logits, machine.lm.model)
     passes = len(rows) * sum(placement.present[:-1])
@@ -230,16 +231,27 @@ def _cache(foundation: Foundation, owners: Owners) -> DynamicCache:
     return cache
 
 
-def _forward(
-    machine: Machine, input_ids: Tensor, mask: Tensor, owners: Owners, cache: DynamicCache
+def forward_upon(
+    machine: Machine, input_ids: Tensor, mask: Tensor, positions: Tensor, cache: DynamicCache
 ) -> Tensor:
-    """Logits of the token after each branch that answers, float32 (answers, projected tokens)."""
+    """One forward of tokens that come behind keys and values of others.
+
+    Args:
+        machine: What it is run on, with hooks that let tokens enter.
+        input_ids: Token ids (rows, columns).
+        mask: What is added to the scores (rows, 1 or heads, columns, keys).
+        positions: Position of each token in its prompt (rows, columns).
+        cache: Keys and values of what comes before.
+
+    Returns:
+        Logits of the token after each branch that answers, float32 (answers, projected tokens).
+    """
     model: Any = machine.lm.model
     with torch.set_grad_enabled(machine.gradients), machine.head.projecting(model):
         output = model(
             input_ids=input_ids,
             attention_mask=mask,
-            position_ids=owners.positions,
+            position_ids=positions,
             past_key_values=cache,
             use_cache=True,
         )

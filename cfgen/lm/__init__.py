@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from cfgen.lm.layout import Layout as Layout
     from cfgen.lm.layout import check_places as check_places
     from cfgen.lm.layout import find_layout as find_layout
+    from cfgen.lm.layout import matrix as matrix
     from cfgen.lm.load import DTYPES as DTYPES
     from cfgen.lm.load import LM as LM
     from cfgen.lm.load import load_lm as load_lm
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Projection": "projections",
     "Watch": "inputs",
+    "matrix": "layout",
     "pull_back": "projections",
     "watch_projections": "inputs",
     "AnswerTree": "answers",
