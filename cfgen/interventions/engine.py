@@ -152,7 +152,7 @@ class Engine:
         """
         check_reads(self.layout, reads)
         self._check([read.run for read in reads if read.run is not None])
-        machine = self.machine(NOTHING, [], gradients=gradients)
+        machine = self.machine(NOTHING, gradients=gradients)
         return Execution(machine, NOTHING).values(reads)
 
     def _check(self, runs: Sequence[Run]) -> None:
@@ -164,12 +164,16 @@ class Engine:
         check_rotations(self.lm, {len(prompt) for prompt in prompts.values()})
         check_runs(self.layout, self.facts, ordered)
 
-    def reference(self) -> Engine:
-        """The same LM, with every run executed whole."""
-        return replace(self, name="reference")
+    def machine(
+        self, question: Question, tracked: TokenIds = (), *, gradients: bool = False
+    ) -> Machine:
+        """What runs are executed on, as this engine does.
 
-    def machine(self, question: Question, tracked: TokenIds, *, gradients: bool = False) -> Machine:
-        """What runs are executed on, if that is asked of them; see :meth:`outcomes`."""
+        Args:
+            question: What is to be known of them.
+            tracked: For each, tokens whose logits are wanted.
+            gradients: Whether the graph is kept.
+        """
         every = tuple(sorted({token for tokens in tracked for token in tokens}))
         return Machine(
             lm=self.lm,

@@ -10,7 +10,7 @@ take as long as running it: there are 46,080 in an LM of 30 layers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -264,7 +264,11 @@ def _verify(engine: Engine, asked: NeuronSwap, found: Tensor, count: int) -> Non
         )
         for row, n in chosen
     ]
-    logits = engine.reference().outcomes(runs, [tracked] * len(runs), NOTHING).logits.double()
+    logits = (
+        replace(engine, name="reference")
+        .outcomes(runs, [tracked] * len(runs), NOTHING)
+        .logits.double()
+    )
     where = {token: column for column, token in enumerate(tracked)}
     for (row, n), one in zip(chosen, logits, strict=True):
         sides = ([where[token] for token in side] for side in (asked.right, asked.wrong))
