@@ -152,6 +152,7 @@ INSIDE = {
     "cli": "datasets new options output run search steps watch",
     "datasets": "alignment audit coverage drawing leakage power repetition rows shortcuts "
     "tokenizers workers",  # each against a plain version of itself, or with limits of its own
+    "experiments": "interchange",  # how pairs are divided into blocks, to be divided otherwise
     "documents": "markdown terminal",  # the face has what documents are, not how they are shown
     "interventions": "batches checks engine execution forward language masks packed packing "
     "reach readout schedule stepping store traffic validity verification whole",  # faults are

@@ -89,12 +89,39 @@ OPTIONS = {
     ),
     "sweep.component": _option(str, "sweep.component", "What is swapped, such as resid_post."),
     "sweep.heads": _option(str, "sweep.heads", "One by one: all, or those named, such as 0,3-5."),
+    "sweep.neurons": _option(
+        str, "sweep.neurons", "Neurons or dimensions one by one: all, or such as 0-31."
+    ),
     "sweep.positions": _option(
         list[str],
         "sweep.positions",
         "Each by itself; repeat it for several, 'every' for every token.",
     ),
-    "ablation": _option(str, "ablation", "With --method ablation: zero, mean or resample."),
+    "ablation": _option(
+        str,
+        "ablation",
+        "With --method ablation: zero, mean, pooled, resample, clamp or add.",
+    ),
+    "value": _option(
+        list[float], "value", "With --ablation clamp: a number; repeat it for one per dimension."
+    ),
+    "strength": _option(
+        list[float],
+        "strength",
+        "With --ablation add: how many times the vector; repeat it for several. 1 if not given.",
+    ),
+    "vector": _option(
+        str,
+        "vector",
+        "With --ablation add: a vector of your own (.npy, .safetensors).",
+        metavar="FILE",
+    ),
+    "together": _option(
+        list[str],
+        "together",
+        "With --method ablation: a set such as 9.6,10.0 (heads), changed at once; repeat it.",
+        metavar="SET",
+    ),
     "keys": _option(
         list[str], "keys", "With --method knockout: tokens that are not looked at; repeat it."
     ),

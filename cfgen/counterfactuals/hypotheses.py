@@ -43,7 +43,8 @@ class Site:
             ``window(k)`` of k layers around L at once.
         component: What is swapped; ``resid_post`` is the residual stream after a block.
         head: Which head, of a component that has heads; None for all of them.
-        neurons: Which neurons of ``mlp_neuron``; empty for all of them.
+        neurons: Which neurons of ``mlp_neuron``, or dimensions of another component without heads;
+            empty for all of them.
     """
 
     positions: tuple[str, ...] = ("last",)

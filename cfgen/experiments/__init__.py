@@ -90,6 +90,7 @@ if TYPE_CHECKING:
     from cfgen.experiments.observing import WrongAnswer as WrongAnswer
     from cfgen.experiments.observing import observe as observe
     from cfgen.experiments.observing import read_behaviour as read_behaviour
+    from cfgen.experiments.parts import parse_parts as parse_parts
     from cfgen.experiments.planning import Plan as Plan
     from cfgen.experiments.planning import plan_experiment as plan_experiment
     from cfgen.experiments.portions import EVERYTHING_NOW as EVERYTHING_NOW
@@ -125,8 +126,13 @@ if TYPE_CHECKING:
     from cfgen.experiments.units import MemoryStore as MemoryStore
     from cfgen.experiments.units import Units as Units
     from cfgen.experiments.units import cost_of as cost_of
+    from cfgen.experiments.vectors import SteeringVector as SteeringVector
+    from cfgen.experiments.vectors import read_vector as read_vector
 
 _HOME = {
+    "parse_parts": "parts",
+    "SteeringVector": "vectors",
+    "read_vector": "vectors",
     "checks_made": "checking",
     "versions_used": "results",
     "share_of": "results",

@@ -1,13 +1,16 @@
 """Cells: what comes out of an experiment at one place of an LM, and what was said there.
 
 Where something was swapped is told by the same columns everywhere: the component, the label of the
-site, the head or the token where the sweep goes over those, and the layer.
+site, the head, the neuron or the token where the sweep goes over those, and the layer.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
+
+Spot = tuple[str, str, int | None, str | None, int | None]
+"""Where something is, but for the layer: component, label of the site, head, token, neuron."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,7 @@ class Output:
         said: What the LM said, as far as its answer was read, as text.
         kind: ``original``, ``counterfactual``, ``third`` (an answer that only a hypothesis
             predicts) or ``other``.
+        neuron: Which neuron or dimension; None unless one alone is changed.
     """
 
     pair_id: str
@@ -34,6 +38,7 @@ class Output:
     layer: int
     said: str
     kind: str
+    neuron: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,7 @@ class PairEffect:
         value: How large it is, on average over draws; None if a run of the pair has no finite
             number.
         deviation: Standard deviation between draws; None where there are not two.
+        neuron: Which neuron or dimension; None unless one alone is changed.
     """
 
     pair_id: str
@@ -66,6 +72,7 @@ class PairEffect:
     measure: str
     value: float | None
     deviation: float | None = None
+    neuron: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +97,7 @@ class Cell:
         between_pairs: Where something was drawn several times for each pair, the standard
             deviation between pairs, without what the draws add to it; None else.
         between_draws: The standard deviation between the draws of a pair.
+        neuron: Which neuron or dimension; None unless one alone is changed.
     """
 
     hypothesis: str
@@ -106,11 +114,12 @@ class Cell:
     left_out: int = 0
     between_pairs: float | None = None
     between_draws: float | None = None
+    neuron: int | None = None
 
     @property
-    def spot(self) -> tuple[str, str, int | None, str | None]:
-        """Where it is, but for the layer: component, label of the site, head, token."""
-        return self.component, self.position, self.head, self.token
+    def spot(self) -> Spot:
+        """Where it is, but for the layer: component, label of the site, head, token, neuron."""
+        return self.component, self.position, self.head, self.token, self.neuron
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +134,7 @@ class GuidedPlace:
         layer: In which layer.
         estimate: The effect, to first order, on average over pairs.
         run: Why it was run as well: ``promising``, or ``random``; empty if it was not.
+        neuron: Which neuron or dimension; None unless one alone is changed.
     """
 
     component: str
@@ -134,11 +144,12 @@ class GuidedPlace:
     layer: int
     estimate: float
     run: Literal["promising", "random", ""]
+    neuron: int | None = None
 
     @property
-    def place(self) -> tuple[str, str, int | None, str | None, int]:
+    def place(self) -> tuple[*Spot, int]:
         """What tells it from other places."""
-        return self.component, self.position, self.head, self.token, self.layer
+        return self.component, self.position, self.head, self.token, self.neuron, self.layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +180,7 @@ class VacuousCell:
         token: Which token; None unless the sweep goes over every token.
         layer: After which layer.
         n: Pairs that were swapped.
+        neuron: Which neuron or dimension; None unless one alone is changed.
     """
 
     component: str
@@ -177,3 +189,4 @@ class VacuousCell:
     token: str | None
     layer: int
     n: int
+    neuron: int | None = None

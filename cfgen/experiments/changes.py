@@ -1,39 +1,33 @@
 """Changes: what a method does to the LM, at which tokens of which pairs, and as which run.
 
-A method has two functions here (paths and tracing have modules of their own): one works out the
-places, one makes the run of a pair at a place.
+A method has two functions here (ablation, paths and tracing have modules of their own): one works
+out the places, one makes the run of a pair at a place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from cfgen.counterfactuals import Site
 from cfgen.errors import CfgenError, Problem
+from cfgen.experiments.averages import Average, Averages
 from cfgen.experiments.definition import Experiment
-from cfgen.experiments.interchange import swap_blocks
 from cfgen.experiments.noise import Noise
 from cfgen.experiments.sweeps import Sweep, make_sweeps, sweeps_at
+from cfgen.experiments.vectors import SteeringVector
 from cfgen.interventions import (
-    HERE,
     Block,
-    Copy,
     Edit,
-    Mix,
-    Read,
     Run,
     SiteSwaps,
     Swap,
-    Value,
     align_own,
     place_of,
     run_of,
 )
-from cfgen.lm import COMPONENTS, Layout, PairTokens, Place, locate
-
-FEWEST = 2
-"""Pairs that a mean is taken of at least, or another is found among."""
+from cfgen.lm import Layout, PairTokens, Place, locate
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +40,7 @@ class PlaceRequest:
         site: What is changed.
         experiment: What is asked.
         layout: Where everything is in the LM.
+        vector: What the user gave to be added, if anything.
     """
 
     encoded: Sequence[PairTokens]
@@ -53,6 +48,20 @@ class PlaceRequest:
     site: Site
     experiment: Experiment
     layout: Layout
+    vector: SteeringVector | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Tokens of another prompt, from which something is taken.
+
+    Attributes:
+        ids: The prompt's token ids.
+        tokens: Token positions in it.
+    """
+
+    ids: tuple[int, ...]
+    tokens: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +72,26 @@ class Target:
         sweep: The sweep; that of an ablation or a knockout swaps each original with itself.
         keys: Index of a pair -> tokens that are not looked at, where attention is knocked out.
         receiver: What a path leads to; None for the logits, or where there are no paths.
+        places: What is changed at once, where that is a set of parts; none for what the site says.
+        sources: Index of a pair -> what is written in it, where it comes from other runs.
+        strength: How many times something is added, where it is.
     """
 
     sweep: Sweep
     keys: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     receiver: Place | None = None
+    places: tuple[Place, ...] = ()
+    sources: Mapping[int, Average | Source] = field(default_factory=dict)
+    strength: float = 1.0
+
+    def described(self, pair: int) -> Any:
+        """What its run of a pair hangs on besides the site, in a form that JSON has."""
+        found = [self.keys.get(pair), self.receiver and asdict(self.receiver)]
+        source = self.sources.get(pair)
+        if not self.places and source is None and self.strength == 1:
+            return found
+        named = source.name if isinstance(source, Average) else source and asdict(source)
+        return [*found, [asdict(place) for place in self.places], named, self.strength]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,18 +132,25 @@ class TrialCase:
         layer: The layer.
         pair: Index of the pair.
         runs: The runs of the pair by itself, in the same draw.
-        together: Indices of all pairs that are computed with it.
         experiment: What is asked.
-        layers: How many the LM has.
+        layout: Where everything is in the LM.
+        averages: Averages over pairs, where any is written.
+        vector: What the user gave to be added, if anything.
     """
 
     target: Target
     layer: int
     pair: int
     runs: Mapping[str, Run]
-    together: Sequence[int]
     experiment: Experiment
-    layers: int
+    layout: Layout
+    averages: Averages = field(default_factory=dict)
+    vector: SteeringVector | None = None
+
+    @property
+    def layers(self) -> int:
+        """How many the LM has."""
+        return self.layout.layers
 
     @property
     def site(self) -> Site:
@@ -130,6 +161,10 @@ class TrialCase:
     def swap(self) -> Swap:
         """At which tokens."""
         return self.target.sweep.aligned.swaps[self.pair]
+
+    def shape_of(self, place: Place) -> tuple[int, ...]:
+        """What one token of the original has at a place."""
+        return self.layout.shape_of(place, len(self.swap.original))
 
 
 # Mediation
@@ -152,68 +187,6 @@ def direct_run(case: TrialCase) -> Run:
     swap = case.swap
     turned = Swap(swap.source, swap.original, swap.of, swap.to)
     return run_of(turned, case.site, case.layer, case.layers)
-
-
-# Ablation
-
-
-def ablated_places(asked: PlaceRequest) -> list[Target]:
-    """Where originals have a place, and if need be other pairs of which something is taken."""
-    sweeps = sweeps_at(
-        asked.site,
-        asked.experiment.sweep,
-        asked.layout,
-        lambda site: align_own(asked.encoded, site),
-    )
-    if asked.experiment.ablation != "zero":
-        sweeps = [_with_others(sweep, asked.kept) for sweep in sweeps]
-    return [Target(sweep) for sweep in sweeps]
-
-
-def ablated_run(case: TrialCase) -> Run:
-    """The original with zeros, an average, or what another original has, at a place."""
-    kind, swaps = case.experiment.ablation, case.target.sweep.aligned.swaps
-    if kind == "zero":
-        return _written(case, Mix(((0.0, HERE),)))
-    alike = _alike(swaps, case.site, case.pair, case.together)
-    if kind == "mean":
-        reads = [Read(Run(swaps[n].original.ids), _tokens(swaps[n])) for n in alike]
-        return _written(case, Mix(tuple((1 / len(reads), read) for read in reads)))
-    other = swaps[alike[(alike.index(case.pair) + 1) % len(alike)]]
-    return _written(case, Copy(Run(other.original.ids), _tokens(other)))
-
-
-def _with_others(sweep: Sweep, kept: Collection[int]) -> Sweep:
-    """A sweep of the kept pairs that have another of their kind among those computed with them."""
-    aligned = sweep.aligned
-    swaps = {index: swap for index, swap in aligned.swaps.items() if index in kept}
-    dropped = dict(aligned.dropped)
-    for block in swap_blocks([sweep], swaps):
-        for index in block.swapped:
-            if len(_alike(swaps, sweep.site, index, block.swapped)) < FEWEST:
-                swap, where = swaps[index], "there"
-                size = len(swap.moves)
-                if COMPONENTS[sweep.site.component].over_keys:
-                    size, where = len(swap.original), "in its prompt"
-                dropped[index] = f"no other pair computed with it has {size} tokens {where}"
-    left = {index: swap for index, swap in swaps.items() if index not in dropped}
-    if not left:
-        message = f"at {sweep.label!r} no pair has another that something could be taken from"
-        hint = "run more pairs, or use --ablation zero"
-        raise CfgenError(Problem("no-other-pair", message, hint=hint))
-    return replace(sweep, aligned=replace(aligned, swaps=left, dropped=dropped))
-
-
-def _alike(swaps: Mapping[int, Swap], site: Site, pair: int, together: Sequence[int]) -> list[int]:
-    """The pairs, of those computed together, whose numbers at a site fit this one's."""
-    own, fits = swaps[pair], COMPONENTS[site.component].fits
-    return [
-        index
-        for index in together
-        if index in swaps
-        and len(swaps[index].moves) == len(own.moves)
-        and fits(len(swaps[index].original), len(own.original))
-    ]
 
 
 # Knockout
@@ -241,7 +214,10 @@ def blocked_places(asked: PlaceRequest) -> list[Target]:
 
 def blocked_run(case: TrialCase) -> Run:
     """The original without attention to some tokens."""
-    return _written(case, Block(case.target.keys[case.pair]))
+    swap, block = case.swap, Block(case.target.keys[case.pair])
+    swept = case.site.swept(case.layer, case.layers)
+    edits = (Edit(place_of(case.site, layer), tokens_of(swap), block) for layer in swept)
+    return Run(swap.original.ids, tuple(edits))
 
 
 def _blocked(pair: PairTokens, swap: Swap, keys: str) -> tuple[int, ...]:
@@ -251,7 +227,7 @@ def _blocked(pair: PairTokens, swap: Swap, keys: str) -> tuple[int, ...]:
         CfgenError: A token that looks has no other left (``knockout-no-key``).
     """
     tokens = {at for span in locate(pair.original, keys) for at in span.tokens}
-    for at in _tokens(swap):
+    for at in tokens_of(swap):
         if {*range(at + 1)} <= tokens:
             message = (
                 f"without {keys}, token {at} of the original of pair {pair.pair.id} has nothing to "
@@ -262,16 +238,6 @@ def _blocked(pair: PairTokens, swap: Swap, keys: str) -> tuple[int, ...]:
     return tuple(sorted(tokens))
 
 
-# Both
-
-
-def _written(case: TrialCase, value: Value) -> Run:
-    """The original with a value at a place, in all layers that belong to this one."""
-    swap, swept = case.swap, case.site.swept(case.layer, case.layers)
-    edits = (Edit(place_of(case.site, layer), _tokens(swap), value) for layer in swept)
-    return Run(swap.original.ids, tuple(edits))
-
-
-def _tokens(swap: Swap) -> tuple[int, ...]:
+def tokens_of(swap: Swap) -> tuple[int, ...]:
     """The tokens of the original that are changed."""
     return tuple(position for position, _ in swap.moves)

@@ -152,7 +152,7 @@ def _some_of_each(sweeps: Sequence[Sweep]) -> set[int]:
     """Numbers of sweeps: of each kind of site the first, one in the middle, the last."""
     kinds: dict[object, list[int]] = {}
     for number, sweep in enumerate(sweeps):
-        kind = replace(sweep.site, head=None, positions=())
+        kind = replace(sweep.site, head=None, neurons=(), positions=())
         kinds.setdefault((kind, sweep.layers), []).append(number)
     return {n for same in kinds.values() for n in (same[0], same[len(same) // 2], same[-1])}
 

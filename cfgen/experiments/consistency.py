@@ -19,11 +19,23 @@ from cfgen.experiments.measures import MEASURES
 from cfgen.experiments.methods import FIELDS, METHODS, Method
 from cfgen.experiments.noise import parse_noise
 from cfgen.experiments.notation import Draft, KeyPath, shown
+from cfgen.experiments.parts import parse_parts
 from cfgen.experiments.receivers import parse_receiver
 from cfgen.lm import COMPONENTS, DEVICES, Place, place_problems
 from cfgen.prompts import EVERY, parse_position
 
-NEVER_EMPTY = ("measures", "keys", "receivers", "positions", "heads", "neurons")
+NEVER_EMPTY = (
+    "measures",
+    "keys",
+    "receivers",
+    "positions",
+    "heads",
+    "neurons",
+    "strength",
+    "together",
+    "value",
+)
+MAY_REPEAT = ("value",)
 
 
 def consistency_problems(draft: Draft, *, named: bool) -> Iterator[Problem]:
@@ -107,13 +119,15 @@ def _method_problems(draft: Draft) -> Iterator[Problem]:
         useless |= {(field,): "nothing is swapped" for field in SWAPPING}
     elif method.effects:
         useless["hypotheses",] = "effects are measured, and no hypothesis is tested"
-    if not method.by_token and draft.at("sweep", "positions") == EVERY:
+    if not (method.by_token or method.at_once) and draft.at("sweep", "positions") == EVERY:
         useless["sweep", "positions"] = "tokens one by one are for swaps between two prompts"
     for path, why in sorted((useless | dict(method.meaningless)).items()):
         if draft.at(*path) is not None:
             message = f"{path_name(path)} has no meaning with `method: {method.name}`: {why}"
             yield Problem("experiment-no-meaning", message, draft.place(path), "leave it out")
     yield from _guide_problems(method, draft)
+    if "ablation" in method.fields:
+        yield from _ablation_problems(method, draft)
     yield from _missing_for(method, draft)
     for index, measure in _texts(draft, "measures"):
         where = draft.place(("measures", index))
@@ -122,7 +136,8 @@ def _method_problems(draft: Draft) -> Iterator[Problem]:
             yield Problem("circuit-measure", message, where, "measure logit_difference")
         elif method.effects and measure == "iia":
             message = f"iia says whether a hypothesis is right, and {method.name} has none"
-            hint = "measure logit_difference, probability, log_odds, odds, rank or kl"
+            choices = [name for name in MEASURES if name != measure]
+            hint = f"measure one of {', '.join(choices)}"
             yield Problem("experiment-no-meaning", message, where, hint)
 
 
@@ -144,6 +159,45 @@ def _guide_problems(method: Method, draft: Draft) -> Iterator[Problem]:
         message = f"effects of changing {row.name} are not estimated: it is over keys"
         hint = "leave `guide` out, or change head_out"
         yield Problem("no-estimate", message, draft.place(("guide",)), hint)
+
+
+def _ablation_problems(method: Method, draft: Draft) -> Iterator[Problem]:
+    """What is said of what is written belongs to it, and sets are sets of parts."""
+    kind = draft.at("ablation") or "zero"
+    for name, of in _OF_ABLATION.items():
+        if draft.at(name) is not None and kind != of:
+            message = f"{name} has no meaning here: it belongs to `ablation: {of}`"
+            yield Problem("experiment-no-meaning", message, draft.place((name,)), "leave it out")
+    if kind == "clamp" and not draft.at("value"):
+        message = "with `ablation: clamp`, `value` has to be given"
+        hint = "name a number, as in `value: 0` (--value)"
+        yield Problem("experiment-value", message, draft.place(("ablation",)), hint)
+    component = draft.at("sweep", "component") or method.component
+    row = COMPONENTS.get(component) if isinstance(component, str) else None
+    if row is not None and row.over_keys and kind in _OF_VECTORS:
+        message = f"{kind} has no meaning for {row.name}, which has a number for every key"
+        hint = "use zero, mean or resample, or change head_out"
+        yield Problem("experiment-no-meaning", message, draft.place(("ablation",)), hint)
+    if row is not None and draft.at("together") is not None:
+        yield from _set_problems(row.name, draft)
+
+
+def _set_problems(component: str, draft: Draft) -> Iterator[Problem]:
+    """Sets are of parts of the component, and say by themselves what is changed."""
+    for name in ("layers", "over", "heads", "neurons"):
+        if draft.at("sweep", name) is not None:
+            message = f"sweep.{name} has no meaning here: `together` names what is changed"
+            where = draft.place(("sweep", name))
+            yield Problem("experiment-no-meaning", message, where, "leave it out")
+    for index, text in _texts(draft, "together"):
+        path = ("together", index)
+        yield from _attempt(lambda text=text: parse_parts(text, component), draft, path)  # type: ignore[misc]
+
+
+_OF_ABLATION = {"value": "clamp", "strength": "add", "vector": "add"}
+"""Field -> what is written where it has a meaning."""
+_OF_VECTORS = ("pooled", "clamp", "add")
+"""What is written as the same vector at every token."""
 
 
 def _missing_for(method: Method, draft: Draft) -> Iterator[Problem]:
@@ -191,13 +245,15 @@ def _repeated_or_empty(draft: Draft) -> Iterator[Problem]:
         if not value and path[-1] in NEVER_EMPTY:
             message, hint = f"{name}: the list is empty", "leave it out, or name something"
             yield Problem("experiment-value", message, where, hint)
+        if path[-1] in MAY_REPEAT:
+            continue
         seen: set[tuple[type, object]] = set()
         for index, one in enumerate(value):
-            if isinstance(one, str | int) and (type(one), one) in seen:
+            if isinstance(one, str | int | float) and (type(one), one) in seen:
                 message = f"{name} has {shown(one)} twice"
                 where = draft.place((*path, index))
                 yield Problem("experiment-repeated", message, where, "leave one of them")
-            elif isinstance(one, str | int):
+            elif isinstance(one, str | int | float):
                 seen.add((type(one), one))
 
 
@@ -249,6 +305,7 @@ def _site_problems(draft: Draft, site: KeyPath) -> Iterator[Problem]:
     head, heads = draft.at(*site, "head"), draft.at(*site, "heads")
     any_head = head if isinstance(head, int) else 0 if heads else None
     neurons = draft.at(*site, "neurons")
+    neurons = (0,) if neurons == "all" else neurons
     if not (isinstance(neurons, tuple) and all(type(one) is int for one in neurons)):
         neurons = ()
     for problem in place_problems(Place(component, 0, any_head, neurons)):

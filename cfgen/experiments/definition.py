@@ -5,6 +5,7 @@ Nothing here needs torch, so that what was asked for can be checked, shown and l
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -42,6 +43,21 @@ def _as_text(given: Any) -> Any:
     return str(given) if type(given) is int else given
 
 
+def _as_number(given: Any) -> Any:
+    """What is no whole number is text to YAML."""
+    if type(given) is int or (isinstance(given, str) and _NUMBER.fullmatch(given)):
+        return float(given)
+    return given
+
+
+def _listed_numbers(given: Any) -> Any:
+    """Where several numbers can be named, one number stands for itself alone."""
+    return (given,) if isinstance(given, str | int | float) else given
+
+
+_NUMBER = re.compile(r"[-+]?\d{1,30}(?:\.\d{0,60})?(?:[eE][-+]?\d{1,3})?")
+Number = Annotated[float, BeforeValidator(_as_number), Field(allow_inf_nan=False)]
+Amounts = Annotated[tuple[Number, ...], BeforeValidator(_listed_numbers)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 SWAPPING = ("hypotheses", "sweep", "measures", *FIELDS)
 """Fields that have no meaning where nothing is swapped."""
@@ -59,7 +75,7 @@ class SiteOptions(BaseModel):
         align: Where a value comes from: the same slot, or the slot that holds the same word.
         component: What is swapped.
         head: Which head, of a component that has heads.
-        neurons: Which neurons, of a component that has neurons.
+        neurons: Which neurons of ``mlp_neuron``, or dimensions of another component without heads.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -79,6 +95,8 @@ class SweepOptions(BaseModel):
             around each.
         over: The layers, such as ``20-29`` or ``0,5,10-12``; all if not given.
         heads: ``all`` heads one by one, or those named.
+        neurons: ``all`` neurons of ``mlp_neuron``, or dimensions of another component without
+            heads, one by one, or those named.
         positions: Each of these position expressions by itself, or ``every`` token by itself.
         component: What is swapped.
     """
@@ -87,6 +105,7 @@ class SweepOptions(BaseModel):
     layers: Annotated[str, Field(pattern=f"^({LAYER_MODE})$")] | None = None
     over: Annotated[str | None, BeforeValidator(_as_text)] = None
     heads: Literal["all"] | Numbers | None = None
+    neurons: Literal["all"] | Numbers | None = None
     positions: Literal["every"] | Texts | None = None
     component: str | None = None
 
@@ -141,8 +160,16 @@ class Experiment(BaseModel):
         hypotheses: Name -> where it is tested, if that differs from what the task says; none for
             those that the design tells apart.
         sweep: Over what sites are varied.
-        ablation: What is written where something is ablated: ``zero``, ``mean`` (over the pairs
-            that are computed together), or ``resample`` (from another of these).
+        ablation: With ``ablation``, what is written: ``zero``; ``mean``, over the originals of all
+            kept pairs, token by token; ``pooled``, over their tokens as well; ``resample``, from
+            another of these; ``clamp``, what ``value`` says; or ``add``, what is there and
+            ``strength`` times a vector.
+        value: With ``clamp``, a number, or as many as a token has there.
+        strength: With ``add``, how many times the vector; each by itself.
+        vector: With ``add``, a file with the vector (.npy, .safetensors); if none, the average of
+            counterfactual minus original over the other half of the pairs.
+        together: With ``ablation``, parts that are changed at once, set by set: ``9.6,10.0-2`` for
+            heads, or neurons, of layers 9 and 10; ``3-5`` for layers as a whole.
         keys: With ``knockout``, tokens that are not looked at: positions, each by itself.
         receivers: With ``paths``, what is looked at for the direct effect: ``logits``, or such as
             ``9.6.q`` (queries of head 6 in layer 9; also ``k``, ``v``) and ``9.mlp``.
@@ -162,7 +189,8 @@ class Experiment(BaseModel):
             most promising alone are run, and as many others at random.
         guided: With a guide, how many of each.
         measures: Numbers that are made of what comes out: ``iia``, ``logit_difference``, ``odds``,
-            ``probability``, ``log_odds``, ``rank``, ``kl``; the first is the one that is drawn.
+            ``probability``, ``log_probability``, ``log_odds``, ``rank``, ``kl``; the first is the
+            one that is drawn.
             ``iia`` if none is given; where no hypothesis is tested, ``logit_difference``, and with
             ``tracing`` ``probability``.
         engine: How runs are executed.
@@ -197,7 +225,11 @@ class Experiment(BaseModel):
     chat: bool = False
     hypotheses: Annotated[dict[str, SiteOptions | None], BeforeValidator(_named)] = {}
     sweep: SweepOptions = SweepOptions()
-    ablation: Literal["zero", "mean", "resample"] = "zero"
+    ablation: Literal["zero", "mean", "pooled", "resample", "clamp", "add"] = "zero"
+    value: Amounts = ()
+    strength: Amounts = (1.0,)
+    vector: str | None = None
+    together: Texts = ()
     keys: Texts = ()
     receivers: Texts = ("logits",)
     mlps: Literal["recomputed", "frozen"] = "recomputed"
@@ -206,7 +238,7 @@ class Experiment(BaseModel):
     draws: int = Field(default=10, ge=1)
     steps: int = Field(default=5, ge=1)
     selection: Literal["top", "greedy"] = "top"
-    edges: float = Field(default=1.0, gt=0, le=100)
+    edges: Annotated[Number, Field(gt=0, le=100)] = 1.0
     exact: int = Field(default=64, ge=0)
     nodes: int = Field(default=0, ge=0, le=20)
     guide: Literal["attribution"] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from statistics import stdev
 
 from cfgen.experiments.behaviour import prompts_of
@@ -43,13 +44,15 @@ def score_effects(
         places.setdefault((trial.sweep, trial.layer), []).append(trial)
     cells, empty, examples = [], [], []
     for (number, layer), trials in places.items():
-        place = (*sweeps[number].place, layer)
+        place, neuron = (*sweeps[number].place, layer), sweeps[number].neuron
         if not any(replies[trial][key].changed for trial in trials for key in plan.at_place):
-            empty.append(VacuousCell(*place, len(trials)))
+            empty.append(VacuousCell(*place, len(trials), neuron))
             continue
         for measure in measures:
             y = {trial: _measured(plan, measure, trial.pair, replies[trial]) for trial in trials}
             for name, effect in method.effects.items():
+                if effect.measures and measure.name not in effect.measures:
+                    continue
                 found = {
                     trial: _finite(scaled(effect, one, ratio=measure.ratio) for one in each)
                     for trial, each in y.items()
@@ -63,13 +66,16 @@ def score_effects(
                         measure.name,
                         math.fsum(values) / len(values) if values else None,
                         stdev(values) if len(values) > 1 else None,
+                        neuron,
                     )
                     for trial, values in found.items()
                 ]
                 filtered = {t: values for t, values in found.items() if t.pair in right}
-                cells.append(_cell(plan, name, place, measure, filtered))
-                if method.unfiltered:
-                    cells.append(_cell(plan, name + UNFILTERED, place, measure, found))
+                both = {name: filtered, **({name + UNFILTERED: found} if method.unfiltered else {})}
+                cells += [
+                    replace(_cell(plan, called, place, measure, each), neuron=neuron)
+                    for called, each in both.items()
+                ]
     order = [each.name for each in measures]
     cells.sort(key=lambda cell: order.index(cell.measure))
     return cells, empty, examples

@@ -7,16 +7,16 @@ A pair is run as it is and with changes; an effect is a number made of these run
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from cfgen.experiments.ablation import ablated_places, ablated_run, averages_wanted
+from cfgen.experiments.averages import Averages, compute_averages
 from cfgen.experiments.changes import (
     PairCase,
     PlaceRequest,
     Target,
     TrialCase,
-    ablated_places,
-    ablated_run,
     blocked_places,
     blocked_run,
     counterfactual_run,
@@ -42,7 +42,8 @@ from cfgen.experiments.methods import (
 )
 from cfgen.experiments.noise import Noise
 from cfgen.experiments.paths import patched_places, patched_run
-from cfgen.experiments.replies import EVERYTHING, Unit
+from cfgen.experiments.portions import Portion
+from cfgen.experiments.replies import EVERYTHING, Unit, Workbench
 from cfgen.experiments.sweeps import Sweep, Trial
 from cfgen.experiments.tracing import (
     corrupted_run,
@@ -51,8 +52,9 @@ from cfgen.experiments.tracing import (
     restored_run,
     traced_places,
 )
+from cfgen.experiments.vectors import SteeringVector
 from cfgen.interventions import Reply, Run
-from cfgen.lm import PairTokens
+from cfgen.lm import Layout, PairTokens
 
 RunKey = tuple[str, int]
 """A run of a pair, and in which draw; 0 if nothing of it is drawn."""
@@ -84,7 +86,7 @@ RUNS: Mapping[str, Callable[[TrialCase], Run]] = {
 DRAWN_SIZES = 4, 32
 """Pairs and layers of a block where runs are drawn: less and more than else, since all blocks of a
 pair run it anew, whole, with the noise of every draw."""
-_DECIDING = ("ablation", "mlps")
+_DECIDING = ("ablation", "mlps", "value")
 """Fields of an experiment that decide what is run, beyond places."""
 
 
@@ -97,18 +99,25 @@ class EffectPlan:
         experiment: What was asked.
         targets: Where the LM is changed.
         encoded: The pairs.
-        layers: How many the LM has.
-        width: How many numbers a token has where noise is added.
+        layout: Where everything is in the LM.
         noise: What corrupts prompts, where anything does.
+        vector: What the user gave to be added, if anything.
+        averages: Averages over pairs that are written, once they are computed.
     """
 
     method: Method
     experiment: Experiment
     targets: tuple[Target, ...]
     encoded: Sequence[PairTokens]
-    layers: int
-    width: int
-    noise: Noise | None
+    layout: Layout
+    noise: Noise | None = None
+    vector: SteeringVector | None = None
+    averages: Averages = field(default_factory=dict)
+
+    @property
+    def layers(self) -> int:
+        """How many the LM has."""
+        return self.layout.layers
 
     @property
     def sweeps(self) -> tuple[Sweep, ...]:
@@ -155,10 +164,11 @@ class EffectPlan:
             for trial in block.trials:
                 for name, draw in self.at_place:
                     beside = self.in_draw(own[trial.pair], draw)
-                    made.append(RUNS[name](self._case(trial, beside, swapped)))
+                    made.append(RUNS[name](self._case(trial, beside)))
             return made
 
         said = [getattr(self.experiment, name) for name in _DECIDING]
+        said += [self.vector.digest] if self.vector else []
         pairs = [self._described_pair(index) for index in swapped]
         trials = [self._described(trial) for trial in block.trials]
         return Unit(
@@ -186,16 +196,16 @@ class EffectPlan:
         )
 
     def _pair_runs(self, index: int) -> dict[RunKey, Run]:
-        asked = self.experiment, self.noise, self.width
+        asked = self.experiment, self.noise, self.layout.embed_width
         return {
             (name, draw): PAIR_RUNS[name](PairCase(self.encoded[index], draw, *asked))
             for name, draw in self.of_pair
         }
 
-    def _case(self, trial: Trial, beside: Mapping[str, Run], together: Sequence[int]) -> TrialCase:
+    def _case(self, trial: Trial, beside: Mapping[str, Run]) -> TrialCase:
         target = self.targets[trial.sweep]
-        asked = self.experiment, self.layers
-        return TrialCase(target, trial.layer, trial.pair, beside, together, *asked)
+        asked = self.experiment, self.layout, self.averages, self.vector
+        return TrialCase(target, trial.layer, trial.pair, beside, *asked)
 
     def _described_pair(self, index: int) -> Any:
         """What the runs of a pair by itself hang on, in a form that JSON has."""
@@ -209,8 +219,7 @@ class EffectPlan:
 
     def _described(self, trial: Trial) -> Any:
         target = self.targets[trial.sweep]
-        receiver = target.receiver and asdict(target.receiver)
-        return [*described_trial(target.sweep, trial), target.keys.get(trial.pair), receiver]
+        return [*described_trial(target.sweep, trial), *target.described(trial.pair)]
 
 
 def plan_effects(asked: PlaceRequest) -> EffectPlan:
@@ -222,15 +231,30 @@ def plan_effects(asked: PlaceRequest) -> EffectPlan:
     Raises:
         CfgenError: There is no such place in the LM or in any pair; a token is left nothing to
             look at (``knockout-no-key``); there is no other pair that something could be taken
-            from (``no-other-pair``); no path leads to a receiver (``no-path``); or there is nothing
-            to trace (``nothing-to-trace``, ``bad-noise``).
+            from (``no-other-pair``); what is given to be written does not fit (``bad-parts``,
+            ``ablation-value``, ``bad-vector``); no path leads to a receiver (``no-path``); or
+            there is nothing to trace (``nothing-to-trace``, ``bad-noise``).
     """
-    experiment, layout = asked.experiment, asked.layout
+    experiment = asked.experiment
     method = METHODS[experiment.method]
     noise = find_noise(asked) if "noise" in method.fields else None
     targets = tuple(PLACES[method.name](asked))
-    sizes = layout.layers, layout.embed_width
-    return EffectPlan(method, experiment, targets, asked.encoded, *sizes, noise)
+    return EffectPlan(method, experiment, targets, asked.encoded, asked.layout, noise, asked.vector)
+
+
+def with_averages(bench: Workbench, plan: EffectPlan, portion: Portion) -> EffectPlan | None:
+    """The plan with the averages that are written; None if it was time to stop before.
+
+    Args:
+        bench: What units are computed with.
+        plan: The plan.
+        portion: When to stop.
+    """
+    wanted = list(averages_wanted(plan.targets, plan.layers))
+    if not wanted:
+        return plan
+    found = compute_averages(bench, wanted, portion)
+    return None if found is None else replace(plan, averages=found)
 
 
 def _answers(pair: PairTokens) -> tuple[str, ...]:

@@ -132,18 +132,23 @@ def _frozen(value: Any) -> Any:
     return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
 
 
+_NUMBERED = {"sweep.heads": "heads", "sweep.neurons": "neurons"}
+"""Fields that are ``all``, or numbers and ranges, on the command line."""
+
+
 def _flag(key: str, value: Any, draft: Draft, problems: list[Problem]) -> _Change:
     """What an option of the command line changes."""
     where = FLAGS.get(key, key)
     value = _frozen(value)
     if key == "sweep.positions" and value == ("every",):
         value = "every"
-    elif key == "sweep.heads" and isinstance(value, str) and value != "all":
+    elif key in _NUMBERED and isinstance(value, str) and value != "all":
+        what = _NUMBERED[key]
         try:
             value = tuple(parse_layers(value))
         except CfgenError:
-            message = f"{shown(value)} is neither all nor a list of heads"
-            hint = "write --heads all, or the heads as in --heads 0,3-5"
+            message = f"{shown(value)} is neither all nor a list of {what}"
+            hint = f"write --{what} all, or the {what} as in --{what} 0,3-5"
             problems.append(Problem("experiment-value", message, where, hint))
             value = "all"
     elif key == "hypotheses" and isinstance(known := draft.at("hypotheses"), dict):

@@ -73,7 +73,8 @@ def prepare(bench: Workbench, inquiry: Inquiry, source: PairSource) -> Preparati
         # Where the LM is changed hangs on which pairs are kept. What no pair has is known before.
         (site,) = inquiry.sites.values()
         every = range(len(encoded))
-        plan_effects(PlaceRequest(encoded, every, site, experiment, engine.layout))
+        layout, vector = engine.layout, inquiry.vector
+        plan_effects(PlaceRequest(encoded, every, site, experiment, layout, vector))
     joint = bool(sweeps) and not experiment.kept
     if joint:
         joint = swaps_cost_little(sweeps, engine.layout.layers, engine.name == "packed")

@@ -105,7 +105,13 @@ def guided(plan: EffectPlan, estimates: Estimates) -> tuple[EffectPlan, list[Gui
     drawn = set(rng.choice(rest, few, replace=False).tolist()) if few else set()
     why = dict.fromkeys(top, "promising") | dict.fromkeys(drawn, "random")
     places = [
-        GuidedPlace(*plan.sweeps[number].place, layer, float(means[n]), why.get(n, ""))
+        GuidedPlace(
+            *plan.sweeps[number].place,
+            layer,
+            float(means[n]),
+            why.get(n, ""),
+            plan.sweeps[number].neuron,
+        )
         for n, (number, layer) in enumerate(cells)
     ]
     targets = []

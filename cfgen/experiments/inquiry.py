@@ -29,6 +29,7 @@ from cfgen.experiments.definition import Experiment, SiteOptions, SweepOptions
 from cfgen.experiments.digests import digest_of
 from cfgen.experiments.methods import METHODS
 from cfgen.experiments.validation import check_experiment
+from cfgen.experiments.vectors import SteeringVector, read_vector
 from cfgen.lm import load_tokenizers
 from cfgen.paths import plain_name
 from cfgen.progress import Progress, no_progress
@@ -48,12 +49,14 @@ class Inquiry:
         source: The first pairs, and what is known of them.
         draw: Gives the first so many pairs.
         sites: Hypothesis -> the site where its variables are said to live.
+        vector: What the user gave to be added, if anything.
     """
 
     experiment: Experiment
     source: PairSource
     draw: Callable[[int], PairSource]
     sites: Mapping[str, Site]
+    vector: SteeringVector | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +104,14 @@ def look_up(experiment: Experiment, progress: Progress = no_progress) -> Inquiry
         CfgenError: Something that was named does not exist, or pairs cannot be made.
     """
     check_experiment(experiment)
+    vector = None if experiment.vector is None else read_vector(Path(experiment.vector))
     task = None if experiment.task is None else load_task(experiment.task)
     experiment = _completed(experiment, task)
     draw = _drawing(experiment, task, progress)
     source = draw(experiment.n)
     method = METHODS[experiment.method]
     sites = _sites(experiment, source) if method.tests or method.effects else {}
-    return Inquiry(experiment, source, draw, sites)
+    return Inquiry(experiment, source, draw, sites, vector)
 
 
 def make_request(
@@ -142,14 +146,18 @@ def as_request(inquiry: Inquiry, checkpoint: Checkpoint) -> Request:
     experiment = inquiry.experiment.model_copy(update={"models": (checkpoint.name,)})
     facts = {
         "format": KEY,
-        # where pairs come from makes no difference to what is found with them
-        **experiment.model_dump(mode="json", exclude={"task", "dataset", "pairs", "columns"}),
+        # where pairs, and vectors, come from makes no difference to what is found with them
+        **experiment.model_dump(mode="json", exclude=_SOURCES),
+        "vector": inquiry.vector and inquiry.vector.digest,
         "task": inquiry.source.task,
         "pairs": inquiry.source.identity,
         "sites": {hypothesis: asdict(site) for hypothesis, site in inquiry.sites.items()},
         "revision": checkpoint.revision,
     }
     return Request(replace(inquiry, experiment=experiment), checkpoint, facts)
+
+
+_SOURCES = {"task", "dataset", "pairs", "columns", "vector"}
 
 
 def _checkpoint(

@@ -123,6 +123,14 @@ def probability(case: Judgement) -> float | None:
     return None if case.predicted is None else math.exp(_log(case, case.predicted))
 
 
+def log_probability(case: Judgement) -> float | None:
+    """Natural logarithm of the probability of the predicted answer, in nats: 0 at most.
+
+    The log-likelihood of the answer (Li et al., 2016, section 3).
+    """
+    return None if case.predicted is None else _log(case, case.predicted)
+
+
 def log_odds(case: Judgement) -> float | None:
     """``log (p / (1 - p))`` of the probability p of the predicted answer, in nats.
 
@@ -179,6 +187,7 @@ MEASURES = {
         Measure("logit_difference", "logit difference, nats", logit_difference, NOTHING, True),
         Measure("odds", "odds of the answer against its rival", odds, NOTHING, True, ratio=True),
         Measure("probability", "probability", probability, _NORMALISER, True),
+        Measure("log_probability", "log-probability, nats", log_probability, _NORMALISER, True),
         Measure("log_odds", "log odds, nats", log_odds, _NORMALISER, True),
         Measure("rank", "rank, 0 is best", rank, _RANKS, True, low_is_good=True),
         Measure("kl", "KL divergence, nats", kl, replace(NOTHING, kl=True), answers=False),

@@ -32,12 +32,14 @@ class Effect:
         of: Gives it from the measure of each run.
         relative: Whether it is a share of the unchanged run's measure already.
         placeless: Whether it is the same wherever the LM is changed.
+        measures: Of which measures there is such a number; of any, if none.
     """
 
     meaning: str
     of: Callable[[Numbers], float]
     relative: bool = False
     placeless: bool = False
+    measures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class Method:
         meaningless: Fields that have none for it, as paths -> why.
         components: What can be changed by it; anything that can be written, if none.
         by_token: Whether every token can be changed by itself.
+        at_once: Whether ``every`` stands for all tokens at once.
         predicted: Whose answer a measure is of: that of the ``original`` or ``counterfactual``.
         graded: Whose prompts have to be answered rightly for a pair to be kept.
         measure: What is measured, if nothing else is said.
@@ -76,6 +79,7 @@ class Method:
     meaningless: Mapping[tuple[str, ...], str] = field(default_factory=dict)
     components: tuple[str, ...] = ()
     by_token: bool = True
+    at_once: bool = False
     predicted: str = CLEAN
     graded: tuple[str, ...] = (CLEAN, OTHER)
     measure: str = "logit_difference"
@@ -109,15 +113,27 @@ Vig et al. 2020, arXiv 2004.12265, section 4; Pearl 2001, section 3 (natural eff
 _ABLATION = """\
 y is a measure of the original's answer, such as `logit_difference` against the counterfactual's.
 
-  change    y(u; z ablated) - y(u)
-  relative  the same, divided by y(u); infinite or without a sign where that is near 0
+  change      y(u; z ablated) - y(u)
+  relative    the same, divided by y(u); infinite or without a sign where that is near 0
+  importance  of `log_probability` alone: (S - S(z ablated)) / S, S = log p of the answer
 
-What is written at z is said by `ablation`: `zero`; `mean`, the average over the originals of up to
-16 pairs that are computed together, token by token; or `resample`, what the original of another of
-these pairs has there. Zero is often far from all that the LM ever has at a place, so that an effect
-may be one of leaving the familiar; mean and resample are the fairer questions.
+What is written at z is said by `ablation`: `zero`; `mean`, the average over the originals of all
+kept pairs, token by token; `pooled`, the same over tokens, too; `resample`, what the original of
+another of these pairs has there, drawn by the seed; `clamp`, given numbers (`value`); or `add`:
+what is there, plus `strength` times a vector (steering). The vector is one of yours (`vector`), or
+the average of counterfactual minus original over the half of the pairs that this one is not in.
+Zero is often far from all that the LM ever has at a place, so that an effect may be one of leaving
+the familiar; mean and resample are the fairer questions.
 
-Li et al. 2016, arXiv 1612.08220; Chan et al. 2022, causal scrubbing (resampling)."""
+`together`: heads, neurons or layers that are changed at once, such as `9.6,9.9,10.0`. `--neurons`:
+single numbers of what a token has, one by one. `--position every`: all tokens at once.
+
+S is negative, so that a place the answer needs has a negative importance, below -1 where its
+log-probability more than doubles; where p is near 1, S is near 0 and the quotient says little.
+
+Li et al. 2016, arXiv 1612.08220, section 3 (importance); Chan et al. 2022, causal scrubbing
+(resampling); Turner et al. 2023, arXiv 2308.10248; Rimsky et al. 2024, arXiv 2312.06681
+(steering)."""
 _KNOCKOUT = """\
 y is a measure of the original's answer. At some tokens (`sweep.positions`, the last one if not
 given) attention to others (`keys`) is taken away, as if their scores were minus infinity before the
@@ -235,10 +251,19 @@ METHODS: Mapping[str, Method] = {
         Method(
             "ablation",
             "What does the LM lose without what it has at a place?",
-            effects=_against_clean(ABLATED),
+            effects={
+                **_against_clean(ABLATED),
+                "importance": Effect(
+                    "(S - S(ablated)) / S, S the log-probability of the answer",
+                    lambda y: (y[CLEAN] - y[ABLATED]) / y[CLEAN] if y[CLEAN] else float("nan"),
+                    relative=True,
+                    measures=("log_probability",),
+                ),
+            },
             runs=(ABLATED,),
-            fields=("ablation",),
+            fields=("ablation", "value", "strength", "vector", "together"),
             by_token=False,
+            at_once=True,
             explained=_ABLATION,
         ),
         Method(

@@ -15,7 +15,7 @@ import torch
 
 from cfgen.experiments.changes import PlaceRequest
 from cfgen.experiments.checking import check_sites
-from cfgen.experiments.effects import plan_effects
+from cfgen.experiments.effects import plan_effects, with_averages
 from cfgen.experiments.filtering import Computation, prepare
 from cfgen.experiments.guide import estimated, guided
 from cfgen.experiments.inquiry import Inquiry
@@ -197,11 +197,15 @@ def _changes(computed: Computation, likely: Sequence[int], portion: Portion) -> 
         blocks = _own(swap_blocks(computed.sweeps, likely), portion)
         return Workload("swaps", blocks, computed.sweeps, computed.unit, computed.take)
     (site,) = inquiry.sites.values()
-    plan = plan_effects(PlaceRequest(encoded, likely, site, experiment, bench.engine.layout))
+    layout, vector = bench.engine.layout, inquiry.vector
+    plan = plan_effects(PlaceRequest(encoded, likely, site, experiment, layout, vector))
     if experiment.guide:  # the places may be others, but not how many there are
         estimates = estimated(bench, plan, computed.kept() or likely[:1], EVERYTHING_NOW)
         assert estimates is not None
         plan, _ = guided(plan, estimates)
+    ready = with_averages(bench, plan, EVERYTHING_NOW)
+    assert ready is not None
+    plan = ready
 
     def unit(block: RunBlock) -> Unit:
         return plan.unit(block, experiment.engine.verify)

@@ -292,6 +292,7 @@ _PLACE = (
     pa.field("component", pa.string(), nullable=False),
     pa.field("position", pa.string(), nullable=False),
     pa.field("head", pa.int32()),
+    pa.field("neuron", pa.int32()),
     pa.field("token", pa.string()),
     pa.field("layer", pa.int32(), nullable=False),
 )

@@ -77,9 +77,14 @@ def score(
             ]
             if cases and layer not in empty:
                 place = (*sweep.place, layer)
-                cells += [Cell(name, *place, m.name, *_numbers(m, cases)) for m in measures]
+                cells += [
+                    Cell(name, *place, m.name, *_numbers(m, cases), neuron=sweep.neuron)
+                    for m in measures
+                ]
     cells.sort(key=lambda cell: [m.name for m in measures].index(cell.measure))
-    return cells, [VacuousCell(*sweep.place, layer, len(at[layer])) for layer in empty]
+    return cells, [
+        VacuousCell(*sweep.place, layer, len(at[layer]), sweep.neuron) for layer in empty
+    ]
 
 
 def _numbers(

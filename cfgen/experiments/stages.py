@@ -23,7 +23,7 @@ from cfgen.experiments.checking import (
     none_kept_aligned,
 )
 from cfgen.experiments.effect_scores import score_effects
-from cfgen.experiments.effects import RunKey, plan_effects
+from cfgen.experiments.effects import RunKey, plan_effects, with_averages
 from cfgen.experiments.filtering import FilterOutcome, filter_pairs
 from cfgen.experiments.guide import estimated, guidance, guided
 from cfgen.experiments.inquiry import Inquiry
@@ -248,7 +248,8 @@ def _effects(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses 
     computed, experiment = found.computed, inquiry.experiment
     behaviour = _graded(bench, inquiry, found)
     (site,) = inquiry.sites.values()
-    asked = PlaceRequest(found.encoded, behaviour.kept, site, experiment, bench.engine.layout)
+    layout, kept = bench.engine.layout, behaviour.kept
+    asked = PlaceRequest(found.encoded, kept, site, experiment, layout, inquiry.vector)
     plan, places = plan_effects(asked), None
     checks = found.checks + check_sites(bench, plan.sweeps)
     if experiment.guide:
@@ -256,6 +257,10 @@ def _effects(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses 
         if estimates is None:
             return Remainder(computed.there, computed.there + 1, late=True)
         plan, places = guided(plan, estimates)
+    ready = with_averages(bench, plan, portion)
+    if ready is None:
+        return Remainder(computed.there, computed.there + 1, late=True)
+    plan = ready
     replies: dict[Trial, Mapping[RunKey, Reply]] = {}
 
     def unit(block: RunBlock) -> Unit:
@@ -294,7 +299,8 @@ def _graded(bench: Workbench, inquiry: Inquiry, found: FilterOutcome) -> Behavio
 
 def _output(lm: LM, sweep: Sweep, trial: Trial, pair: PairTokens, reply: Reply) -> Output:
     said = str(lm.tokenizer.decode([*pair.original_tree.fed, *reply.said]))
-    return Output(pair.pair.id, *sweep.place, trial.layer, said, output_kind(pair, reply))
+    kind = output_kind(pair, reply)
+    return Output(pair.pair.id, *sweep.place, trial.layer, said, kind, sweep.neuron)
 
 
 def _tokens(lm: LM, sweeps: Sequence[Sweep]) -> dict[str, str]:

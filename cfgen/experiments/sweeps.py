@@ -41,11 +41,21 @@ class Sweep:
 
     @property
     def place(self) -> tuple[str, str, int | None, str | None]:
-        """Component, label of the site, head and token: what cells are told apart by."""
+        """Component, label of the site, head and token: what cells are told apart by.
+
+        Beside these, by the layer and the :attr:`neuron`.
+        """
         site = self.site
         positions = site.positions if self.token is None else (EACH_TOKEN,)
-        whole = replace(site, head=None, positions=positions)
+        neurons = site.neurons if self.neuron is None else ()
+        whole = replace(site, head=None, neurons=neurons, positions=positions)
         return site.component, whole.label + self.about, site.head, self.token
+
+    @property
+    def neuron(self) -> int | None:
+        """Which neuron or dimension, where one alone is changed."""
+        neurons = self.site.neurons
+        return neurons[0] if len(neurons) == 1 else None
 
     @property
     def label(self) -> str:
@@ -79,7 +89,7 @@ def make_sweeps(
     Args:
         encoded: The pairs.
         hypotheses: Name -> site.
-        sweep: Over which layers, heads and positions sites are varied.
+        sweep: Over which layers, heads, neurons and positions sites are varied.
         layout: Where everything is in the LM.
 
     Raises:
@@ -114,7 +124,7 @@ def sweeps_at(
 
     Args:
         site: What is changed.
-        sweep: Over which layers, heads and positions it is varied.
+        sweep: Over which layers, heads, neurons and positions it is varied.
         layout: Where everything is in the LM.
         swaps_at: Gives the swaps at a site.
         about: What else is said of all these sites.
@@ -127,13 +137,17 @@ def sweeps_at(
     check_places(layout, [place_of(each, 0) for each in sites])
     chosen = _chosen_layers(sweep)
     made = []
+    known: dict[tuple[str, ...], SiteSwaps] = {}
     for one in sites:
         layers = layers_of(one, chosen, layout.layers)
         if sweep.positions == EVERY and each_at:
             each = each_at(one).items()
             made += [Sweep(swaps, layers, (), token, about) for token, swaps in each]
         else:
-            made.append(Sweep(swaps_at(one), layers, (), about=about))
+            # which tokens these are does not hang on the head or the neuron
+            if one.positions not in known:
+                known[one.positions] = swaps_at(one)
+            made.append(Sweep(replace(known[one.positions], site=one), layers, (), about=about))
     return made
 
 
@@ -142,7 +156,7 @@ def _chosen_layers(sweep: SweepOptions) -> tuple[int, ...] | None:
 
 
 def _varied(site: Site, sweep: SweepOptions, layout: Layout) -> list[Site]:
-    """A site with each head, and at each position, of a sweep; of tokens, as one site."""
+    """A site with each head, neuron and position of a sweep; of tokens, as one site."""
     heads: Sequence[int | None] = (site.head,)
     if sweep.heads is not None:
         kinds = COMPONENTS[site.component].axes[:1]
@@ -152,4 +166,13 @@ def _varied(site: Site, sweep: SweepOptions, layout: Layout) -> list[Site]:
         positions: list[tuple[str, ...]] = [(EACH_TOKEN,)]
     else:
         positions = [(one,) for one in sweep.positions or ()] or [site.positions]
-    return [replace(site, head=head, positions=names) for names in positions for head in heads]
+    neurons: Sequence[tuple[int, ...]] = (site.neurons,)
+    if sweep.neurons is not None:
+        size = layout.size(COMPONENTS[site.component].axes[0])
+        neurons = [(n,) for n in (range(size) if sweep.neurons == "all" else sweep.neurons)]
+    return [
+        replace(site, head=head, neurons=numbers, positions=names)
+        for names in positions
+        for head in heads
+        for numbers in neurons
+    ]

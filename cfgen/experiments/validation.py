@@ -17,7 +17,11 @@ from cfgen.experiments.notation import Draft, KeyPath, shown
 TOLD = 40
 """How many problems are told; of more, only how many."""
 _GROUPS: Mapping[str, type[BaseModel]] = {"sweep": SweepOptions, "engine": EngineOptions}
-_CHOICES = {"heads": "all, or a list of heads", "positions": "every, or position expressions"}
+_CHOICES = {
+    "heads": "all, or a list of heads",
+    "neurons": "all, or a list of neurons",
+    "positions": "every, or position expressions",
+}
 _KINDS = {
     "int_type": "a whole number",
     "bool_type": "true or false",

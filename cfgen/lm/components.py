@@ -107,8 +107,8 @@ class Component:
 
     @property
     def by_neuron(self) -> bool:
-        """Whether single neurons of it can be chosen."""
-        return self.axes == ("neurons",)
+        """Whether single numbers of it can be chosen: neurons, or dimensions of a state."""
+        return len(self.axes) == 1
 
     @property
     def over_keys(self) -> bool:
@@ -313,13 +313,14 @@ COMPONENTS: dict[str, Component] = {row.name: row for row in _TABLE}
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A component of one layer, or one head's part of it, or some of its neurons.
+    """A component of one layer, or one head's part of it, or some of its numbers.
 
     Attributes:
         component: One of :data:`COMPONENTS`.
         layer: Block, counted from 0; 0 for what is before the blocks.
         head: Head, counted from 0, of a component that heads have parts of; None for all heads.
-        neurons: Which neurons of ``mlp_neuron``; empty for all.
+        neurons: Which numbers of a component that has no heads: neurons of ``mlp_neuron``,
+            dimensions of all others; empty for all.
     """
 
     component: str

@@ -264,8 +264,8 @@ def _check(layout: Layout, place: Place, write: bool) -> list[Problem]:
         message = f"{row.name} can't be had: the LM was loaded with a kernel that has no weights"
         hint = 'load it with attn_implementation="sdpa", or "eager"'
         problems.append(Problem("attention-not-open", message, hint=hint))
-    heads, neurons = layout.heads_of(row.name), layout.neurons
-    layers = layout.layers
+    heads, layers = layout.heads_of(row.name), layout.layers
+    neurons = layout.size(row.axes[0]) if row.by_neuron else 0
     return problems + place_problems(
         place, layers=layers, heads=heads, neurons=neurons, write=write
     )

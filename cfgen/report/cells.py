@@ -1,7 +1,7 @@
 """What came out of a sweep as tables: layer by layer, or a map where there are heads or tokens.
 
 A table has a row per layer and a column per hypothesis. A map has a row per head or token, in which
-each layer is one character.
+each layer is one character. Of neurons, which are many, the strongest are listed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from cfgen.documents import (
 )
 from cfgen.experiments import MEASURES, Cell, VacuousCell
 from cfgen.lm import COMPONENTS
-from cfgen.stats import with_interval
+from cfgen.stats import CONFIDENCE, with_interval
 
 ABREAST = 3
 """Hypotheses next to each other in one table; with ``none`` they fit into 80 columns."""
@@ -33,8 +33,10 @@ NAME_WIDTH = 16
 """Width at which the name of a hypothesis is broken, after an underscore."""
 TEXT_WIDTH = 10
 """Characters of a token that are shown."""
-Row = tuple[int | None, str | None]
-"""Head and token of a cell: the row of a map."""
+STRONGEST = 20
+"""Neurons that are listed."""
+Row = tuple[int | None, str | None, int | None]
+"""Head, token and neuron of a cell: the row of a map."""
 
 
 def sweep_tables(
@@ -67,9 +69,12 @@ def sweep_tables(
         rows = rows_of((*here, *without))
         # What nobody named is called by what it is; what was named also by its name.
         name = "" if component == Site().component else f"{component}, "
-        head = f" of head {rows[0][0]}" if len(rows) == 1 and rows[0][0] is not None else ""
+        head = f" of {row_name(rows[0], {})}" if len(rows) == 1 and any_part(rows[0]) else ""
         blocks += [Heading(f"at {position}: {name}{COMPONENTS[component].meaning}{head}", 3), Gap()]
         names = [name for name in dict.fromkeys(c.hypothesis for c in here) if name != NONE]
+        if len({neuron for _, _, neuron in rows}) > 1:
+            blocks += _neurons(here, names, by or merit)
+            continue
         if len(rows) > 1:
             shown = {name: token_text(text) for name, text in (tokens or {}).items()}
             shown |= {name: f"{shown[name]}*" for name in marks if name in shown}
@@ -90,8 +95,14 @@ _NO_NUMBER = (
 
 
 def rows_of(cells: Iterable[Cell | VacuousCell]) -> list[Row]:
-    """The heads and tokens that cells of a site are at, in their order; one row where none vary."""
-    return list(dict.fromkeys((cell.head, cell.token) for cell in cells))
+    """The heads, tokens and neurons that cells of a site are at, in order; one where none vary."""
+    return list(dict.fromkeys((cell.head, cell.token, cell.neuron) for cell in cells))
+
+
+def any_part(row: Row) -> bool:
+    """Whether it is of a head or a neuron."""
+    head, _, neuron = row
+    return head is not None or neuron is not None
 
 
 def best_cell(
@@ -120,8 +131,8 @@ def best_layers(best: Cell, cells: Iterable[Cell]) -> list[int]:
 
 
 def spot_name(cell: Cell) -> str:
-    """What a place is called where several are told apart: its head or token, or the site."""
-    return row_name((cell.head, cell.token), {}) or cell.position
+    """What a place is called where several are told apart: head, neuron or token, or the site."""
+    return row_name((cell.head, cell.token, cell.neuron), {}) or cell.position
 
 
 def places_text(best: Cell, mine: Sequence[Cell]) -> str:
@@ -142,9 +153,10 @@ def left_out_note(cells: Iterable[Cell]) -> list[Block]:
 
 
 def row_name(row: Row, texts: Mapping[str, str]) -> str:
-    """What the row of a map is called: its head, and its token by name and text."""
-    head, token = row
+    """What the row of a map is called: its head or neuron, and its token by name and text."""
+    head, token, neuron = row
     parts = [] if head is None else [f"head {head}"]
+    parts += [] if neuron is None else [f"neuron {neuron}"]
     if token is not None:
         parts += [token, *([token_text(texts[token])] if token in texts else [])]
     return " ".join(parts)
@@ -209,6 +221,33 @@ def _entry(cell: Cell | None, best: Cell | None) -> Inline:
     return (Phrase(value, looks), Phrase(interval, looks or ("faint",)))
 
 
+# Neurons
+
+
+def _neurons(
+    cells: Sequence[Cell], names: Sequence[str], by: Callable[[Cell], float]
+) -> list[Block]:
+    """The strongest neurons, and how many of all there are whose interval leaves 0 out."""
+    blocks: list[Block] = []
+    for name in names:
+        mine = [cell for cell in cells if cell.hypothesis == name and cell.value is not None]
+        ordered = sorted(mine, key=lambda cell: (-by(cell), cell.layer, cell.neuron or 0))
+        rows = [
+            (str(cell.neuron), str(cell.layer), value_text(cell), str(cell.n))
+            for cell in ordered[:STRONGEST]
+        ]
+        titles = ("neuron", "layer", name, "n")
+        blocks += [Table(tuple(Column(title, "right") for title in titles), tuple(rows)), Gap()]
+        apart = sum(cell.low is not None and (cell.low > 0 or cell.high < 0) for cell in mine)  # type: ignore[operator]
+        chance = (1 - CONFIDENCE) * len(mine)
+        text = (
+            f"The {len(rows)} strongest of {len(mine):,}. The intervals of {apart:,} leave 0 out; "
+            f"about {chance:.0f} would if all were 0."
+        )
+        blocks += [Paragraph(faint(text)), Gap()]
+    return blocks
+
+
 # Maps
 
 
@@ -242,7 +281,7 @@ def _maps(
 
 
 def _row(cell: Cell) -> Row:
-    return cell.head, cell.token
+    return cell.head, cell.token, cell.neuron
 
 
 def _shown(cells: Sequence[Cell]) -> bool:
@@ -270,7 +309,7 @@ def _map(
             shade[at[(*row, layer)]] if (*row, layer) in at else "-" for layer in layers
         )
         value = "" if top.value is None else f"{top.value:z.2f} at {top.layer}"
-        head, token = row
+        head, token, _ = row
         names = [] if head is None else [str(head)]
         names += [] if token is None else [token, texts.get(token, "")]
         listed.append((*names, Phrase(drawn, looks), Phrase(value, looks)))

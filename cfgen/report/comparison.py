@@ -75,18 +75,19 @@ def runs_table(runs: Mapping[str, Results]) -> list[Block]:
         first = results.experiment.measures[0]
         cells = [cell for cell in results.cells if cell.measure == first]
         effects = METHODS[results.experiment.method].effects
-        for hypothesis in effects or results.sites:
+        named = [n for n, one in effects.items() if not one.measures or first in one.measures]
+        for hypothesis in named or results.sites:
             best = best_cell(cells, hypothesis, magnitude if effects else None)
             came = ("no number", "") if best is None else (value_text(best), _where(best, cells))
             rows.append((number, hypothesis, *came))
-    named = [
+    listed = [
         Paragraph((strong(number), faint(f"  {name}: {_own_answers(results)}")))
         for number, (name, results) in zip(_numbered(runs), runs.items(), strict=True)
     ]
     tested = any(not METHODS[results.experiment.method].effects for results in runs.values())
     what = ("hypothesis", "best") if tested else ("effect", "largest")
     columns = tuple(Column(title) for title in ("run", *what, "where"))
-    return [Heading("What came out"), *named, Gap(), Table(columns, tuple(rows)), Gap()]
+    return [Heading("What came out"), *listed, Gap(), Table(columns, tuple(rows)), Gap()]
 
 
 def _own_answers(results: Results) -> str:

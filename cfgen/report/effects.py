@@ -32,16 +32,25 @@ def effects_introduction(inquiry: Inquiry, method: Method) -> Document:
     experiment, (site,) = inquiry.experiment, inquiry.sites.values()
     named = experiment.sweep.positions or site.positions
     positions = named if isinstance(named, str) else ", ".join(named)
-    heads = experiment.sweep.heads
-    of_heads = "" if heads is None else "; heads one by one"
+    by_itself = {"heads": experiment.sweep.heads, "neurons": experiment.sweep.neurons}
+    of_heads = "".join(f"; {what} one by one" for what, one in by_itself.items() if one is not None)
+    if positions == EVERY and method.at_once:
+        positions = "every token, all at once"
+    together = experiment.together
     where = f"{COMPONENTS[site.component].meaning} ({site.component}), at {positions}{of_heads}"
     if method.name == "paths":
         where = f"{COMPONENTS[site.component].meaning} ({site.component}) of each layer"
     facts: list[tuple[Inline, Inline]] = [(strong(method.name), method.summary)]
-    facts += [(strong(name), effect.meaning) for name, effect in method.effects.items()]
+    facts += [
+        (strong(name), effect.meaning)
+        for name, effect in method.effects.items()
+        if not effect.measures or {*effect.measures} & {*experiment.measures}
+    ]
     facts += [("where", where)]
-    facts += [("layers", site.layers)] if method.name != "paths" else []
-    facts += [("written there", experiment.ablation)] if "ablation" in method.fields else []
+    facts += [("layers", site.layers)] if method.name != "paths" and not together else []
+    facts += [("changed at once", text) for text in together]
+    if "ablation" in method.fields:
+        facts += [("written there", written_text(inquiry))]
     if "receivers" in method.fields:
         facts += [("receivers", ", ".join(experiment.receivers))]
         facts += [("MLPs on the way", experiment.mlps)]
@@ -62,6 +71,30 @@ def effects_introduction(inquiry: Inquiry, method: Method) -> Document:
             *pair_view(inquiry.source.pairs[0], {}).blocks,
         )
     )
+
+
+def written_text(inquiry: Inquiry) -> str:
+    """What an ablation writes, in words."""
+    experiment = inquiry.experiment
+    if experiment.ablation == "clamp":
+        values = ", ".join(f"{value:g}" for value in experiment.value[:4])
+        more = ", ..." if len(experiment.value) > 4 else ""
+        return f"clamp: {values}{more}"
+    if experiment.ablation != "add":
+        return _WRITTEN[experiment.ablation]
+    times = ", ".join(f"{strength:g}" for strength in experiment.strength)
+    vector = "the average of counterfactual minus original over the other half of the pairs"
+    if inquiry.vector is not None:
+        vector = f"the vector in {experiment.vector} (sha256 {inquiry.vector.digest[:8]})"
+    return f"add: what is there, and {times} times {vector}"
+
+
+_WRITTEN = {
+    "zero": "zeros",
+    "mean": "mean: the average over the originals of all kept pairs, token by token",
+    "pooled": "pooled: the average over the originals of all kept pairs, and over their tokens",
+    "resample": "resample: what another kept pair's original has there, drawn by the seed",
+}
 
 
 def effect_blocks(results: Results) -> list[Block]:
@@ -147,7 +180,12 @@ def marked_tokens(results: Results) -> tuple[str, ...]:
 
 def effect_sentences(cells: Sequence[Cell], method: Method) -> list[str]:
     """Per effect, where it is largest, and whether it could be none."""
-    return [_largest(cells, name) for name in method.effects if not is_everywhere(name, method)]
+    measures = {cell.measure for cell in cells}
+    return [
+        _largest(cells, name)
+        for name, effect in method.effects.items()
+        if not effect.placeless and (not effect.measures or {*effect.measures} & measures)
+    ]
 
 
 def _largest(cells: Sequence[Cell], name: str) -> str:

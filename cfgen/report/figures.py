@@ -22,7 +22,7 @@ from cfgen.folders import write_file
 from cfgen.lm import COMPONENTS
 from cfgen.paths import display
 from cfgen.prompts import LAST
-from cfgen.report.cells import rows_of, token_text
+from cfgen.report.cells import Row, magnitude, rows_of, token_text
 from cfgen.report.effects import distinct_effects, is_everywhere, marked_tokens
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ LINE = 48
 """Characters of a line of a title."""
 LINES = 3
 """Lines of a title at most; tables and files have the whole of it."""
+NAMED = 5
+"""Neurons of a panel that are named."""
 LABEL = 25
 """Characters of a label that are broken into two lines."""
 STYLES = (
@@ -79,7 +81,7 @@ def figure_of(results: Results, measure: str | None = None) -> Figure:
 
     A panel per site, with a line and its interval per hypothesis, layer by layer. Where a sweep
     goes over heads or tokens, a map per hypothesis instead: a row per head or token, a column per
-    layer.
+    layer. Where it goes over neurons, a point for each.
 
     Args:
         results: What came out.
@@ -104,8 +106,12 @@ def figure_of(results: Results, measure: str | None = None) -> Figure:
         hint = "swap at another site, or use another design"
         raise CfgenError(Problem("nothing-to-draw", message, hint=hint))
     mapped = any(len(rows_of(cells)) > 1 for cells in sites.values())
+    several = any(neuron is not None for cells in sites.values() for _, _, neuron in rows_of(cells))
     with drawing():
-        figure = (_maps if mapped else _curves)(results, sites, chosen)
+        if mapped and several:
+            figure = _profiles(results, sites, chosen)
+        else:
+            figure = (_maps if mapped else _curves)(results, sites, chosen)
         counted = sorted({cell.n for cells in sites.values() for cell in cells})
         caption = _caption(results, counted, intervals=not mapped)
         add_caption(figure, caption)
@@ -157,6 +163,13 @@ def _names(results: Results) -> list[str]:
     """The hypotheses, without the control."""
     cells = distinct_effects(results.cells)
     return list(dict.fromkeys(c.hypothesis for c in cells if c.hypothesis != NONE))
+
+
+def _effects(results: Results) -> list[str]:
+    """The hypotheses, or the effects that are not the same wherever the LM is changed."""
+    method = METHODS[results.experiment.method]
+    names = _names(results)
+    return [name for name in names if not (method.effects and is_everywhere(name, method))]
 
 
 # Layer by layer
@@ -231,9 +244,8 @@ def _maps(results: Results, sites: Sites, measure: Measure) -> Figure:
 
     An effect that is the same at all places is no map.
     """
-    method = METHODS[results.experiment.method]
-    effects = bool(method.effects)
-    names = [name for name in _names(results) if not (effects and is_everywhere(name, method))]
+    effects = bool(METHODS[results.experiment.method].effects)
+    names = _effects(results)
     lines = [
         (site, cells, names[first : first + ABREAST])
         for site, cells in sites.items()
@@ -265,7 +277,8 @@ def _maps(results: Results, sites: Sites, measure: Measure) -> Figure:
 
 def _map(axes: Axes, cells: Sequence[Cell], name: str, colours: Mapping[str, Any]) -> Any:
     rows, layers = rows_of(cells), sorted({cell.layer for cell in cells})
-    found = {(c.head, c.token, c.layer): c.value for c in cells if c.hypothesis == name}
+    mine = (cell for cell in cells if cell.hypothesis == name)
+    found = {(c.head, c.token, c.neuron, c.layer): c.value for c in mine}
     values = [[_number(found.get((*row, layer))) for layer in layers] for row in rows]
     mesh = axes.pcolormesh(values, rasterized=True, **colours)
     axes.set_facecolor("#cccccc")  # where there is nothing to swap
@@ -277,16 +290,52 @@ def _map(axes: Axes, cells: Sequence[Cell], name: str, colours: Mapping[str, Any
     return mesh
 
 
+# Neurons
+
+
+def _profiles(results: Results, sites: Sites, measure: Measure) -> Figure:
+    """Of every effect a panel per site: a point per neuron, the strongest of which are named."""
+    names = _effects(results)
+    panels_of = [(site, cells, name) for site, cells in sites.items() for name in names]
+    figure = new_figure(HEIGHT * len(panels_of) + 0.45)
+    panels = figure.subplots(len(panels_of), 1, squeeze=False, sharex=True)
+    layers = sorted({cell.layer for cells in sites.values() for cell in cells})
+    for axes, ((component, position), cells, name) in zip(panels[:, 0], panels_of, strict=True):
+        mine = [cell for cell in cells if cell.hypothesis == name]
+        for number, layer in enumerate(layers):
+            here = [cell for cell in mine if cell.layer == layer]
+            colour, _, marker = STYLES[number % len(STYLES)]
+            axes.plot(
+                [cell.neuron for cell in here],
+                [_number(cell.value) for cell in here],
+                color=colour,
+                marker=marker,
+                markersize=1.8,
+                linewidth=0,
+                label=f"layer {layer}",
+            )
+        for cell in sorted(mine, key=lambda cell: -magnitude(cell))[:NAMED]:
+            at = (cell.neuron or 0, _number(cell.value))
+            axes.annotate(str(cell.neuron), at, (2, 2), textcoords="offset points", fontsize=5.5)
+        axes.axhline(0, color=CONTROL[0], linewidth=0.5)
+        axes.set_ylabel("\n".join(_halves(f"{name}, {measure.meaning}")))
+        _name_panel(axes, component, position)
+    panels[-1, 0].set_xlabel("neuron or dimension")
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=4, frameon=False)
+    return figure
+
+
 def _number(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def _row_label(row: tuple[int | None, str | None], results: Results, *, alone: bool) -> str:
+def _row_label(row: Row, results: Results, *, alone: bool) -> str:
     """What is of a slot is known by its name, everything else by what it says.
 
     Of a single prompt all is known by what it says. A star marks tokens with noise.
     """
-    head, token = row
+    head, token, _ = row
     if token is None:
         return f"head {head}"
     of_slot = token == LAST or token.endswith("]") or re.search(r"\]-\d+$", token)

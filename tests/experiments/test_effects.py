@@ -192,23 +192,6 @@ def test_ablating_to_zero_is_that_of_a_plain_loop(lm, pairs):
             assert relative == pytest.approx(expected / clean, abs=2e-3 / abs(clean))
 
 
-@pytest.mark.parametrize("ablation", ["mean", "resample"])
-def test_ablating_by_other_pairs_is_that_of_a_plain_loop(lm, pairs, ablation):
-    site = Site("last", component="mlp_out")
-    record = measured(lm, pairs, "ablation", site=site, ablation=ablation)
-    for layer in (0, LAYERS - 1):
-        mlp = lm.model.model.layers[layer].mlp
-        states = [state(lm, mlp, ids_of(lm, pair.original)) for pair in pairs]
-        for number, pair in enumerate(pairs):
-            ids = ids_of(lm, pair.original)
-            clean = difference(lm, pair, ids, "original")
-            mean = torch.stack(states).mean(dim=0)
-            value = mean if ablation == "mean" else states[(number + 1) % len(pairs)]
-            with hooked(mlp, write_last(value)):
-                expected = difference(lm, pair, ids, "original") - clean
-            assert by_place(record, "change")[layer][pair.id] == pytest.approx(expected, abs=2e-3)
-
-
 def test_a_head_without_output_is_a_slice_of_zeros_in_front_of_the_projection(lm, pairs):
     site = Site("last", component="head_out")
     record = measured(lm, pairs, "ablation", {"heads": "all"}, site=site)

@@ -220,7 +220,7 @@ WRONG: list[tuple[str | bytes, list[tuple[int, str]], str]] = [
         "no heads",
     ),
     (
-        "task: ioi\nhypotheses:\n  a:\n    neurons: [3]\n    component: mlp_out\n",
+        "task: ioi\nhypotheses:\n  a:\n    neurons: [3]\n    component: head_out\n",
         [(4, "no-such-neuron")],
         "neuron",
     ),

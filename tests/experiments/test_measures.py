@@ -110,6 +110,7 @@ def test_all_of_them_from_the_logits_of_an_lm(tiny_lm, engine):
         "logit_difference": beer - float(logits[13]),
         "odds": math.exp(beer - float(logits[13])),
         "probability": math.exp(beer),
+        "log_probability": beer,
         "log_odds": beer - math.log1p(-math.exp(beer)),
         "rank": float(likelier),
         "kl": float((clean.exp() * (clean - logits)).sum()),

@@ -68,7 +68,8 @@ def test_rows_are_in_order_and_name_what_there_is():
     assert {row.name for row in rows if row.by_head} == {*HEADWISE, *OWN, "head_result"}
     assert {row.name for row in rows if row.recomputed} == {*OWN, "mlp_in"}
     assert [row.name for row in rows if row.read_only] == ["head_result"]
-    assert [row.name for row in rows if row.by_neuron] == ["mlp_neuron"]
+    with_heads = {row.name for row in rows if row.by_head}
+    assert {row.name for row in rows if not row.by_neuron} == with_heads
     assert [row.name for row in rows if row.over_keys] == ["attn_pattern"]
 
 

@@ -146,7 +146,7 @@ def test_all_that_is_wrong_with_places_is_said_at_once():
         Place("k", -1, 2),
         Place("mlp_out", 1, 0),
         Place("mlp_neuron", 0, None, (47, 48, 99)),
-        Place("attn_out", 0, None, (1,)),
+        Place("head_out", 0, None, (1,)),
     ]
     with pytest.raises(CfgenError) as caught:
         check_places(layout, [*wrong, wrong[0], Place("q", 3, 3)])
@@ -170,7 +170,7 @@ def test_all_that_is_wrong_with_places_is_said_at_once():
         ("no-such-head", "k has no head 2", "there are heads 0 to 1"),
         ("no-such-head", "mlp_out has no head 0", "mlp_out has no heads"),
         ("no-such-neuron", "mlp_neuron has no neurons 48, 99", "there are neurons 0 to 47"),
-        ("no-such-neuron", "attn_out has no neuron 1", "attn_out has no neurons"),
+        ("no-such-neuron", "head_out has no neuron 1", "head_out has no neurons"),
     ]
 
 
