@@ -16,6 +16,7 @@ from cfgen.datasets import recipe, task_source
 from cfgen.documents import Document, Facts, Listing, Paragraph, faint, html
 from cfgen.errors import CfgenError, Problem
 from cfgen.experiments import (
+    CONTINUATIONS_FILE,
     EFFECTS_FILE,
     METHODS,
     OUTPUTS,
@@ -88,6 +89,18 @@ class Result:
             hint += "mediation: method='mediation'"
             raise CfgenError(Problem("no-outputs", message, hint=hint))
         return self._table(EFFECTS_FILE)
+
+    def continuations(self) -> pandas.DataFrame:
+        """How the LM goes on: a row per pair and place, unchanged and changed.
+
+        Raises:
+            CfgenError: It was not asked to (``no-outputs``).
+        """
+        if not self.results.experiment.generate:
+            message = "in this run, the LM did not go on after changes"
+            hint = "ask for some tokens: generate=20"
+            raise CfgenError(Problem("no-outputs", message, hint=hint))
+        return self._table(CONTINUATIONS_FILE)
 
     def _table(self, name: str) -> pandas.DataFrame:
         import pandas

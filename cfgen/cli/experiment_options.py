@@ -159,6 +159,12 @@ OPTIONS = {
     "guided": _option(
         int, "guided", "With --guide: how many places are run, and as many others; 32.", min=1
     ),
+    "generate": _option(
+        int, "generate", "How many tokens the LM goes on for after each change.", min=0, max=1000
+    ),
+    "during": _option(
+        str, "during", "With --generate: change the prompt only (prompt), or every token (always)."
+    ),
     "measures": _option(list[str], "measures", "iia if none is given; repeat it for several."),
     "engine.device": _option(str, "engine.device", "auto, cpu, cuda, cuda:1, mps or spread."),
     "engine.dtype": _option(str, "engine.dtype", "float32, bfloat16 or float16."),
@@ -180,7 +186,8 @@ OF_SWAPS = frozenset(
     field
     for field in OPTIONS
     if field.startswith("sweep.")
-    or field in ("method", "hypotheses", "measures", "engine.verify", *FIELDS)
+    or field in ("method", "generate", "during", "hypotheses", "measures", "engine.verify")
+    or field in FIELDS
 )
 """Those that say something of swaps."""
 

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from cfgen.experiments.behaviour import mistakes as mistakes
     from cfgen.experiments.behaviour import wrong_sides as wrong_sides
     from cfgen.experiments.cells import Cell as Cell
+    from cfgen.experiments.cells import Continuation as Continuation
+    from cfgen.experiments.cells import ContinuationRate as ContinuationRate
     from cfgen.experiments.cells import Guidance as Guidance
     from cfgen.experiments.cells import GuidedPlace as GuidedPlace
     from cfgen.experiments.cells import Output as Output
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from cfgen.experiments.comparing import RunComparison as RunComparison
     from cfgen.experiments.comparing import compare_runs as compare_runs
     from cfgen.experiments.comparing import furthest as furthest
+    from cfgen.experiments.continuing import begins_with as begins_with
     from cfgen.experiments.definition import EngineOptions as EngineOptions
     from cfgen.experiments.definition import Experiment as Experiment
     from cfgen.experiments.definition import SiteOptions as SiteOptions
@@ -97,6 +100,8 @@ if TYPE_CHECKING:
     from cfgen.experiments.portions import Portion as Portion
     from cfgen.experiments.portions import Remainder as Remainder
     from cfgen.experiments.replies import Workbench as Workbench
+    from cfgen.experiments.results import CONTINUATIONS as CONTINUATIONS
+    from cfgen.experiments.results import CONTINUATIONS_FILE as CONTINUATIONS_FILE
     from cfgen.experiments.results import EFFECTS as EFFECTS
     from cfgen.experiments.results import EFFECTS_FILE as EFFECTS_FILE
     from cfgen.experiments.results import OUTPUTS as OUTPUTS
@@ -130,6 +135,11 @@ if TYPE_CHECKING:
     from cfgen.experiments.vectors import read_vector as read_vector
 
 _HOME = {
+    "CONTINUATIONS": "results",
+    "CONTINUATIONS_FILE": "results",
+    "Continuation": "cells",
+    "ContinuationRate": "cells",
+    "begins_with": "continuing",
     "parse_parts": "parts",
     "SteeringVector": "vectors",
     "read_vector": "vectors",

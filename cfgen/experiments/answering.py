@@ -17,10 +17,12 @@ from cfgen.experiments.methods import METHODS
 from cfgen.experiments.notation import shown
 from cfgen.experiments.portions import EVERYTHING_NOW, NOTHING_NOW, Portion, Remainder
 from cfgen.experiments.results import (
+    CONTINUATIONS_FILE,
     EFFECTS_FILE,
     OUTPUTS,
     Results,
     as_results,
+    continuations_table,
     effects_table,
     is_behaviour,
     method_of,
@@ -289,6 +291,8 @@ def _compute(
     said = {OUTPUTS: outputs_table(record.outputs)}
     if METHODS[inquiry.experiment.method].effects:
         said = {EFFECTS_FILE: effects_table(record.effects)}
+    if inquiry.experiment.generate:
+        said[CONTINUATIONS_FILE] = continuations_table(record.continuations)
     store.finish(results.model_dump(mode="json"), {**said, PAIRS: pairs})
     return FinishedRun(store.folder, results, found=False)
 

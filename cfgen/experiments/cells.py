@@ -190,3 +190,71 @@ class VacuousCell:
     layer: int
     n: int
     neuron: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """How the LM goes on in one pair, with and without a change at one place.
+
+    Attributes:
+        pair_id: The pair.
+        component: What was changed.
+        position: Label of the site, without the head.
+        head: Which head; None for a component as a whole.
+        token: Which token; None unless the sweep goes over every token.
+        layer: In which layer.
+        neuron: Which neuron or dimension; None unless one alone is changed.
+        during: ``prompt`` if it was changed in the prompt only, ``always`` if at every generated
+            token as well.
+        unchanged: How the LM goes on after the original as it is, as text.
+        changed: How it goes on after the change.
+    """
+
+    pair_id: str
+    component: str
+    position: str
+    head: int | None
+    token: str | None
+    layer: int
+    neuron: int | None
+    during: str
+    unchanged: str
+    changed: str
+
+    @property
+    def place(self) -> tuple[*Spot, int]:
+        """Where the LM was changed."""
+        return self.component, self.position, self.head, self.token, self.neuron, self.layer
+
+
+@dataclass(frozen=True, slots=True)
+class ContinuationRate:
+    """How many continuations begin with an answer, at one place.
+
+    Attributes:
+        component: What was changed.
+        position: Label of the site, without the head.
+        head: Which head; None for a component as a whole.
+        token: Which token; None unless the sweep goes over every token.
+        layer: In which layer.
+        neuron: Which neuron or dimension; None unless one alone is changed.
+        answer: Whose answer: that of the ``original`` or of the ``counterfactual``.
+        n: Pairs that have this answer.
+        unchanged: Share of them in which the LM, unchanged, goes on with it.
+        value: Share of them in which it does after the change.
+        low: Lower end of its 95 % interval, Wilson's.
+        high: Upper end.
+    """
+
+    component: str
+    position: str
+    head: int | None
+    token: str | None
+    layer: int
+    neuron: int | None
+    answer: Literal["original", "counterfactual"]
+    n: int
+    unchanged: float
+    value: float
+    low: float
+    high: float

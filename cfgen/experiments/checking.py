@@ -93,12 +93,18 @@ def none_kept_aligned(label: str, lost: Mapping[str, int]) -> Problem:
     return Problem("no-kept-pair-aligned", message, hint=hint)
 
 
-def check_texts(engine: Engine, encoded: Sequence[PairTokens]) -> list[Check]:
-    """Check that the LM can read all prompts and answers, and that prompts are their texts."""
+def check_texts(engine: Engine, encoded: Sequence[PairTokens], generated: int = 0) -> list[Check]:
+    """Check that the LM can read all prompts and answers, and that prompts are their texts.
+
+    Args:
+        engine: How prompts are run, with the LM.
+        encoded: The pairs.
+        generated: How many tokens the LM is to go on for.
+    """
     lm, facts = engine.lm, engine.facts
     sides = [side for pair in encoded for side in (pair.original, pair.counterfactual)]
     trees = [tree for pair in encoded for tree in (pair.original_tree, pair.counterfactual_tree)]
-    depth = max(tree.depth for tree in trees)
+    depth = max(generated, *(tree.depth for tree in trees))
     check_prompts(lm, facts, {index: side.ids for index, side in enumerate(sides)}, depth)
     nexts = (token for tree in trees for tokens in tree.children.values() for token in tokens)
     check_known(lm, facts, set(nexts))

@@ -126,6 +126,7 @@ def _method_problems(draft: Draft) -> Iterator[Problem]:
             message = f"{path_name(path)} has no meaning with `method: {method.name}`: {why}"
             yield Problem("experiment-no-meaning", message, draft.place(path), "leave it out")
     yield from _guide_problems(method, draft)
+    yield from _generation_problems(method, draft)
     if "ablation" in method.fields:
         yield from _ablation_problems(method, draft)
     yield from _missing_for(method, draft)
@@ -159,6 +160,35 @@ def _guide_problems(method: Method, draft: Draft) -> Iterator[Problem]:
         message = f"effects of changing {row.name} are not estimated: it is over keys"
         hint = "leave `guide` out, or change head_out"
         yield Problem("no-estimate", message, draft.place(("guide",)), hint)
+
+
+def _generation_problems(method: Method, draft: Draft) -> Iterator[Problem]:
+    """The LM goes on where a method changes it, and new tokens are changed as something says."""
+    asked = draft.at("generate")
+    if asked and not method.continues and method.name != "behaviour":
+        able = " and ".join(name for name, one in METHODS.items() if one.continues)
+        message = f"generate has no meaning with `method: {method.name}`: {able} let the LM go on"
+        yield Problem("experiment-no-meaning", message, draft.place(("generate",)), "leave it out")
+    if draft.at("during") is not None and not asked:
+        message = "during has no meaning here: without `generate`, the LM does not go on"
+        hint = "say for how many tokens: --generate 20"
+        yield Problem("experiment-no-meaning", message, draft.place(("during",)), hint)
+    if draft.at("during") != "always" or not method.continues:
+        return
+    kind = (draft.at("ablation") or "zero") if "ablation" in method.fields else method.name
+    row = COMPONENTS.get(str(draft.at("sweep", "component")))
+    if kind in _OF_PROMPTS:
+        message = f"{kind} takes what other prompts have, which have none of the generated tokens"
+        hint = "write `during: prompt`, or use pooled, zero, clamp or add"
+        yield Problem("experiment-no-meaning", message, draft.place(("during",)), hint)
+    elif row is not None and row.over_keys:
+        message = f"{row.name} of tokens that are generated is not changed"
+        hint = "write `during: prompt`, or change head_out"
+        yield Problem("experiment-no-meaning", message, draft.place(("during",)), hint)
+
+
+_OF_PROMPTS = ("interchange", "mean", "resample")
+"""What is written token by token, as it is in other prompts."""
 
 
 def _ablation_problems(method: Method, draft: Draft) -> Iterator[Problem]:

@@ -59,7 +59,7 @@ _NUMBER = re.compile(r"[-+]?\d{1,30}(?:\.\d{0,60})?(?:[eE][-+]?\d{1,3})?")
 Number = Annotated[float, BeforeValidator(_as_number), Field(allow_inf_nan=False)]
 Amounts = Annotated[tuple[Number, ...], BeforeValidator(_listed_numbers)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_listed)]
-SWAPPING = ("hypotheses", "sweep", "measures", *FIELDS)
+SWAPPING = ("hypotheses", "sweep", "measures", "generate", "during", *FIELDS)
 """Fields that have no meaning where nothing is swapped."""
 
 
@@ -188,6 +188,10 @@ class Experiment(BaseModel):
         guide: With ``mediation``, ``attribution``: all places are estimated from gradients, and the
             most promising alone are run, and as many others at random.
         guided: With a guide, how many of each.
+        generate: With ``interchange`` and ``ablation``, how many tokens the LM goes on for after
+            each change, and without it, the likeliest each time; 0 for none.
+        during: When something is changed while it goes on: in the ``prompt`` only, or ``always``,
+            at every token that it generates as well.
         measures: Numbers that are made of what comes out: ``iia``, ``logit_difference``, ``odds``,
             ``probability``, ``log_probability``, ``log_odds``, ``rank``, ``kl``; the first is the
             one that is drawn.
@@ -243,6 +247,8 @@ class Experiment(BaseModel):
     nodes: int = Field(default=0, ge=0, le=20)
     guide: Literal["attribution"] | None = None
     guided: int = Field(default=32, ge=1)
+    generate: int = Field(default=0, ge=0, le=1000)
+    during: Literal["prompt", "always"] = "prompt"
     measures: Texts = ("iia",)
     engine: EngineOptions = EngineOptions()
 

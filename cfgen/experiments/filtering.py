@@ -67,7 +67,9 @@ def prepare(bench: Workbench, inquiry: Inquiry, source: PairSource) -> Preparati
         chat=experiment.chat,
         progress=bench.report,
     )
-    checks = check_texts(engine, encoded) + check_spans(encoded, inquiry.sites.values())
+    checks = check_texts(engine, encoded, experiment.generate) + check_spans(
+        encoded, inquiry.sites.values()
+    )
     sweeps = make_sweeps(encoded, sites, experiment.sweep, engine.layout)
     if effects:
         # Where the LM is changed hangs on which pairs are kept. What no pair has is known before.
@@ -75,7 +77,8 @@ def prepare(bench: Workbench, inquiry: Inquiry, source: PairSource) -> Preparati
         every = range(len(encoded))
         layout, vector = engine.layout, inquiry.vector
         plan_effects(PlaceRequest(encoded, every, site, experiment, layout, vector))
-    joint = bool(sweeps) and not experiment.kept
+    # where the LM goes on, each share has to know which pairs are kept
+    joint = bool(sweeps) and not experiment.kept and not experiment.generate
     if joint:
         joint = swaps_cost_little(sweeps, engine.layout.layers, engine.name == "packed")
     return Preparation(encoded, sweeps, joint, checks)

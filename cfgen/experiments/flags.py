@@ -45,6 +45,8 @@ FLAGS: Mapping[str, str] = {
     "nodes": "--nodes",
     "guide": "--guide",
     "guided": "--guided",
+    "generate": "--generate",
+    "during": "--during",
     "measures": "--measure",
     "engine.name": "--engine",
     "engine.device": "--device",

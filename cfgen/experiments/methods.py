@@ -64,6 +64,7 @@ class Method:
         measure: What is measured, if nothing else is said.
         component: What is changed, if nothing else is said.
         measures: What can be measured by it; anything, if none.
+        continues: Whether the LM can be let go on after a change.
         unfiltered: Whether pairs that the LM does not answer rightly are counted as well, beside.
         explained: Formulas and their sources, for ``cfgen methods NAME``.
     """
@@ -85,6 +86,7 @@ class Method:
     measure: str = "logit_difference"
     component: str = "resid_post"
     measures: tuple[str, ...] = ()
+    continues: bool = False
     unfiltered: bool = False
     explained: str = ""
 
@@ -127,6 +129,10 @@ the familiar; mean and resample are the fairer questions.
 
 `together`: heads, neurons or layers that are changed at once, such as `9.6,9.9,10.0`. `--neurons`:
 single numbers of what a token has, one by one. `--position every`: all tokens at once.
+
+With `generate: 20`, the LM also goes on for so many tokens, the likeliest each time, with the
+change made in the prompt only (`during: prompt`), or at every token that it generates as well
+(`always`).
 
 S is negative, so that a place the answer needs has a negative importance, below -1 where its
 log-probability more than doubles; where p is near 1, S is near 0 and the quotient says little.
@@ -222,6 +228,7 @@ METHODS: Mapping[str, Method] = {
             "interchange",
             "Do values swapped in from the counterfactual do what hypotheses predict?",
             tests=True,
+            continues=True,
             explained="IIA and other measures per hypothesis, site and layer "
             "(docs/experiments.md).\nGeiger et al. 2021, arXiv 2106.02997, section 3.",
         ),
@@ -264,6 +271,7 @@ METHODS: Mapping[str, Method] = {
             fields=("ablation", "value", "strength", "vector", "together"),
             by_token=False,
             at_once=True,
+            continues=True,
             explained=_ABLATION,
         ),
         Method(

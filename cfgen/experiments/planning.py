@@ -60,6 +60,7 @@ class Plan:
         done: How many of them are there already, measured ones included.
         seconds: What the rest will take.
         memory: Bytes in use at most until now, on the device where it has a memory of its own.
+        generated: Tokens that are generated at most, which is not measured.
     """
 
     engine: str
@@ -75,6 +76,7 @@ class Plan:
     done: int
     seconds: float
     memory: int
+    generated: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +182,7 @@ def plan_experiment(
         done=sum(one.done for one in forecasts),
         seconds=more * sum(one.seconds for one in forecasts),
         memory=_memory(lm),
+        generated=round(more * rate * trials) * inquiry.experiment.generate,
     )
 
 

@@ -13,7 +13,15 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from cfgen.counterfactuals import ALL, NONE, Pair
 from cfgen.errors import CfgenError, Problem
-from cfgen.experiments.cells import Cell, Guidance, Output, PairEffect, VacuousCell
+from cfgen.experiments.cells import (
+    Cell,
+    Continuation,
+    ContinuationRate,
+    Guidance,
+    Output,
+    PairEffect,
+    VacuousCell,
+)
 from cfgen.experiments.definition import Experiment
 from cfgen.experiments.measures import MEASURES
 from cfgen.experiments.methods import METHODS
@@ -125,6 +133,8 @@ class Results(BaseModel):
         unaligned: Label of a site -> reason -> kept pairs that could not be swapped there.
         noise: What corrupted prompts, where anything did.
         guidance: Estimates of all places, where only some were run.
+        continuations: How many continuations begin with an answer, place by place, where the LM was
+            let go on.
         coincides: Hypothesis -> what else predicts the same on every pair, so that no measure can
             tell them apart.
         experiment: What was asked.
@@ -160,6 +170,7 @@ class Results(BaseModel):
     versions: dict[str, str]
     noise: Noise | None
     guidance: Guidance | None
+    continuations: tuple[ContinuationRate, ...]
     coincides: dict[str, tuple[str, ...]]
     experiment: Experiment
     source: dict[str, str]
@@ -174,6 +185,8 @@ class Results(BaseModel):
         tests = METHODS[self.experiment.method].tests
         if (self.guidance is None) != (self.experiment.guide is None):
             raise ValueError("estimates where none were asked for, or none where they were")
+        if self.continuations and not self.experiment.generate:
+            raise ValueError("continuations where none were asked for")
         if {*self.coincides} != ({*self.sites} if tests else set()):
             raise ValueError("other hypotheses than those that were tested")
         if not {"both", "original", "counterfactual"} <= {*self.clean}:
@@ -228,6 +241,7 @@ def as_results(record: RunRecord, inquiry: Inquiry) -> Results:
         versions=versions_used(),
         noise=record.noise,
         guidance=record.guidance,
+        continuations=record.rates,
         coincides={
             name: _same(record.pairs, name, record.sites)
             for name in record.sites
@@ -288,6 +302,7 @@ def _version(library: str) -> str:
 OUTPUTS = "outputs.parquet"
 RESULTS = "results.json"
 EFFECTS_FILE = "effects.parquet"
+CONTINUATIONS_FILE = "continuations.parquet"
 _PLACE = (
     pa.field("component", pa.string(), nullable=False),
     pa.field("position", pa.string(), nullable=False),
@@ -317,6 +332,16 @@ EFFECTS = pa.schema(
     ]
 )
 """Columns of ``effects.parquet``; one row per pair, place, effect and measure."""
+CONTINUATIONS = pa.schema(
+    [
+        pa.field("pair_id", pa.string(), nullable=False),
+        *_PLACE,
+        pa.field("during", pa.string(), nullable=False),
+        pa.field("unchanged", pa.string(), nullable=False),
+        pa.field("changed", pa.string(), nullable=False),
+    ]
+)
+"""Columns of ``continuations.parquet``; one row per kept pair and place."""
 
 
 AnyRecord = TypeVar("AnyRecord", bound=BaseModel)
@@ -357,7 +382,12 @@ def effects_table(effects: Sequence[PairEffect]) -> pa.Table:
     return _table(effects, EFFECTS)
 
 
-def _table(records: Sequence[Output | PairEffect], schema: pa.Schema) -> pa.Table:
+def continuations_table(continuations: Sequence[Continuation]) -> pa.Table:
+    """How the LM goes on as a table."""
+    return _table(continuations, CONTINUATIONS)
+
+
+def _table(records: Sequence[Output | PairEffect | Continuation], schema: pa.Schema) -> pa.Table:
     columns = [[getattr(record, name) for record in records] for name in schema.names]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
     return pa.Table.from_arrays(arrays, schema=schema)

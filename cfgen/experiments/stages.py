@@ -8,13 +8,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
+from typing import Any
 
 from cfgen.counterfactuals import Pair, Site
 from cfgen.errors import CfgenError
 from cfgen.experiments.behaviour import Behaviour, check_any_kept, grade
-from cfgen.experiments.cells import Cell, Guidance, Output, PairEffect, VacuousCell
+from cfgen.experiments.cells import (
+    Cell,
+    Continuation,
+    ContinuationRate,
+    Guidance,
+    Output,
+    PairEffect,
+    VacuousCell,
+)
 from cfgen.experiments.changes import PlaceRequest
 from cfgen.experiments.checking import (
     check_predictions,
@@ -22,9 +31,15 @@ from cfgen.experiments.checking import (
     checks_made,
     none_kept_aligned,
 )
+from cfgen.experiments.continuing import (
+    BlockRuns,
+    continuation_rates,
+    continuation_records,
+    continued,
+)
 from cfgen.experiments.effect_scores import score_effects
 from cfgen.experiments.effects import RunKey, plan_effects, with_averages
-from cfgen.experiments.filtering import FilterOutcome, filter_pairs
+from cfgen.experiments.filtering import Computation, FilterOutcome, filter_pairs
 from cfgen.experiments.guide import estimated, guidance, guided
 from cfgen.experiments.inquiry import Inquiry
 from cfgen.experiments.interchange import RunBlock, swap_blocks
@@ -36,7 +51,7 @@ from cfgen.experiments.replies import Unit, Workbench
 from cfgen.experiments.scoring import output_kind, score
 from cfgen.experiments.sweeps import Sweep, Trial
 from cfgen.experiments.units import Units
-from cfgen.interventions import Check, Reply, Work, choose_engine
+from cfgen.interventions import Check, Reply, Run, Work, choose_engine
 from cfgen.lm import LM, PairTokens
 from cfgen.progress import Progress, no_progress
 
@@ -82,6 +97,8 @@ class RunRecord:
         effects: Where effects are measured, those of each pair.
         noise: What corrupted prompts, where anything did.
         guidance: Estimates of all places, where only some were run.
+        continuations: How the LM goes on, where that was asked.
+        rates: How many of these begin with an answer, place by place.
     """
 
     model: str
@@ -104,6 +121,8 @@ class RunRecord:
     effects: tuple[PairEffect, ...] = ()
     noise: Noise | None = None
     guidance: Guidance | None = None
+    continuations: tuple[Continuation, ...] = ()
+    rates: tuple[ContinuationRate, ...] = ()
 
     @property
     def task(self) -> str:
@@ -151,6 +170,7 @@ def run_experiment(
         return found
     kept = {index: found.encoded[index] for index in found.behaviour.kept}
     unaligned = {sweep.label: _unaligned(sweep, kept) for sweep in found.sweeps}
+    texts, source = found.continuations, inquiry.source
     return RunRecord(
         model=lm.name,
         revision=lm.revision,
@@ -167,6 +187,8 @@ def run_experiment(
         effects=found.effects,
         noise=found.noise,
         guidance=found.guidance,
+        continuations=texts,
+        rates=continuation_rates(texts, found.encoded, source.candidates),
         cells=found.cells,
         vacuous=found.vacuous,
         checks=(*found.checks, *checks_made(found.work)),
@@ -191,6 +213,7 @@ class Responses:
         effects: Where effects are measured, those of each pair.
         noise: What corrupted prompts, where anything did.
         guidance: Estimates of all places, where only some were run.
+        continuations: How the LM goes on, where that was asked.
     """
 
     encoded: list[PairTokens]
@@ -204,6 +227,7 @@ class Responses:
     effects: tuple[PairEffect, ...] = ()
     noise: Noise | None = None
     guidance: Guidance | None = None
+    continuations: tuple[Continuation, ...] = ()
 
 
 def _swaps(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses | Remainder:
@@ -215,6 +239,13 @@ def _swaps(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses | 
     behaviour = _graded(bench, inquiry, found)
     if not found.joint:
         computed.run(swap_blocks(sweeps, behaviour.kept))
+
+    def runs(block: RunBlock) -> tuple[Any, Sequence[Run]]:
+        unit = computed.unit(replace(block, prompts=()))
+        originals = [Run(found.encoded[index].original.ids) for index in block.swapped]
+        return unit.described, [*originals, *unit.runs()]
+
+    texts = _continued(computed, swap_blocks(sweeps, behaviour.kept), runs, sweeps)
     if computed.missing:
         return computed.remainder()
     kept = {index: found.encoded[index] for index in behaviour.kept}
@@ -230,6 +261,7 @@ def _swaps(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses | 
         behaviour,
         found.checks,
         computed.work,
+        continuations=texts,
         cells=tuple(cell for cells, _ in scored for cell in cells),
         vacuous=tuple(cell for _, empty in scored for cell in empty),
         outputs=tuple(
@@ -272,6 +304,12 @@ def _effects(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses 
         computed.work += work
 
     computed.run_as(plan.blocks(behaviour.kept), unit, take)
+
+    def runs(block: RunBlock) -> tuple[Any, Sequence[Run]]:
+        made = unit(block)
+        return made.described, made.runs()
+
+    texts = _continued(computed, plan.blocks(behaviour.kept), runs, plan.sweeps)
     if computed.missing:
         return computed.remainder()
     measures = [MEASURES[name] for name in experiment.measures]
@@ -287,7 +325,26 @@ def _effects(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses 
         effects=tuple(effects),
         noise=plan.noise,
         guidance=guidance(places, cells) if places else None,
+        continuations=texts,
     )
+
+
+def _continued(
+    computed: Computation, blocks: Sequence[RunBlock], runs: BlockRuns, sweeps: Sequence[Sweep]
+) -> tuple[Continuation, ...]:
+    """How the LM goes on, as far as that is asked and there; what is not counts as missing."""
+    experiment, lm = computed.inquiry.experiment, computed.bench.engine.lm
+    if not experiment.generate:
+        return ()
+    found = continued(computed.bench, blocks, runs, experiment, computed.portion)
+    computed.there += found.there
+    computed.missing += found.missing
+    computed.late = computed.late or found.late
+
+    def decode(tokens: Sequence[int]) -> str:
+        return str(lm.tokenizer.decode([*tokens]))
+
+    return continuation_records(found, sweeps, computed.encoded, decode, experiment.during)
 
 
 def _graded(bench: Workbench, inquiry: Inquiry, found: FilterOutcome) -> Behaviour:

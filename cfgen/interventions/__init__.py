@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cfgen.interventions.engine import BATCH_SIZE as BATCH_SIZE
     from cfgen.interventions.engine import Engine as Engine
     from cfgen.interventions.forward import Firing as Firing
+    from cfgen.interventions.generation import continue_runs as continue_runs
     from cfgen.interventions.language import HERE as HERE
     from cfgen.interventions.language import Edit as Edit
     from cfgen.interventions.language import Read as Read
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
     from cfgen.interventions.whole import logits_after as logits_after
 
 _HOME = {
+    "continue_runs": "generation",
     "Firing": "forward",
     "Head": "readout",
     "logits_after": "whole",

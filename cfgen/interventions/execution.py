@@ -33,6 +33,7 @@ class Execution:
         machine: What they are executed on.
         question: What is to be known of them.
         kept: Runs of which all projected logits are kept.
+        cached: Whether keys and values of all whole runs are kept, and not of bases alone.
         schedule: How they are executed.
         readout: Takes what is to be known.
         store: What was read of runs.
@@ -45,6 +46,7 @@ class Execution:
     machine: Machine
     question: Question
     kept: Collection[Run] = ()
+    cached: bool = False
     schedule: Schedule = field(init=False)
     readout: Readout = field(init=False)
     store: Store = field(default_factory=Store)
@@ -125,8 +127,9 @@ class Execution:
                     for n in here
                     if (n in bases) == is_base and bool(steps[n].run.edits) == edited
                 ]
+                kept = levels if is_base else set() if self.cached else None
                 for together in self._compatible(some):
-                    for part in self._portions(together, levels if is_base else None):
+                    for part in self._portions(together, kept):
                         self._take(part, edited=edited)
                         if part.foundation:
                             self.foundations.append(part.foundation)

@@ -91,6 +91,14 @@ class Value:
         """
         raise NotImplementedError
 
+    @property
+    def further(self) -> Value | None:
+        """What is written at a token behind the prompt, if the edit is made there, too.
+
+        That is for one token, and what the last one is given; None if nothing says what it is.
+        """
+        return None
+
     def problems(self, shape: tuple[int, ...]) -> Iterator[str]:
         """What is wrong with its own tensors, or with writing it at a place.
 

@@ -73,6 +73,11 @@ class Constant(Value):
     def kin(self) -> Hashable:
         return "Constant"
 
+    @property
+    @override
+    def further(self) -> Constant:
+        return Constant(self.numbers[-1:], self.name)
+
     @override
     def write(self, now: Tensor, *operands: Tensor) -> Tensor:
         return operands[0]
@@ -100,6 +105,11 @@ class Add(Value):
     def kin(self) -> Hashable:
         return "Add"
 
+    @property
+    @override
+    def further(self) -> Add:
+        return Add(self.numbers[-1:], self.name)
+
     @override
     def write(self, now: Tensor, *operands: Tensor) -> Tensor:
         return now + operands[0]
@@ -119,6 +129,11 @@ class Affine(Value):
     matrix: Tensor
     offset: Tensor
     name: str = ""
+
+    @property
+    @override
+    def further(self) -> Affine:
+        return self
 
     @override
     def write(self, now: Tensor, *operands: Tensor) -> Tensor:
@@ -208,6 +223,11 @@ class Mix(Value):
     @override
     def kin(self) -> Hashable:
         return "Mix", tuple((weight, read == HERE) for weight, read in self.terms)
+
+    @property
+    @override
+    def further(self) -> Mix | None:
+        return None if self.reads else self
 
     @override
     def write(self, now: Tensor, *operands: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from cfgen.report.cells import (
     sweep_tables,
     value_text,
 )
+from cfgen.report.continuations import goes_on
 from cfgen.report.pairs import pair_view
 
 BELIEVED = 0.8
@@ -51,6 +52,7 @@ def effects_introduction(inquiry: Inquiry, method: Method) -> Document:
     facts += [("changed at once", text) for text in together]
     if "ablation" in method.fields:
         facts += [("written there", written_text(inquiry))]
+    facts += goes_on(experiment)
     if "receivers" in method.fields:
         facts += [("receivers", ", ".join(experiment.receivers))]
         facts += [("MLPs on the way", experiment.mlps)]

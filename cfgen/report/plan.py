@@ -27,6 +27,8 @@ def plan_view(planned: PlannedRun) -> Document:
         ("disk", f"up to {_size(planned.disk)} in {display(planned.folder)}"),
         ("engine", _engine(planned)),
     ]
+    if plan.generated:
+        rows.append(("generated", f"up to {plan.generated:,} tokens, beside all that"))
     how = (
         "Measured on the first units, which are kept: the same command without --plan goes on "
         "from there."

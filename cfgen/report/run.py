@@ -31,6 +31,7 @@ from cfgen.report.cells import (
     sweep_tables,
     value_text,
 )
+from cfgen.report.continuations import continuation_blocks, goes_on
 from cfgen.report.effects import effect_blocks, effect_sentences, effects_introduction
 from cfgen.report.pairs import pair_view
 from cfgen.stats import with_interval
@@ -60,7 +61,7 @@ def run_introduction(inquiry: Inquiry) -> Document:
     return Document(
         (
             Heading("What is tested"),
-            Facts((*claims, nothing)),
+            Facts((*claims, nothing, *goes_on(inquiry.experiment))),
             Heading(f"One of the {len(source.pairs)} pairs"),
             *pair_view(source.pairs[0], sites).blocks,
         )
@@ -82,11 +83,14 @@ def run_view(results: Results, folder: Path) -> Document:
     method = METHODS[results.experiment.method]
     changes = "changes" if method.effects else "swaps"
     files = {**FILES, **(OF_EFFECTS if method.effects else OF_SWAPS)}
+    if results.experiment.generate:
+        files["continuations.parquet"] = "how the LM goes on, per pair and place"
     return Document(
         (
             Heading(f"Without any {changes.removesuffix('s')}"),
             Paragraph(_behaviour(results)),
             *(effect_blocks(results) if method.effects else _swaps(results)),
+            *continuation_blocks(results, folder),
             Heading("In words"),
             Listing(tuple(sentences(results))),
             Heading(f"How the {changes} were run"),
