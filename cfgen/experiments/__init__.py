@@ -86,6 +86,7 @@ if TYPE_CHECKING:
     from cfgen.experiments.methods import UNFILTERED as UNFILTERED
     from cfgen.experiments.methods import Effect as Effect
     from cfgen.experiments.methods import Method as Method
+    from cfgen.experiments.methods import effects_on as effects_on
     from cfgen.experiments.noise import Noise as Noise
     from cfgen.experiments.noise import parse_noise as parse_noise
     from cfgen.experiments.observing import BehaviourResults as BehaviourResults
@@ -135,6 +136,7 @@ if TYPE_CHECKING:
     from cfgen.experiments.vectors import read_vector as read_vector
 
 _HOME = {
+    "effects_on": "methods",
     "CONTINUATIONS": "results",
     "CONTINUATIONS_FILE": "results",
     "Continuation": "cells",

@@ -234,7 +234,7 @@ def _steered(asked: PlaceRequest, sweep: Sweep, places: tuple[Place, ...]) -> li
     """A place with every strength, and what is added there."""
     strengths = asked.experiment.strength
     each = [
-        (strength, replace(sweep, about=f"{sweep.about}, strength {strength:g}"))
+        (strength, replace(sweep, about=f"{sweep.about}, strength={strength:g}"))
         for strength in strengths
     ]
     if asked.vector is not None:

@@ -11,7 +11,7 @@ from cfgen.experiments.behaviour import prompts_of
 from cfgen.experiments.cells import Cell, PairEffect, VacuousCell
 from cfgen.experiments.effects import EffectPlan, RunKey
 from cfgen.experiments.measures import Judgement, Measure
-from cfgen.experiments.methods import CLEAN, OTHER, UNFILTERED, Numbers, scaled
+from cfgen.experiments.methods import CLEAN, OTHER, UNFILTERED, Numbers, effects_on, scaled
 from cfgen.experiments.sweeps import Trial
 from cfgen.interventions import Reply
 from cfgen.stats import mean_of, spread_of
@@ -50,9 +50,7 @@ def score_effects(
             continue
         for measure in measures:
             y = {trial: _measured(plan, measure, trial.pair, replies[trial]) for trial in trials}
-            for name, effect in method.effects.items():
-                if effect.measures and measure.name not in effect.measures:
-                    continue
+            for name, effect in effects_on(method, measure.name).items():
                 found = {
                     trial: _finite(scaled(effect, one, ratio=measure.ratio) for one in each)
                     for trial, each in y.items()

@@ -33,6 +33,7 @@ class Effect:
         relative: Whether it is a share of the unchanged run's measure already.
         placeless: Whether it is the same wherever the LM is changed.
         measures: Of which measures there is such a number; of any, if none.
+        replaces: The effect in whose place it is given, where there is such a number.
     """
 
     meaning: str
@@ -40,6 +41,7 @@ class Effect:
     relative: bool = False
     placeless: bool = False
     measures: tuple[str, ...] = ()
+    replaces: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ y is a measure of the original's answer, such as `logit_difference` against the 
 
   change      y(u; z ablated) - y(u)
   relative    the same, divided by y(u); infinite or without a sign where that is near 0
-  importance  of `log_probability` alone: (S - S(z ablated)) / S, S = log p of the answer
+  importance  of `log_probability`, in place of relative: (S - S(z ablated)) / S, S = log p
 
 What is written at z is said by `ablation`: `zero`; `mean`, the average over the originals of all
 kept pairs, token by token; `pooled`, the same over tokens, too; `resample`, what the original of
@@ -265,6 +267,7 @@ METHODS: Mapping[str, Method] = {
                     lambda y: (y[CLEAN] - y[ABLATED]) / y[CLEAN] if y[CLEAN] else float("nan"),
                     relative=True,
                     measures=("log_probability",),
+                    replaces="relative",
                 ),
             },
             runs=(ABLATED,),
@@ -339,6 +342,22 @@ FIELDS = tuple(field for method in METHODS.values() for field in method.fields)
 """Fields of an experiment that belong to single methods."""
 UNFILTERED = ", unfiltered"
 """Behind the name of an effect that is of all pairs, whether or not the LM answers them rightly."""
+
+
+def effects_on(method: Method, measure: str) -> dict[str, Effect]:
+    """Name -> effect, of those that there are of a measure.
+
+    Args:
+        method: The method.
+        measure: Name of the measure.
+    """
+    found = {
+        name: effect
+        for name, effect in method.effects.items()
+        if not effect.measures or measure in effect.measures
+    }
+    replaced = {effect.replaces for effect in found.values()}
+    return {name: effect for name, effect in found.items() if name not in replaced}
 
 
 def scaled(effect: Effect, y: Numbers, *, ratio: bool) -> float:

@@ -69,7 +69,8 @@ def sweep_tables(
         rows = rows_of((*here, *without))
         # What nobody named is called by what it is; what was named also by its name.
         name = "" if component == Site().component else f"{component}, "
-        head = f" of {row_name(rows[0], {})}" if len(rows) == 1 and any_part(rows[0]) else ""
+        part = row_name(rows[0], {}, number_name(component))
+        head = f" of {part}" if len(rows) == 1 and any_part(rows[0]) else ""
         blocks += [Heading(f"at {position}: {name}{COMPONENTS[component].meaning}{head}", 3), Gap()]
         names = [name for name in dict.fromkeys(c.hypothesis for c in here) if name != NONE]
         if len({neuron for _, _, neuron in rows}) > 1:
@@ -132,7 +133,13 @@ def best_layers(best: Cell, cells: Iterable[Cell]) -> list[int]:
 
 def spot_name(cell: Cell) -> str:
     """What a place is called where several are told apart: head, neuron or token, or the site."""
-    return row_name((cell.head, cell.token, cell.neuron), {}) or cell.position
+    row = cell.head, cell.token, cell.neuron
+    return row_name(row, {}, number_name(cell.component)) or cell.position
+
+
+def number_name(component: str) -> str:
+    """What single numbers of a component are called."""
+    return "neuron" if component == "mlp_neuron" else "dimension"
 
 
 def places_text(best: Cell, mine: Sequence[Cell]) -> str:
@@ -152,11 +159,11 @@ def left_out_note(cells: Iterable[Cell]) -> list[Block]:
     return [Paragraph((Phrase(what, ("caution",)),))]
 
 
-def row_name(row: Row, texts: Mapping[str, str]) -> str:
+def row_name(row: Row, texts: Mapping[str, str], number: str = "neuron") -> str:
     """What the row of a map is called: its head or neuron, and its token by name and text."""
     head, token, neuron = row
     parts = [] if head is None else [f"head {head}"]
-    parts += [] if neuron is None else [f"neuron {neuron}"]
+    parts += [] if neuron is None else [f"{number} {neuron}"]
     if token is not None:
         parts += [token, *([token_text(texts[token])] if token in texts else [])]
     return " ".join(parts)
@@ -231,12 +238,14 @@ def _neurons(
     blocks: list[Block] = []
     for name in names:
         mine = [cell for cell in cells if cell.hypothesis == name and cell.value is not None]
+        if not mine:
+            continue
         ordered = sorted(mine, key=lambda cell: (-by(cell), cell.layer, cell.neuron or 0))
         rows = [
             (str(cell.neuron), str(cell.layer), value_text(cell), str(cell.n))
             for cell in ordered[:STRONGEST]
         ]
-        titles = ("neuron", "layer", name, "n")
+        titles = (number_name(ordered[0].component), "layer", name, "n")
         blocks += [Table(tuple(Column(title, "right") for title in titles), tuple(rows)), Gap()]
         apart = sum(cell.low is not None and (cell.low > 0 or cell.high < 0) for cell in mine)  # type: ignore[operator]
         chance = (1 - CONFIDENCE) * len(mine)

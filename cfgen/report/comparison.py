@@ -18,7 +18,7 @@ from cfgen.documents import (
     faint,
     strong,
 )
-from cfgen.experiments import METHODS, furthest
+from cfgen.experiments import METHODS, effects_on, furthest
 from cfgen.report.cells import (
     best_cell,
     best_layers,
@@ -74,9 +74,8 @@ def runs_table(runs: Mapping[str, Results]) -> list[Block]:
     for number, results in zip(_numbered(runs), runs.values(), strict=True):
         first = results.experiment.measures[0]
         cells = [cell for cell in results.cells if cell.measure == first]
-        effects = METHODS[results.experiment.method].effects
-        named = [n for n, one in effects.items() if not one.measures or first in one.measures]
-        for hypothesis in named or results.sites:
+        effects = effects_on(METHODS[results.experiment.method], first)
+        for hypothesis in effects or results.sites:
             best = best_cell(cells, hypothesis, magnitude if effects else None)
             came = ("no number", "") if best is None else (value_text(best), _where(best, cells))
             rows.append((number, hypothesis, *came))

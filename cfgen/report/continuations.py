@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cfgen.documents import Block, Column, Gap, Heading, Inline, Paragraph, Table, faint, strong
 from cfgen.experiments import CONTINUATIONS_FILE
-from cfgen.report.cells import row_name
-from cfgen.stats import with_interval
+from cfgen.report.cells import number_name, row_name
 
 if TYPE_CHECKING:
     from cfgen.experiments import ContinuationRate, Experiment, Results
@@ -52,7 +51,7 @@ def continuation_blocks(results: Results, folder: Path) -> list[Block]:
         of = {rate.answer: rate for rate in here}
         shares = [_share(of.get(side)) for side in sides]
         rows.append((_name(here[0]), str(here[0].layer), *shares, str(here[0].n)))
-    titles = [f"{side}'s answer\nunchanged, changed" for side in sides]
+    titles = [f"{side}'s answer\nunchanged -> changed" for side in sides]
     columns = [Column("at"), *(Column(title, "right") for title in ("layer", *titles, "n"))]
     how = "Share of pairs in which the text begins with that answer, with its 95% interval."
     if len(places) > PLACES:
@@ -80,7 +79,8 @@ def _texts(folder: Path) -> list[Block]:
         return []
     best = max(places.values(), key=lambda rows: _changed(rows) / len(rows))
     first = best[0]
-    part = row_name((first["head"], first["token"], first["neuron"]), {})
+    row = first["head"], first["token"], first["neuron"]
+    part = row_name(row, {}, number_name(first["component"]))
     where = f"{first['position']}{f', {part}' if part else ''}, layer {first['layer']}"
     texts = tuple((_line(row["unchanged"]), _line(row["changed"])) for row in best[:PAIRS])
     return [
@@ -102,11 +102,11 @@ def _line(text: str) -> str:
 
 
 def _name(rate: ContinuationRate) -> str:
-    part = row_name((rate.head, rate.token, rate.neuron), {})
+    part = row_name((rate.head, rate.token, rate.neuron), {}, number_name(rate.component))
     return f"{rate.position}{f', {part}' if part else ''}"
 
 
 def _share(rate: ContinuationRate | None) -> str:
     if rate is None:
         return "no answer"
-    return f"{rate.unchanged:.2f}, {with_interval(rate.value, rate.low, rate.high)}"
+    return f"{rate.unchanged:.2f} -> {rate.value:.2f} {rate.low:.2f}-{rate.high:.2f}"

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from cfgen.documents import Block, Document, Facts, Heading, Inline, Paragraph, faint, strong
-from cfgen.experiments import MEASURES, METHODS, UNFILTERED, parse_noise
+from cfgen.experiments import MEASURES, METHODS, UNFILTERED, effects_on, parse_noise
 from cfgen.lm import COMPONENTS
 from cfgen.prompts import EVERY
 from cfgen.report.cells import (
     best_cell,
     left_out_note,
     magnitude,
+    number_name,
     places_text,
     sweep_tables,
     value_text,
@@ -33,7 +34,8 @@ def effects_introduction(inquiry: Inquiry, method: Method) -> Document:
     experiment, (site,) = inquiry.experiment, inquiry.sites.values()
     named = experiment.sweep.positions or site.positions
     positions = named if isinstance(named, str) else ", ".join(named)
-    by_itself = {"heads": experiment.sweep.heads, "neurons": experiment.sweep.neurons}
+    numbers = f"{number_name(site.component)}s"
+    by_itself = {"heads": experiment.sweep.heads, numbers: experiment.sweep.neurons}
     of_heads = "".join(f"; {what} one by one" for what, one in by_itself.items() if one is not None)
     if positions == EVERY and method.at_once:
         positions = "every token, all at once"
@@ -42,11 +44,12 @@ def effects_introduction(inquiry: Inquiry, method: Method) -> Document:
     if method.name == "paths":
         where = f"{COMPONENTS[site.component].meaning} ({site.component}) of each layer"
     facts: list[tuple[Inline, Inline]] = [(strong(method.name), method.summary)]
-    facts += [
-        (strong(name), effect.meaning)
-        for name, effect in method.effects.items()
-        if not effect.measures or {*effect.measures} & {*experiment.measures}
-    ]
+    measured = {
+        name: effect
+        for measure in experiment.measures
+        for name, effect in effects_on(method, measure).items()
+    }
+    facts += [(strong(name), effect.meaning) for name, effect in measured.items()]
     facts += [("where", where)]
     facts += [("layers", site.layers)] if method.name != "paths" and not together else []
     facts += [("changed at once", text) for text in together]
@@ -182,12 +185,9 @@ def marked_tokens(results: Results) -> tuple[str, ...]:
 
 def effect_sentences(cells: Sequence[Cell], method: Method) -> list[str]:
     """Per effect, where it is largest, and whether it could be none."""
-    measures = {cell.measure for cell in cells}
-    return [
-        _largest(cells, name)
-        for name, effect in method.effects.items()
-        if not effect.placeless and (not effect.measures or {*effect.measures} & measures)
-    ]
+    measures = list(dict.fromkeys(cell.measure for cell in cells)) or [method.measure]
+    effects = {name: one for each in measures for name, one in effects_on(method, each).items()}
+    return [_largest(cells, name) for name, effect in effects.items() if not effect.placeless]
 
 
 def _largest(cells: Sequence[Cell], name: str) -> str:

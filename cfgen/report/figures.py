@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from cfgen.counterfactuals import NONE
 from cfgen.errors import CfgenError, Problem, did_you_mean
-from cfgen.experiments import MEASURES, METHODS
+from cfgen.experiments import MEASURES, METHODS, UNFILTERED
 from cfgen.folders import write_file
 from cfgen.lm import COMPONENTS
 from cfgen.paths import display
 from cfgen.prompts import LAST
-from cfgen.report.cells import Row, magnitude, rows_of, token_text
+from cfgen.report.cells import Row, magnitude, number_name, rows_of, token_text
 from cfgen.report.effects import distinct_effects, is_everywhere, marked_tokens
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ LINE = 48
 """Characters of a line of a title."""
 LINES = 3
 """Lines of a title at most; tables and files have the whole of it."""
+CAPTION = 76
+"""Characters of a caption that fit into the column; one that has more is set smaller."""
 NAMED = 5
 """Neurons of a panel that are named."""
 LABEL = 25
@@ -120,7 +122,8 @@ def figure_of(results: Results, measure: str | None = None) -> Figure:
 
 def add_caption(figure: Figure, caption: str) -> None:
     """Say in the strip below what a figure is of."""
-    figure.text(0.995, 0.005, caption, ha="right", va="bottom", fontsize=6)
+    size = min(6.0, 6.0 * CAPTION / len(caption))
+    figure.text(0.995, 0.005, caption, ha="right", va="bottom", fontsize=size)
 
 
 def in_notebooks(figure: Figure) -> Figure:
@@ -295,7 +298,7 @@ def _map(axes: Axes, cells: Sequence[Cell], name: str, colours: Mapping[str, Any
 
 def _profiles(results: Results, sites: Sites, measure: Measure) -> Figure:
     """Of every effect a panel per site: a point per neuron, the strongest of which are named."""
-    names = _effects(results)
+    names, effects = _effects(results), METHODS[results.experiment.method].effects
     panels_of = [(site, cells, name) for site, cells in sites.items() for name in names]
     figure = new_figure(HEIGHT * len(panels_of) + 0.45)
     panels = figure.subplots(len(panels_of), 1, squeeze=False, sharex=True)
@@ -318,9 +321,12 @@ def _profiles(results: Results, sites: Sites, measure: Measure) -> Figure:
             at = (cell.neuron or 0, _number(cell.value))
             axes.annotate(str(cell.neuron), at, (2, 2), textcoords="offset points", fontsize=5.5)
         axes.axhline(0, color=CONTROL[0], linewidth=0.5)
-        axes.set_ylabel("\n".join(_halves(f"{name}, {measure.meaning}")))
+        effect = effects.get(name.removesuffix(UNFILTERED))
+        share = measure.ratio or (effect is not None and effect.relative)
+        axes.set_ylabel(f"{name}\n{'as a share' if share else measure.meaning}")
         _name_panel(axes, component, position)
-    panels[-1, 0].set_xlabel("neuron or dimension")
+    numbers = {number_name(component) for component, _ in sites}
+    panels[-1, 0].set_xlabel(" or ".join(sorted(numbers)))
     handles, labels = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper left", ncols=4, frameon=False)
     return figure

@@ -305,7 +305,7 @@ def test_a_dimension_alone_is_written_over_on_either_engine(name):
 
 def test_pairs_are_steered_by_the_other_half_in_a_plain_loop(lm, pairs):
     record = ablated(lm, pairs, "add", strength=(1.0, -2.0))
-    assert {cell.position for cell in record.cells} == {"last, strength 1", "last, strength -2"}
+    assert {cell.position for cell in record.cells} == {"last, strength=1", "last, strength=-2"}
     block = lm.model.model.layers[1]
     differences = [
         state(lm, block, ids_of(lm, pair.counterfactual))
@@ -324,7 +324,7 @@ def test_pairs_are_steered_by_the_other_half_in_a_plain_loop(lm, pairs):
                 one.value
                 for one in record.effects
                 if (one.pair_id, one.layer, one.effect) == (pair.id, 1, "change")
-                and one.position == f"last, strength {strength:g}"
+                and one.position == f"last, strength={strength:g}"
             ]
             assert found == pytest.approx(expected, abs=2e-3)
 
@@ -589,7 +589,7 @@ def test_averages_survive_a_kill_and_time_out(pairs, tmp_path, monkeypatch):
 def test_it_is_told_and_drawn(pairs, tmp_path):
     found = answer(request(pairs, "add"), tmp_path / "out")
     shown = markdown(run_view(found.results, found.folder))
-    assert "last, strength 4" in shown
+    assert "last, strength=4" in shown
     sweep = SweepOptions(over="1,2", neurons="all")
     asked = request_of(
         pairs, {"ablation": STATE}, method="ablation", sweep=sweep, measures=("log_probability",)
@@ -600,7 +600,7 @@ def test_it_is_told_and_drawn(pairs, tmp_path):
     assert "The 20 strongest of 64" in shown
     assert figure_bytes(figure_of(many.results), "png")
     said = markdown(run_introduction(asked.inquiry))
-    assert "neurons one by one" in said
+    assert "dimensions one by one" in said
 
 
 def test_what_is_written_is_said(pairs):
