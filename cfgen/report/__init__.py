@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from cfgen.report.demo import closing as closing
     from cfgen.report.demo import introduction as introduction
     from cfgen.report.demo import load_story as load_story
-    from cfgen.report.figures import figure_bytes as figure_bytes
+    from cfgen.report.drawing import figure_bytes as figure_bytes
+    from cfgen.report.drawing import save_figure as save_figure
     from cfgen.report.figures import figure_of as figure_of
-    from cfgen.report.figures import save_figure as save_figure
     from cfgen.report.findings import problem_text as problem_text
     from cfgen.report.findings import report_records as report_records
     from cfgen.report.findings import reports_view as reports_view
@@ -72,7 +72,7 @@ _HOME = {
     "design_record": "search",
     "design_view": "search",
     "domain_text": "task",
-    "figure_bytes": "figures",
+    "figure_bytes": "drawing",
     "figure_of": "figures",
     "graph_figure": "graph",
     "introduction": "demo",
@@ -95,7 +95,7 @@ _HOME = {
     "sampled_record": "search",
     "sampled_view": "search",
     "runs_table": "comparison",
-    "save_figure": "figures",
+    "save_figure": "drawing",
     "sentences": "run",
     "sweep_tables": "cells",
     "task_list": "task",

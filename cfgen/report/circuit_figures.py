@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cfgen.circuits import INPUT, LOGITS, colour_of, layer_of
 from cfgen.report.circuits import NAMES, estimate_text
-from cfgen.report.figures import (
+from cfgen.report.drawing import (
     CONTROL,
     HEIGHT,
     STYLES,

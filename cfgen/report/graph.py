@@ -28,7 +28,7 @@ def graph_figure(model: CausalModel) -> Figure:
     Raises:
         CfgenError: matplotlib is not installed (``no-matplotlib``).
     """
-    from cfgen.report.figures import drawing, in_notebooks
+    from cfgen.report.drawing import drawing, in_notebooks
 
     graph = model.graph()
     depth: dict[str, int] = {}

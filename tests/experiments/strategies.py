@@ -47,6 +47,9 @@ SWEEPS = st.builds(
     heads=st.none()
     | st.just("all")
     | st.lists(st.integers(0, 9), min_size=1, unique=True).map(tuple),
+    neurons=st.none()
+    | st.just("all")
+    | st.lists(st.integers(0, 9), min_size=1, unique=True).map(tuple),
     positions=st.none() | st.just("every") | POSITIONS,
 )
 ENGINES = st.builds(
@@ -62,6 +65,7 @@ COMMON: dict[str, Any] = {
     "kept": st.booleans(),
     "models": LISTS,
     "chat": st.booleans(),
+    "generate": st.integers(0, 1000),
     "hypotheses": st.dictionaries(TEXTS, st.none() | SITES, max_size=3),
     "sweep": SWEEPS,
     "measures": st.lists(st.sampled_from(["iia", "kl", "rank"]), min_size=1, unique=True).map(
@@ -69,6 +73,22 @@ COMMON: dict[str, Any] = {
     ),
     "engine": ENGINES,
 }
+NUMBERS = st.floats(-1e9, 1e9) | st.integers(-9, 9).map(float)
+ABLATIONS = st.builds(
+    Experiment,
+    task=st.just("t"),
+    method=st.just("ablation"),
+    ablation=st.just("clamp"),
+    value=st.lists(NUMBERS, min_size=1, max_size=3).map(tuple),
+) | st.builds(
+    Experiment,
+    task=st.just("t"),
+    method=st.just("ablation"),
+    ablation=st.just("add"),
+    strength=st.lists(NUMBERS, min_size=1, max_size=3, unique=True).map(tuple),
+    vector=st.none() | TEXTS,
+    together=st.just(()) | st.just(("3-5", "7")),
+)
 NAMES = TEXTS.filter(lambda text: not re.search(r"[/\\]", text))
 EXPERIMENTS = (
     st.builds(
@@ -83,6 +103,7 @@ EXPERIMENTS = (
         tokenizers=LISTS,
         **COMMON,
     )
+    | ABLATIONS
     | st.builds(Experiment, dataset=TEXTS, split=st.sampled_from(["train", "test"]), **COMMON)
     | st.builds(
         Experiment, pairs=TEXTS, columns=st.dictionaries(TEXTS, TEXTS, max_size=2), **COMMON

@@ -40,8 +40,9 @@ from tests.experiments.test_effects import (
     state,
     write_last,
 )
+from tests.experiments.test_tracing import SEEDS, traceable
 from tests.inquiries import contents, inquiry_of, request_of
-from tests.interventions.tiny import engine_of, lm_of, logits_of, off
+from tests.interventions.tiny import engine_of, layout_of, lm_of, logits_of, off
 from tests.stories import WORDS
 
 LAYERS = 4
@@ -608,3 +609,92 @@ def test_what_is_written_is_said(pairs):
         said = markdown(run_introduction(request(pairs, ablation).inquiry))
         assert text in said
     assert "clamp: 0" in markdown(run_introduction(request(pairs, "clamp").inquiry))
+
+
+@pytest.mark.usefixtures("loaded")
+def test_strengths_and_sets_are_drawn_as_such(pairs, tmp_path):
+    asked = replace_strengths(pairs, (0.5, 1.0, 2.0))
+    steered = figure_of(answer(asked, tmp_path / "steered").results)
+    assert [axes.get_xlabel() for axes in steered.axes] == ["", "strength"]
+    assert [len(axes.get_lines()) for axes in steered.axes] == [3, 3]  # two layers, and zero
+    site = Site("last", component="head_out")
+    given = {"measures": ("logit_difference",), "together": ("1.0,2.1", "3")}
+    asked = request_of(pairs, {"ablation": site}, method="ablation", sweep=SweepOptions(), **given)
+    drawn = figure_of(answer(asked, tmp_path / "sets").results)
+    assert len(drawn.axes) == 2
+    (first, _), (rows, _) = (
+        ([text.get_text() for text in axes.get_yticklabels()], axes) for axes in drawn.axes
+    )
+    assert first == rows
+    assert [label.replace("\n", "") for label in first] == [
+        "last, 1.0,2.1 together",
+        "last, 3 together",
+    ]
+    assert figure_bytes(drawn, "png")
+
+
+def replace_strengths(pairs, strengths):
+    given = {"measures": ("logit_difference",), "sweep": SweepOptions(over="1-2")}
+    return request_of(
+        pairs, {"ablation": STATE}, method="ablation", ablation="add", strength=strengths, **given
+    )
+
+
+# Every architecture
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name != "cohere"])  # says no word
+def test_what_changes_nothing_changes_nothing_in_any_family(build_family_lm, make, answer, name):
+    """A mean over one example, a clamp to what is there, nothing added; a zeroed head does."""
+    lm = build_family_lm(name, seed=SEEDS.get(name, 0))
+    every = traceable(make, answer, lm, 60)
+    pairs = [p for p in every if p.original.answer != p.counterfactual.answer][:8]
+    assert len(pairs) >= 3
+    same = same_original(pairs, 8)
+    assert len(same) > 1
+    for engine in ("packed", "reference"):
+        for ablation in ("mean", "pooled"):
+            record = ablated(lm, same, ablation, engine=engine)
+            assert not record.cells
+            assert len(record.vacuous) == LAYERS
+        (state_,) = engine_of(lm, engine).values(
+            [Read(Run(tuple(ids_of(lm, pairs[0].original))), (last(lm, pairs[0]),), STATE_1)]
+        )
+        value = tuple(state_[0].tolist())
+        record = ablated(lm, pairs[:1], "clamp", value=value, engine=engine)
+        assert 1 in {cell.layer for cell in record.vacuous}
+        assert 2 in {cell.layer for cell in record.cells}
+        assert not ablated(lm, pairs, "add", strength=(0.0,), engine=engine).cells
+
+
+STATE_1 = Place("resid_post", 1)
+
+
+def last(lm, pair) -> int:
+    return len(ids_of(lm, pair.original)) - 1
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_zeroed_head_is_a_slice_of_zeros_in_any_family(name):
+    """In front of the output projection, whatever that is called."""
+    lm = lm_of(name)
+    layout, run = layout_of(name), Run((9, 20, 31, 42, 53, 64))
+    place = Place("head_out", 2, head=1)
+    zero = run.with_(Edit(place, (5,), Constant(torch.zeros(1, layout.head_width))))
+    found = [logits_of(lm, [zero, run], engine) for engine in ("packed", "reference")]
+    projection, width = layout.module_of(place), layout.head_width
+
+    def cut(_module: Any, arguments: Any) -> Any:
+        given = arguments[0].clone().view(-1, arguments[0].shape[-1])
+        given[-1, width : 2 * width] = 0
+        return (given.view(arguments[0].shape), *arguments[1:])
+
+    handle = projection.register_forward_pre_hook(cut)
+    try:
+        with torch.no_grad():
+            expected = lm.model(torch.tensor([run.prompt])).logits[0, -1]
+    finally:
+        handle.remove()
+    for both in found:
+        assert off(expected[None], both[:1])[0] < 1e-3
+        assert off(both[1:], both[:1])[0] > 1e-3

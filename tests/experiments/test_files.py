@@ -452,7 +452,7 @@ def test_what_is_written_reads_back(tmp_path: Path, experiment: Experiment) -> N
     assert again == experiment
     assert list(again.hypotheses) == list(experiment.hypotheses)
     assert write_experiment(again) == text
-    assert text.startswith("method: interchange\n")
+    assert text.startswith(f"method: {experiment.method}\n")
     assert override(experiment, []) == experiment
 
 

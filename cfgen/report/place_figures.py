@@ -1,0 +1,159 @@
+"""Figures over other things than layers: neurons one by one, sets of parts, and strengths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from cfgen.counterfactuals import NONE
+from cfgen.experiments import METHODS, UNFILTERED
+from cfgen.report.cells import magnitude, number_name
+from cfgen.report.drawing import (
+    CONTROL,
+    HEIGHT,
+    STYLES,
+    name_panel,
+    new_figure,
+    number_or_gap,
+    text_lines,
+)
+from cfgen.report.effects import distinct_effects, is_everywhere
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from cfgen.experiments import Cell, Measure, Results
+
+    Sites = Mapping[tuple[str, str], Sequence[Cell]]
+
+NAMED = 5
+"""Neurons of a panel that are named."""
+FEWEST_STRENGTHS = 3
+"""Strengths from which on effects are drawn over them."""
+SET = 0.26
+"""Inches of a set."""
+
+
+def drawn_names(results: Results) -> list[str]:
+    """The hypotheses, or the effects that are not the same wherever the LM is changed."""
+    method = METHODS[results.experiment.method]
+    cells = distinct_effects(results.cells)
+    names = dict.fromkeys(cell.hypothesis for cell in cells if cell.hypothesis != NONE)
+    return [name for name in names if not (method.effects and is_everywhere(name, method))]
+
+
+def over_strengths(results: Results) -> bool:
+    """Whether effects are drawn over strengths: there are some, in few layers."""
+    layers = {cell.layer for cell in results.cells}
+    strengths = results.experiment.strength
+    steers = results.experiment.ablation == "add"
+    return steers and len(strengths) >= FEWEST_STRENGTHS and len(layers) <= len(STYLES)
+
+
+def profiles(results: Results, sites: Sites, measure: Measure) -> Figure:
+    """Of every effect a panel per site: a point per neuron, the strongest of which are named."""
+    panels_of = [(site, cells, n) for site, cells in sites.items() for n in drawn_names(results)]
+    figure = new_figure(HEIGHT * len(panels_of) + 0.45)
+    panels = figure.subplots(len(panels_of), 1, squeeze=False, sharex=True)
+    layers = sorted({cell.layer for cells in sites.values() for cell in cells})
+    for axes, ((component, position), cells, name) in zip(panels[:, 0], panels_of, strict=True):
+        mine = [cell for cell in cells if cell.hypothesis == name]
+        for number, layer in enumerate(layers):
+            here = [cell for cell in mine if cell.layer == layer]
+            colour, _, marker = STYLES[number % len(STYLES)]
+            axes.plot(
+                [cell.neuron for cell in here],
+                [number_or_gap(cell.value) for cell in here],
+                color=colour,
+                marker=marker,
+                markersize=1.8,
+                linewidth=0,
+                label=f"layer {layer}",
+            )
+        for cell in sorted(mine, key=lambda cell: -magnitude(cell))[:NAMED]:
+            at = (cell.neuron or 0, number_or_gap(cell.value))
+            axes.annotate(str(cell.neuron), at, (2, 2), textcoords="offset points", fontsize=5.5)
+        axes.axhline(0, color=CONTROL[0], linewidth=0.5)
+        axes.set_ylabel(_effect_label(results, name, measure))
+        name_panel(axes, component, position)
+    numbers = {number_name(component) for component, _ in sites}
+    panels[-1, 0].set_xlabel(" or ".join(sorted(numbers)))
+    _legend(figure, panels[0, 0])
+    return figure
+
+
+def sets(results: Results, sites: Sites, measure: Measure) -> Figure:
+    """A panel per effect, with a row per set of parts: its value and interval."""
+    names, count = drawn_names(results), len(sites)
+    labels = ["\n".join(text_lines(position, 24)) for _, position in sites]
+    rows = sum(SET * (label.count("\n") + 1) for label in labels)
+    figure = new_figure((rows + 0.55) * len(names) + 0.2)
+    panels = figure.subplots(len(names), 1, squeeze=False)
+    for number, (axes, name) in enumerate(zip(panels[:, 0], names, strict=True)):
+        colour, _, marker = STYLES[number % len(STYLES)]
+        mine = [[cell for cell in cells if cell.hypothesis == name] for cells in sites.values()]
+        for row, cells in enumerate(mine):
+            for cell in cells:
+                value = number_or_gap(cell.value)
+                low, high = (value if end is None else end for end in (cell.low, cell.high))
+                axes.plot([low, high], [row, row], color=colour, linewidth=1.1)
+                axes.plot([value], [row], color=colour, marker=marker, markersize=3.5)
+        axes.axvline(0, color=CONTROL[0], linewidth=0.5)
+        axes.set_yticks(range(count), labels, fontsize=5.5)
+        axes.set_ylim(count - 0.5, -0.5)  # the first on top
+        axes.set_xlabel(_effect_label(results, name, measure).replace("\n", ", "))
+    return figure
+
+
+def strengths(results: Results, sites: Sites, measure: Measure) -> Figure:
+    """A panel per effect and place, with a line per layer over strengths, and its interval."""
+    times = {f", strength={one:g}": one for one in results.experiment.strength}
+    places: dict[tuple[str, str], list[tuple[float, Cell]]] = {}
+    for (component, position), cells in sites.items():
+        ending = next(end for end in times if position.endswith(end))
+        here = places.setdefault((component, position.removesuffix(ending)), [])
+        here += [(times[ending], cell) for cell in cells]
+    panels_of = [(place, here, n) for place, here in places.items() for n in drawn_names(results)]
+    figure = new_figure(HEIGHT * len(panels_of) + 0.45)
+    panels = figure.subplots(len(panels_of), 1, squeeze=False, sharex=True)
+    for axes, ((component, position), here, name) in zip(panels[:, 0], panels_of, strict=True):
+        mine = sorted(
+            ((time, cell) for time, cell in here if cell.hypothesis == name),
+            key=lambda one: one[0],
+        )
+        for number, layer in enumerate(sorted({cell.layer for _, cell in mine})):
+            colour, dash, marker = STYLES[number % len(STYLES)]
+            line = [(time, cell) for time, cell in mine if cell.layer == layer]
+            at = [time for time, _ in line]
+            values = [number_or_gap(cell.value) for _, cell in line]
+            ends = [[getattr(cell, end) for _, cell in line] for end in ("low", "high")]
+            if all(end is not None for side in ends for end in side):
+                axes.fill_between(at, *ends, color=colour, alpha=0.18, linewidth=0)
+            axes.plot(
+                at,
+                values,
+                color=colour,
+                linestyle=dash,
+                marker=marker,
+                markersize=2.8,
+                linewidth=1.1,
+                label=f"layer {layer}",
+            )
+        axes.axhline(0, color=CONTROL[0], linewidth=0.5)
+        axes.set_ylabel(_effect_label(results, name, measure))
+        name_panel(axes, component, position)
+    panels[-1, 0].set_xlabel("strength")
+    _legend(figure, panels[0, 0])
+    return figure
+
+
+def _effect_label(results: Results, name: str, measure: Measure) -> str:
+    """What is drawn, and in which unit."""
+    effect = METHODS[results.experiment.method].effects.get(name.removesuffix(UNFILTERED))
+    share = measure.ratio or (effect is not None and effect.relative)
+    return f"{name}\n{'as a share' if share else measure.meaning}"
+
+
+def _legend(figure: Figure, axes: object) -> None:
+    handles, labels = axes.get_legend_handles_labels()  # type: ignore[attr-defined]
+    figure.legend(handles, labels, loc="outside upper left", ncols=4, frameon=False)
