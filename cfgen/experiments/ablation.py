@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -45,6 +45,19 @@ LEARNED = ("mean", "pooled", "resample")
 """What is taken from originals of other pairs."""
 
 
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """What is taken from other pairs at some tokens, whatever head or neuron of them it is.
+
+    Attributes:
+        sources: Index of a pair -> what is written in it.
+        dropped: Index of a pair -> why nothing can be.
+    """
+
+    sources: Mapping[int, Average | Source]
+    dropped: Mapping[int, str]
+
+
 def ablated_places(asked: PlaceRequest) -> list[Target]:
     """Where originals have a place, with what is written there.
 
@@ -53,15 +66,26 @@ def ablated_places(asked: PlaceRequest) -> list[Target]:
             from (``no-other-pair``), or the values or the vector don't fit (``ablation-value``,
             ``bad-vector``).
     """
+    experiment = asked.experiment
+    steers = experiment.ablation == "add"
+    learned = experiment.ablation in LEARNED or (steers and asked.vector is None)
+    known: dict[tuple[str, ...], Supply] = {}
     targets = []
     for sweep, places in _swept(asked):
         _check_numbers(asked, sweep, places)
-        if asked.experiment.ablation == "add":
-            targets += _steered(asked, sweep, places)
-        elif asked.experiment.ablation in LEARNED:
-            targets.append(_from_others(asked, sweep, places))
-        else:
-            targets.append(Target(sweep, places=places))
+        supply = Supply({}, {})
+        if learned:
+            positions = sweep.site.positions
+            if positions not in known:
+                known[positions] = (_halves if steers else _others)(asked, sweep)
+            supply = known[positions]
+            sweep = _narrowed(sweep, supply)
+        if not steers:
+            targets.append(Target(sweep, places=places, sources=supply.sources))
+            continue
+        for strength in experiment.strength:
+            one = replace(sweep, about=f"{sweep.about}, strength={strength:g}")
+            targets.append(Target(one, places=places, sources=supply.sources, strength=strength))
     return targets
 
 
@@ -180,22 +204,34 @@ def _check_numbers(asked: PlaceRequest, sweep: Sweep, places: Sequence[Place]) -
             raise CfgenError(Problem("ablation-value", message, hint=hint))
 
 
-# Taken from other pairs
+# Supply from other pairs
 
 
-def _from_others(asked: PlaceRequest, sweep: Sweep, places: tuple[Place, ...]) -> Target:
-    """A place in the kept pairs that have others of their kind, and what is taken from these."""
+def _narrowed(sweep: Sweep, supply: Supply) -> Sweep:
+    """A sweep of the pairs that something is taken for."""
+    swaps = {n: swap for n, swap in sweep.aligned.swaps.items() if n in supply.sources}
+    dropped = sweep.aligned.dropped | {**supply.dropped}
+    return replace(sweep, aligned=replace(sweep.aligned, swaps=swaps, dropped=dropped))
+
+
+def _kept(asked: PlaceRequest, sweep: Sweep) -> dict[int, Swap]:
+    """The tokens of the pairs that the LM answers rightly."""
+    kept = {*asked.kept}
+    return {index: swap for index, swap in sweep.aligned.swaps.items() if index in kept}
+
+
+def _others(asked: PlaceRequest, sweep: Sweep) -> Supply:
+    """Of the kept pairs that have others of their kind, what is taken from these."""
     kind, row = asked.experiment.ablation, COMPONENTS[sweep.site.component]
-    swaps = {n: swap for n, swap in sweep.aligned.swaps.items() if n in {*asked.kept}}
+    swaps = _kept(asked, sweep)
     alike: dict[tuple[int, int], list[int]] = {}
     for index, swap in swaps.items():
         size = len(swap.original) if row.over_keys else 0
         count = 0 if kind == "pooled" else len(swap.moves)
         alike.setdefault((count, size), []).append(index)
     sources: dict[int, Average | Source] = {}
-    dropped = dict(sweep.aligned.dropped)
+    dropped: dict[int, str] = {}
     for (count, size), members in alike.items():
-        prompts = [(n, swaps[n].original.ids, tokens_of(swaps[n])) for n in members]
         if len(members) < FEWEST:
             there = f"{size} tokens in its prompt" if row.over_keys else f"{count} tokens there"
             dropped |= dict.fromkeys(members, f"no other pair has {there}")
@@ -205,15 +241,14 @@ def _from_others(asked: PlaceRequest, sweep: Sweep, places: tuple[Place, ...]) -
             why = "no other pair has another original"
             dropped |= {n: why for n, source in found.items() if source is None}
         else:
+            prompts = [(n, swaps[n].original.ids, tokens_of(swaps[n])) for n in members]
             average = mean_of_tokens(row.name, prompts, pooled=kind == "pooled")
             sources |= dict.fromkeys(members, average)
     if not sources:
         message = f"at {sweep.label!r} no pair has another that something could be taken from"
         hint = "run more pairs, or use --ablation zero"
         raise CfgenError(Problem("no-other-pair", message, hint=hint))
-    left = {index: swap for index, swap in swaps.items() if index in sources}
-    aligned = replace(sweep.aligned, swaps=left, dropped=dropped)
-    return Target(replace(sweep, aligned=aligned), places=places, sources=sources)
+    return Supply(sources, dropped)
 
 
 def _another(
@@ -230,16 +265,9 @@ def _another(
     return Source(other.original.ids, tokens_of(other))
 
 
-def _steered(asked: PlaceRequest, sweep: Sweep, places: tuple[Place, ...]) -> list[Target]:
-    """A place with every strength, and what is added there."""
-    strengths = asked.experiment.strength
-    each = [
-        (strength, replace(sweep, about=f"{sweep.about}, strength={strength:g}"))
-        for strength in strengths
-    ]
-    if asked.vector is not None:
-        return [Target(one, places=places, strength=strength) for strength, one in each]
-    swaps = {n: swap for n, swap in sweep.aligned.swaps.items() if n in {*asked.kept}}
+def _halves(asked: PlaceRequest, sweep: Sweep) -> Supply:
+    """For each pair of one half, the average difference of the other."""
+    swaps = _kept(asked, sweep)
     one, other, shared = split_pairs(asked.encoded, swaps)
     if not one or not other:
         message = (
@@ -248,22 +276,11 @@ def _steered(asked: PlaceRequest, sweep: Sweep, places: tuple[Place, ...]) -> li
         )
         hint = "run more pairs (-n), or name a vector of your own with --vector"
         raise CfgenError(Problem("no-other-pair", message, hint=hint))
-    sources = {
-        index: average
-        for members, average in (
-            (one, _difference(asked, sweep, other)),
-            (other, _difference(asked, sweep, one)),
-        )
-        for index in members
-    }
+    sources: dict[int, Average | Source] = {}
+    sources |= dict.fromkeys(one, _difference(asked, sweep, other))
+    sources |= dict.fromkeys(other, _difference(asked, sweep, one))
     why = "a prompt of it is in the half by which it would be steered"
-    dropped = sweep.aligned.dropped | dict.fromkeys(shared, why)
-    left = {index: swap for index, swap in swaps.items() if index in sources}
-    aligned = replace(sweep.aligned, swaps=left, dropped=dropped)
-    return [
-        Target(replace(made, aligned=aligned), places=places, sources=sources, strength=strength)
-        for strength, made in each
-    ]
+    return Supply(sources, dict.fromkeys(shared, why))
 
 
 def split_pairs(

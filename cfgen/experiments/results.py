@@ -248,8 +248,14 @@ def as_results(record: RunRecord, inquiry: Inquiry) -> Results:
             if METHODS[inquiry.experiment.method].tests  # the site of effects is of no hypothesis
         },
         experiment=inquiry.experiment,
-        source=dict(inquiry.source.facts),
+        source=_source(inquiry),
     )
+
+
+def _source(inquiry: Inquiry) -> dict[str, str]:
+    """What the pairs came from, and a vector that was added."""
+    vector = {"vector": inquiry.vector.digest} if inquiry.vector else {}
+    return {**inquiry.source.facts, **vector}
 
 
 def _same(pairs: Sequence[Pair], name: str, tested: Iterable[str]) -> tuple[str, ...]:

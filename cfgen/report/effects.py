@@ -26,7 +26,7 @@ BELIEVED = 0.8
 """Rank correlation below which it is said that estimates are not much to go by."""
 
 if TYPE_CHECKING:
-    from cfgen.experiments import Cell, Guidance, Inquiry, Method, Results
+    from cfgen.experiments import Cell, Experiment, Guidance, Inquiry, Method, Results
 
 
 def effects_introduction(inquiry: Inquiry, method: Method) -> Document:
@@ -54,7 +54,8 @@ def effects_introduction(inquiry: Inquiry, method: Method) -> Document:
     facts += [("layers", site.layers)] if method.name != "paths" and not together else []
     facts += [("changed at once", text) for text in together]
     if "ablation" in method.fields:
-        facts += [("written there", written_text(inquiry))]
+        digest = inquiry.vector.digest if inquiry.vector else ""
+        facts += [("written there", written_text(experiment, digest))]
     facts += goes_on(experiment)
     if "receivers" in method.fields:
         facts += [("receivers", ", ".join(experiment.receivers))]
@@ -78,9 +79,13 @@ def effects_introduction(inquiry: Inquiry, method: Method) -> Document:
     )
 
 
-def written_text(inquiry: Inquiry) -> str:
-    """What an ablation writes, in words."""
-    experiment = inquiry.experiment
+def written_text(experiment: Experiment, digest: str) -> str:
+    """What an ablation writes, in words.
+
+    Args:
+        experiment: What was asked.
+        digest: Of the vector that the user gave to be added; empty if there is none.
+    """
     if experiment.ablation == "clamp":
         values = ", ".join(f"{value:g}" for value in experiment.value[:4])
         more = ", ..." if len(experiment.value) > 4 else ""
@@ -89,8 +94,8 @@ def written_text(inquiry: Inquiry) -> str:
         return _WRITTEN[experiment.ablation]
     times = ", ".join(f"{strength:g}" for strength in experiment.strength)
     vector = "the average of counterfactual minus original over the other half of the pairs"
-    if inquiry.vector is not None:
-        vector = f"the vector in {experiment.vector} (sha256 {inquiry.vector.digest[:8]})"
+    if digest:
+        vector = f"the vector in {experiment.vector} (sha256 {digest[:8]})"
     return f"add: what is there, and {times} times {vector}"
 
 
@@ -106,6 +111,9 @@ def effect_blocks(results: Results) -> list[Block]:
     """The effects, measure by measure: those that hang on the place as tables, the others once."""
     blocks: list[Block] = []
     method = METHODS[results.experiment.method]
+    if "ablation" in method.fields:
+        text = written_text(results.experiment, results.source.get("vector", ""))
+        blocks += [Heading("What was written"), Paragraph(f"{text[:1].upper()}{text[1:]}.")]
     if results.noise:
         text = f"The standard deviation of the noise is {results.noise.said}."
         blocks += [Heading("Noise"), Paragraph(text)]
