@@ -189,7 +189,7 @@ def _rate(
 
 
 def begins_with(text: str, answers: Iterable[str]) -> bool:
-    """Whether a text begins with any of some answers, which ends there: ``tea``, not ``teapot``."""
+    """Whether a text begins with any of some answers, which ends there: ``pen``, not ``pencil``."""
     start = text.lstrip()
     for answer in (answer.strip() for answer in answers):
         behind = start[len(answer) : len(answer) + 1]

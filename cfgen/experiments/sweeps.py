@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from cfgen.counterfactuals import Site
 from cfgen.experiments.definition import SweepOptions
@@ -97,18 +98,26 @@ def make_sweeps(
             :func:`cfgen.interventions.align`.
     """
     chosen = _chosen_layers(sweep)
-    tested = {name: _varied(site, sweep, layout) for name, site in hypotheses.items()}
-    sites = list(dict.fromkeys(site for several in tested.values() for site in several))
-    check_places(layout, [place_of(site, 0) for site in sites])
+    tested: dict[Site, list[str]] = {}
+    for name, given in hypotheses.items():
+        for site in _varied(given, sweep, layout):
+            tested.setdefault(site, []).append(name)
+    check_places(layout, [place_of(site, 0) for site in tested])
     made = []
-    for site in sites:
+    known: dict[Site, list[tuple[str | None, SiteSwaps]]] = {}
+    for site, names in tested.items():
         layers = layers_of(site, chosen, layout.layers)
-        names = tuple(name for name, several in tested.items() if site in several)
-        if sweep.positions == EVERY:
-            each = align_each(encoded, site)
-            made += [Sweep(aligned, layers, names, token) for token, aligned in each.items()]
-        else:
-            made.append(Sweep(align(encoded, site), layers, names))
+        # which tokens these are does not hang on the head or the neuron
+        alike = replace(site, head=None, neurons=())
+        if alike not in known:
+            every = sweep.positions == EVERY
+            each = align_each(encoded, site).items() if every else [(None, align(encoded, site))]
+            known[alike] = list(each)
+        part: dict[str, Any] = {"head": site.head, "neurons": site.neurons}
+        made += [
+            Sweep(replace(swaps, site=replace(swaps.site, **part)), layers, tuple(names), token)
+            for token, swaps in known[alike]
+        ]
     return made
 
 
