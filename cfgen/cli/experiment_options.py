@@ -154,7 +154,9 @@ OPTIONS = {
         max=20,
     ),
     "guide": _option(
-        str, "guide", "With --method mediation: attribution, to run the most promising places only."
+        str,
+        "guide",
+        "attribution: estimate all places by gradients, and run the most promising only.",
     ),
     "guided": _option(
         int, "guided", "With --guide: how many places are run, and as many others; 32.", min=1

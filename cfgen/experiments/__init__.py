@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from cfgen.experiments.inquiry import Inquiry as Inquiry
     from cfgen.experiments.inquiry import Request as Request
     from cfgen.experiments.inquiry import as_request as as_request
+    from cfgen.experiments.inquiry import check_guided as check_guided
     from cfgen.experiments.inquiry import folder_name as folder_name
     from cfgen.experiments.inquiry import look_up as look_up
     from cfgen.experiments.inquiry import make_request as make_request
@@ -234,6 +235,7 @@ _HOME = {
     "is_behaviour": "results",
     "judge": "measures",
     "list_stores": "store",
+    "check_guided": "inquiry",
     "look_up": "inquiry",
     "make_request": "inquiry",
     "merge_shards": "answering",

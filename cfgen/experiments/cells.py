@@ -133,7 +133,8 @@ class GuidedPlace:
         token: Which token; None unless the sweep goes over every token.
         layer: In which layer.
         estimate: The effect, to first order, on average over pairs.
-        run: Why it was run as well: ``promising``, or ``random``; empty if it was not.
+        run: Why it was run as well: ``promising``, ``random``, or for some ``other`` hypothesis;
+            empty if it was not.
         neuron: Which neuron or dimension; None unless one alone is changed.
     """
 
@@ -143,7 +144,7 @@ class GuidedPlace:
     token: str | None
     layer: int
     estimate: float
-    run: Literal["promising", "random", ""]
+    run: Literal["promising", "random", "other", ""]
     neuron: int | None = None
 
     @property
@@ -157,12 +158,16 @@ class Guidance:
     """Estimates of all places, and how far they can be believed.
 
     Attributes:
+        aim: Of which effect, or of which hypothesis the log odds of what it predicts.
+        estimated: Of what the effects are that were estimated.
         places: All places.
         measure: Of what the exact effects are with which estimates are compared.
         compared: How many places were drawn at random for that, and have a number.
         correlation: Spearman's rank correlation there; None where it is not defined.
     """
 
+    aim: str
+    estimated: str
     places: tuple[GuidedPlace, ...]
     measure: str
     compared: int

@@ -151,15 +151,10 @@ _WHY_NOT = {
 
 
 def _guide_problems(method: Method, draft: Draft) -> Iterator[Problem]:
-    """Estimates are of vectors that tokens have, and a number of places belongs to a guide."""
+    """A number of places belongs to a guide."""
     if draft.at("guided") is not None and draft.at("guide") is None and "guide" in method.fields:
         message = "guided has no meaning here: without a `guide`, all places are run"
         yield Problem("experiment-no-meaning", message, draft.place(("guided",)), "name a guide")
-    row = COMPONENTS.get(str(draft.at("sweep", "component")))
-    if draft.at("guide") is not None and row is not None and row.over_keys:
-        message = f"effects of changing {row.name} are not estimated: it is over keys"
-        hint = "leave `guide` out, or change head_out"
-        yield Problem("no-estimate", message, draft.place(("guide",)), hint)
 
 
 def _generation_problems(method: Method, draft: Draft) -> Iterator[Problem]:

@@ -185,9 +185,9 @@ class Experiment(BaseModel):
         exact: With ``circuit``, how many edges, drawn at random, are run as well as estimated.
         nodes: With ``circuit``, without how many of its nodes the circuit is run again, one by one,
             the strongest first.
-        guide: With ``mediation``, ``attribution``: all places are estimated from gradients, and the
-            most promising alone are run, and as many others at random.
-        guided: With a guide, how many of each.
+        guide: ``attribution``: all places are estimated from gradients, and the most promising
+            alone are run, and as many others at random; not with ``paths`` and ``circuit``.
+        guided: With a guide, how many of each, per hypothesis.
         generate: With ``interchange`` and ``ablation``, how many tokens the LM goes on for after
             each change, and without it, the likeliest each time; 0 for none.
         during: When something is changed while it goes on: in the ``prompt`` only, or ``always``,

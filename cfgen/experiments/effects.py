@@ -6,7 +6,7 @@ A pair is run as it is and with changes; an effect is a number made of these run
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -44,7 +44,7 @@ from cfgen.experiments.noise import Noise
 from cfgen.experiments.paths import patched_places, patched_run
 from cfgen.experiments.portions import Portion
 from cfgen.experiments.replies import EVERYTHING, Unit, Workbench
-from cfgen.experiments.sweeps import Sweep, Trial
+from cfgen.experiments.sweeps import Sweep, Trial, cut
 from cfgen.experiments.tracing import (
     corrupted_run,
     corrupted_tokens,
@@ -159,12 +159,11 @@ class EffectPlan:
         order += [trial.pair for trial in block.trials for _ in self.at_place]
 
         def runs() -> list[Run]:
-            own = {index: self._pair_runs(index) for index in swapped}
+            own = {index: self.pair_runs(index) for index in swapped}
             made = [run for runs in own.values() for run in runs.values()]
             for trial in block.trials:
-                for name, draw in self.at_place:
-                    beside = self.in_draw(own[trial.pair], draw)
-                    made.append(RUNS[name](self._case(trial, beside)))
+                for key in self.at_place:
+                    made.append(self.run_at(trial, key, own[trial.pair]))
             return made
 
         said = [getattr(self.experiment, name) for name in _DECIDING]
@@ -195,17 +194,32 @@ class EffectPlan:
             (name, draw) for name in names for draw in (self.draws if name in drawn else (0,))
         )
 
-    def _pair_runs(self, index: int) -> dict[RunKey, Run]:
+    def pair_runs(self, index: int) -> dict[RunKey, Run]:
+        """The runs of a pair that are the same for all places."""
         asked = self.experiment, self.noise, self.layout.embed_width
         return {
             (name, draw): PAIR_RUNS[name](PairCase(self.encoded[index], draw, *asked))
             for name, draw in self.of_pair
         }
 
-    def _case(self, trial: Trial, beside: Mapping[str, Run]) -> TrialCase:
-        target = self.targets[trial.sweep]
+    def run_at(self, trial: Trial, key: RunKey, own: Mapping[RunKey, Run]) -> Run:
+        """A run of a pair at a place.
+
+        Args:
+            trial: The pair and the place.
+            key: Which run.
+            own: The runs of the pair by itself.
+        """
+        name, draw = key
+        target, beside = self.targets[trial.sweep], self.in_draw(own, draw)
         asked = self.experiment, self.layout, self.averages, self.vector
-        return TrialCase(target, trial.layer, trial.pair, beside, *asked)
+        return RUNS[name](TrialCase(target, trial.layer, trial.pair, beside, *asked))
+
+    def at(self, cells: Collection[tuple[int, int]]) -> EffectPlan:
+        """The same with some places alone: number of the sweep, and layer, of each."""
+        sweeps = cut(self.sweeps, cells)
+        left = [replace(self.targets[number], sweep=sweep) for number, sweep in sweeps.items()]
+        return replace(self, targets=tuple(left))
 
     def _described_pair(self, index: int) -> Any:
         """What the runs of a pair by itself hang on, in a form that JSON has."""

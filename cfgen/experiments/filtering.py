@@ -77,8 +77,9 @@ def prepare(bench: Workbench, inquiry: Inquiry, source: PairSource) -> Preparati
         every = range(len(encoded))
         layout, vector = engine.layout, inquiry.vector
         plan_effects(PlaceRequest(encoded, every, site, experiment, layout, vector))
-    # where the LM goes on, each share has to know which pairs are kept
-    joint = bool(sweeps) and not experiment.kept and not experiment.generate
+    # where the LM goes on, each share has to know which pairs are kept; so has a guide
+    later = experiment.kept or experiment.generate or experiment.guide
+    joint = bool(sweeps) and not later
     if joint:
         joint = swaps_cost_little(sweeps, engine.layout.layers, engine.name == "packed")
     return Preparation(encoded, sweeps, joint, checks)

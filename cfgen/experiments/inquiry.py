@@ -30,7 +30,7 @@ from cfgen.experiments.digests import digest_of
 from cfgen.experiments.methods import METHODS
 from cfgen.experiments.validation import check_experiment
 from cfgen.experiments.vectors import SteeringVector, read_vector
-from cfgen.lm import load_tokenizers
+from cfgen.lm import COMPONENTS, load_tokenizers
 from cfgen.paths import plain_name
 from cfgen.progress import Progress, no_progress
 from cfgen.tasks import Task, load_task
@@ -111,7 +111,26 @@ def look_up(experiment: Experiment, progress: Progress = no_progress) -> Inquiry
     source = draw(experiment.n)
     method = METHODS[experiment.method]
     sites = _sites(experiment, source) if method.tests or method.effects else {}
+    if experiment.guide:
+        check_guided(sites)
     return Inquiry(experiment, source, draw, sites, vector)
+
+
+def check_guided(sites: Mapping[str, Site]) -> None:
+    """Check that what is done at sites can be estimated from gradients.
+
+    Raises:
+        CfgenError: States of several layers are changed together (``no-estimate``): the last
+            overwrites what became of the others, of which gradients know nothing.
+    """
+    for name, site in sites.items():
+        if site.layers != "each" and COMPONENTS[site.component].role == "stream":
+            message = (
+                f"{name} changes {site.component} in several layers at once ({site.layers}), which "
+                "is not estimated: each layer overwrites what became of the one before"
+            )
+            hint = "use --sweep each, change attn_out, mlp_out or head_out, or leave --guide out"
+            raise CfgenError(Problem("no-estimate", message, hint=hint))
 
 
 def make_request(

@@ -44,8 +44,12 @@ class Judgement:
 
         It is the original's answer, or, where that is what is predicted, the counterfactual's.
         """
-        others = (self.original, self.counterfactual)
-        return next((one for one in others if one not in (None, self.predicted)), None)
+        return rival_of(self.predicted, self.original, self.counterfactual)
+
+
+def rival_of(predicted: str | None, *sides: str | None) -> str | None:
+    """The first answer of the sides of a pair that is another than what is predicted, if any is."""
+    return next((one for one in sides if one not in (None, predicted)), None)
 
 
 def judge(pair: PairTokens, hypothesis: str, reply: Reply) -> Judgement:

@@ -45,6 +45,21 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True)
+class Estimand:
+    """What gradients estimate, so that they can guide which places are run.
+
+    Attributes:
+        effect: The effect.
+        run: The run that is estimated.
+        start: The run in which gradients are taken: that one without what is done at the place.
+    """
+
+    effect: str
+    run: str
+    start: str = CLEAN
+
+
+@dataclass(frozen=True, slots=True)
 class Method:
     """A way of putting a question.
 
@@ -68,6 +83,7 @@ class Method:
         measures: What can be measured by it; anything, if none.
         continues: Whether the LM can be let go on after a change.
         unfiltered: Whether pairs that the LM does not answer rightly are counted as well, beside.
+        estimate: What a guide estimates, of an effect; None if it is none, or nothing is.
         explained: Formulas and their sources, for ``cfgen methods NAME``.
     """
 
@@ -90,9 +106,19 @@ class Method:
     measures: tuple[str, ...] = ()
     continues: bool = False
     unfiltered: bool = False
+    estimate: Estimand | None = None
     explained: str = ""
 
 
+_INTERCHANGE = """\
+IIA and other measures per hypothesis, site and layer (docs/experiments.md).
+
+With `guide: attribution`, it is estimated for all places at once how far a swap raises the log odds
+of what a hypothesis predicts against the original's answer (against the counterfactual's, where the
+original's is predicted): (z(u') - z(u)) dy/dz, from gradients at the original. Per hypothesis, the
+`guided` most promising places are swapped at, and as many of its others at random.
+
+Geiger et al. 2021, arXiv 2106.02997, section 3."""
 _MEDIATION = """\
 y is a measure of the counterfactual's answer against the original's: `logit_difference` (the
 default), `probability`, `log_odds`, or `odds`, the ratio of the two probabilities, for which every
@@ -109,8 +135,8 @@ Each also for all pairs, not only those that the LM answers rightly, as `NIE, un
 pairs with a large effect makes effects larger.
 
 With `guide: attribution`, NIE is estimated for all places at once, from gradients at u:
-(z(u') - z(u)) dy/dz, y the logit difference; only the `guided` most promising places are run, and
-as many of the others at random, on which the rank correlation of estimates and effects is taken.
+(z(u') - z(u)) dy/dz; only the `guided` most promising places are run, and as many of the others at
+random, on which the rank correlation of estimates and effects is taken.
 
 Vig et al. 2020, arXiv 2004.12265, section 4; Pearl 2001, section 3 (natural effects); Syed et al.
 2023, arXiv 2310.10348, section 3.1 (the estimate)."""
@@ -132,6 +158,10 @@ the familiar; mean and resample are the fairer questions.
 `together`: heads, neurons or layers that are changed at once, such as `9.6,9.9,10.0`. `--neurons`:
 single numbers of what a token has, one by one. `--position every`: all tokens at once.
 
+With `guide: attribution`, the change is estimated for all places at once, from gradients at u:
+(what is written - z) dy/dz, which is -z dy/dz for zero. The most promising are run, and as many of
+the others at random.
+
 With `generate: 20`, the LM also goes on for so many tokens, the likeliest each time, with the
 change made in the prompt only (`during: prompt`), or at every token that it generates as well
 (`always`).
@@ -149,6 +179,11 @@ softmax, in a window of layers (`sweep.layers`, such as `window(9)`), in all hea
 
   change    y(u; attention blocked) - y(u)
   relative  the same, divided by y(u); for `probability`, Geva's relative change
+
+With `guide: attribution`, the change is estimated for all places at once, from gradients at u with
+respect to the attention pattern A: the sum over keys of (A' - A) dy/dA, A' = A / (1 - sum of A over
+the blocked keys) on those that are left and 0 on these; of a window, the sum over its layers. The
+most promising are run, and as many of the others at random.
 
 Geva et al. 2023, arXiv 2304.14767, section 5."""
 
@@ -183,6 +218,9 @@ over all pairs that were drawn: 3, or 0.1 absolute for a number as it is.
 Places: `--component resid_post` (single states), `--component mlp_out` or `attn_out` with
 `--sweep "window(10)"` (layers c-5 to c+4), `--component head_out --heads all`; with `--position
 every`, token by token from the first one with noise on: what comes before cannot differ.
+
+With `guide: attribution`, IE is estimated for all places at once, from gradients at u*, draw by
+draw: (z(u) - z(u*)) dy/dz. The most promising are run, and as many of the others at random.
 
 Meng et al. 2022, arXiv 2202.05262, section 2 and appendix B."""
 
@@ -221,6 +259,12 @@ def _against_clean(run: str) -> dict[str, Effect]:
     }
 
 
+GUIDES = ("guide", "guided")
+"""Fields of methods that gradients can guide."""
+_EDGES = (
+    "on a path all attention is held, which no gradient of the LM as it is knows of; "
+    "`method: circuit` scores all paths from one part to another by gradients that do"
+)
 _FROM_ON = "senders act from their layer on, and on all that looks at them"
 
 METHODS: Mapping[str, Method] = {
@@ -231,8 +275,8 @@ METHODS: Mapping[str, Method] = {
             "Do values swapped in from the counterfactual do what hypotheses predict?",
             tests=True,
             continues=True,
-            explained="IIA and other measures per hypothesis, site and layer "
-            "(docs/experiments.md).\nGeiger et al. 2021, arXiv 2106.02997, section 3.",
+            fields=GUIDES,
+            explained=_INTERCHANGE,
         ),
         Method(
             "behaviour",
@@ -252,9 +296,10 @@ METHODS: Mapping[str, Method] = {
                 ),
             },
             runs=(OTHER, INDIRECT, DIRECT),
-            fields=("guide", "guided"),
+            fields=GUIDES,
             predicted=OTHER,
             unfiltered=True,
+            estimate=Estimand("NIE", INDIRECT),
             explained=_MEDIATION,
         ),
         Method(
@@ -271,10 +316,11 @@ METHODS: Mapping[str, Method] = {
                 ),
             },
             runs=(ABLATED,),
-            fields=("ablation", "value", "strength", "vector", "together"),
+            fields=("ablation", "value", "strength", "vector", "together", *GUIDES),
             by_token=False,
             at_once=True,
             continues=True,
+            estimate=Estimand("change", ABLATED),
             explained=_ABLATION,
         ),
         Method(
@@ -282,8 +328,9 @@ METHODS: Mapping[str, Method] = {
             "What does the LM lose if some tokens cannot look at others?",
             effects=_against_clean(BLOCKED),
             runs=(BLOCKED,),
-            fields=("keys",),
+            fields=("keys", *GUIDES),
             needs=("keys",),
+            estimate=Estimand("change", BLOCKED),
             meaningless={("sweep", "component"): "attention patterns are what is changed"},
             by_token=False,
             component="attn_pattern",
@@ -295,7 +342,10 @@ METHODS: Mapping[str, Method] = {
             effects=_against_clean(PATCHED),
             runs=(PATCHED,),
             fields=("receivers", "mlps"),
-            meaningless=dict.fromkeys((("sweep", "layers"), ("sweep", "positions")), _FROM_ON),
+            meaningless={
+                **dict.fromkeys((("sweep", "layers"), ("sweep", "positions")), _FROM_ON),
+                **dict.fromkeys((("guide",), ("guided",)), _EDGES),
+            },
             components=("head_out", "attn_out", "mlp_out"),
             component="head_out",
             explained=_PATHS,
@@ -316,8 +366,9 @@ METHODS: Mapping[str, Method] = {
             },
             runs=(CORRUPTED, RESTORED),
             drawn=(CORRUPTED, RESTORED),
-            fields=("corrupt", "noise", "draws"),
+            fields=("corrupt", "noise", "draws", *GUIDES),
             needs=("corrupt",),
+            estimate=Estimand("IE", RESTORED, CORRUPTED),
             graded=(CLEAN,),
             measure="probability",
             explained=_TRACING,
@@ -338,7 +389,7 @@ METHODS: Mapping[str, Method] = {
 }
 """Name -> method."""
 
-FIELDS = tuple(field for method in METHODS.values() for field in method.fields)
+FIELDS = tuple(dict.fromkeys(field for method in METHODS.values() for field in method.fields))
 """Fields of an experiment that belong to single methods."""
 UNFILTERED = ", unfiltered"
 """Behind the name of an effect that is of all pairs, whether or not the LM answers them rightly."""

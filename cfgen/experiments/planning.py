@@ -8,7 +8,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,8 +16,9 @@ import torch
 from cfgen.experiments.changes import PlaceRequest
 from cfgen.experiments.checking import check_sites
 from cfgen.experiments.effects import plan_effects, with_averages
+from cfgen.experiments.estimates import Aims, effect_aims, swap_aims
 from cfgen.experiments.filtering import Computation, prepare
-from cfgen.experiments.guide import estimated, guided
+from cfgen.experiments.guide import guide
 from cfgen.experiments.inquiry import Inquiry
 from cfgen.experiments.interchange import (
     RunBlock,
@@ -29,7 +30,7 @@ from cfgen.experiments.interchange import (
 from cfgen.experiments.methods import METHODS
 from cfgen.experiments.portions import EVERYTHING_NOW, Portion
 from cfgen.experiments.replies import Unit, Workbench
-from cfgen.experiments.sweeps import Sweep
+from cfgen.experiments.sweeps import Sweep, cut
 from cfgen.experiments.units import Units
 from cfgen.interventions import Work, choose_engine
 from cfgen.lm import LM, PairTokens
@@ -196,19 +197,25 @@ def _changes(computed: Computation, likely: Sequence[int], portion: Portion) -> 
     """
     bench, inquiry, encoded = computed.bench, computed.inquiry, computed.encoded
     experiment = inquiry.experiment
+
+    def chosen(aims: Aims) -> Collection[tuple[int, int]]:
+        # the places may be others, but not how many there are
+        choice = guide(bench, aims, computed.kept() or likely[:1], EVERYTHING_NOW)
+        assert choice is not None
+        return choice.run
+
     if not METHODS[experiment.method].effects:
+        if experiment.guide:
+            aims = swap_aims(computed.sweeps, encoded, experiment, bench.engine.layout.layers)
+            computed.sweeps = list(cut(computed.sweeps, chosen(aims)).values())
         blocks = _own(swap_blocks(computed.sweeps, likely), portion)
         return Workload("swaps", blocks, computed.sweeps, computed.unit, computed.take)
     (site,) = inquiry.sites.values()
     layout, vector = bench.engine.layout, inquiry.vector
     plan = plan_effects(PlaceRequest(encoded, likely, site, experiment, layout, vector))
-    if experiment.guide:  # the places may be others, but not how many there are
-        estimates = estimated(bench, plan, computed.kept() or likely[:1], EVERYTHING_NOW)
-        assert estimates is not None
-        plan, _ = guided(plan, estimates)
     ready = with_averages(bench, plan, EVERYTHING_NOW)
     assert ready is not None
-    plan = ready
+    plan = ready.at(chosen(effect_aims(ready))) if experiment.guide else ready
 
     def unit(block: RunBlock) -> Unit:
         return plan.unit(block, experiment.engine.verify)

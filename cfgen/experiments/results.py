@@ -132,7 +132,7 @@ class Results(BaseModel):
         dropped: Reason -> pairs dropped by the filter.
         unaligned: Label of a site -> reason -> kept pairs that could not be swapped there.
         noise: What corrupted prompts, where anything did.
-        guidance: Estimates of all places, where only some were run.
+        guidance: Estimates of all places, where only some were run: per hypothesis or effect.
         continuations: How many continuations begin with an answer, place by place, where the LM was
             let go on.
         coincides: Hypothesis -> what else predicts the same on every pair, so that no measure can
@@ -169,7 +169,7 @@ class Results(BaseModel):
     attention: str
     versions: dict[str, str]
     noise: Noise | None
-    guidance: Guidance | None
+    guidance: tuple[Guidance, ...]
     continuations: tuple[ContinuationRate, ...]
     coincides: dict[str, tuple[str, ...]]
     experiment: Experiment
@@ -183,7 +183,7 @@ class Results(BaseModel):
         if (self.noise is None) != (self.experiment.corrupt is None):
             raise ValueError("noise where none was asked for, or none where it was")
         tests = METHODS[self.experiment.method].tests
-        if (self.guidance is None) != (self.experiment.guide is None):
+        if bool(self.guidance) != bool(self.experiment.guide):
             raise ValueError("estimates where none were asked for, or none where they were")
         if self.continuations and not self.experiment.generate:
             raise ValueError("continuations where none were asked for")

@@ -39,8 +39,9 @@ from cfgen.experiments.continuing import (
 )
 from cfgen.experiments.effect_scores import score_effects
 from cfgen.experiments.effects import RunKey, plan_effects, with_averages
+from cfgen.experiments.estimates import effect_aims, swap_aims
 from cfgen.experiments.filtering import Computation, FilterOutcome, filter_pairs
-from cfgen.experiments.guide import estimated, guidance, guided
+from cfgen.experiments.guide import guide
 from cfgen.experiments.inquiry import Inquiry
 from cfgen.experiments.interchange import RunBlock, swap_blocks
 from cfgen.experiments.measures import MEASURES
@@ -49,7 +50,7 @@ from cfgen.experiments.noise import Noise
 from cfgen.experiments.portions import EVERYTHING_NOW, Portion, Remainder
 from cfgen.experiments.replies import Unit, Workbench
 from cfgen.experiments.scoring import output_kind, score
-from cfgen.experiments.sweeps import Sweep, Trial
+from cfgen.experiments.sweeps import Sweep, Trial, cut
 from cfgen.experiments.units import Units
 from cfgen.interventions import Check, Reply, Run, Work, choose_engine
 from cfgen.lm import LM, PairTokens
@@ -96,7 +97,7 @@ class RunRecord:
         work: What was executed, and what that took.
         effects: Where effects are measured, those of each pair.
         noise: What corrupted prompts, where anything did.
-        guidance: Estimates of all places, where only some were run.
+        guidance: Estimates of all places, where only some were run: per hypothesis or effect.
         continuations: How the LM goes on, where that was asked.
         rates: How many of these begin with an answer, place by place.
     """
@@ -120,7 +121,7 @@ class RunRecord:
     work: Work
     effects: tuple[PairEffect, ...] = ()
     noise: Noise | None = None
-    guidance: Guidance | None = None
+    guidance: tuple[Guidance, ...] = ()
     continuations: tuple[Continuation, ...] = ()
     rates: tuple[ContinuationRate, ...] = ()
 
@@ -212,7 +213,7 @@ class Responses:
         outputs: What it said after each swap of a kept pair.
         effects: Where effects are measured, those of each pair.
         noise: What corrupted prompts, where anything did.
-        guidance: Estimates of all places, where only some were run.
+        guidance: Estimates of all places, where only some were run: per hypothesis or effect.
         continuations: How the LM goes on, where that was asked.
     """
 
@@ -226,7 +227,7 @@ class Responses:
     outputs: tuple[Output, ...] = ()
     effects: tuple[PairEffect, ...] = ()
     noise: Noise | None = None
-    guidance: Guidance | None = None
+    guidance: tuple[Guidance, ...] = ()
     continuations: tuple[Continuation, ...] = ()
 
 
@@ -236,7 +237,14 @@ def _swaps(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses | 
     if isinstance(found, Remainder):
         return found
     computed, sweeps = found.computed, found.computed.sweeps
-    behaviour = _graded(bench, inquiry, found)
+    behaviour, choice = _graded(bench, inquiry, found), None
+    if inquiry.experiment.guide:
+        layers = bench.engine.layout.layers
+        aims = swap_aims(sweeps, found.encoded, inquiry.experiment, layers)
+        choice = guide(bench, aims, behaviour.kept, portion)
+        if choice is None:
+            return Remainder(computed.there, computed.there + 1, late=True)
+        sweeps = computed.sweeps = list(cut(sweeps, choice.run).values())
     if not found.joint:
         computed.run(swap_blocks(sweeps, behaviour.kept))
 
@@ -255,6 +263,7 @@ def _swaps(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses | 
             by_sweep[trial.sweep][trial] = reply
     measures = [MEASURES[name] for name in inquiry.experiment.measures]
     scored = [score(*each, kept, measures) for each in zip(sweeps, by_sweep, strict=True)]
+    cells = tuple(cell for cells, _ in scored for cell in cells)
     return Responses(
         found.encoded,
         sweeps,
@@ -262,8 +271,9 @@ def _swaps(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses | 
         found.checks,
         computed.work,
         continuations=texts,
-        cells=tuple(cell for cells, _ in scored for cell in cells),
+        cells=cells,
         vacuous=tuple(cell for _, empty in scored for cell in empty),
+        guidance=choice.compared(cells) if choice else (),
         outputs=tuple(
             _output(bench.engine.lm, sweep, trial, kept[trial.pair], reply)
             for sweep, here in zip(sweeps, by_sweep, strict=True)
@@ -282,17 +292,15 @@ def _effects(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses 
     (site,) = inquiry.sites.values()
     layout, kept = bench.engine.layout, behaviour.kept
     asked = PlaceRequest(found.encoded, kept, site, experiment, layout, inquiry.vector)
-    plan, places = plan_effects(asked), None
+    plan, choice = with_averages(bench, plan_effects(asked), portion), None
+    if plan is None:
+        return Remainder(computed.there, computed.there + 1, late=True)
     checks = found.checks + check_sites(bench, plan.sweeps)
     if experiment.guide:
-        estimates = estimated(bench, plan, behaviour.kept, portion)
-        if estimates is None:
+        choice = guide(bench, effect_aims(plan), behaviour.kept, portion)
+        if choice is None:
             return Remainder(computed.there, computed.there + 1, late=True)
-        plan, places = guided(plan, estimates)
-    ready = with_averages(bench, plan, portion)
-    if ready is None:
-        return Remainder(computed.there, computed.there + 1, late=True)
-    plan = ready
+        plan = plan.at(choice.run)
     replies: dict[Trial, Mapping[RunKey, Reply]] = {}
 
     def unit(block: RunBlock) -> Unit:
@@ -324,7 +332,7 @@ def _effects(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses 
         vacuous=tuple(vacuous),
         effects=tuple(effects),
         noise=plan.noise,
-        guidance=guidance(places, cells) if places else None,
+        guidance=choice.compared(cells) if choice else (),
         continuations=texts,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -158,6 +158,19 @@ def sweeps_at(
                 known[one.positions] = swaps_at(one)
             made.append(Sweep(replace(known[one.positions], site=one), layers, (), about=about))
     return made
+
+
+def cut(sweeps: Sequence[Sweep], cells: Collection[tuple[int, int]]) -> dict[int, Sweep]:
+    """Sweeps with some of their layers alone: number of the sweep, and layer, of each.
+
+    Returns:
+        Number -> sweep, for those that have a layer left.
+    """
+    left = {
+        number: tuple(layer for layer in sweep.layers if (number, layer) in cells)
+        for number, sweep in enumerate(sweeps)
+    }
+    return {n: replace(sweeps[n], layers=layers) for n, layers in left.items() if layers}
 
 
 def _chosen_layers(sweep: SweepOptions) -> tuple[int, ...] | None:

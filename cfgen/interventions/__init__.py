@@ -57,6 +57,10 @@ if TYPE_CHECKING:
     from cfgen.interventions.schedule import Schedule as Schedule
     from cfgen.interventions.schedule import Step as Step
     from cfgen.interventions.schedule import make_schedule as make_schedule
+    from cfgen.interventions.slopes import Departure as Departure
+    from cfgen.interventions.slopes import Score as Score
+    from cfgen.interventions.slopes import Slope as Slope
+    from cfgen.interventions.slopes import find_slopes as find_slopes
     from cfgen.interventions.swaps import SiteSwaps as SiteSwaps
     from cfgen.interventions.swaps import Swap as Swap
     from cfgen.interventions.swaps import align as align
@@ -95,6 +99,7 @@ _HOME = {
     "Constant": "values",
     "Copy": "values",
     "Cost": "outcomes",
+    "Departure": "slopes",
     "Edit": "language",
     "Engine": "engine",
     "HERE": "language",
@@ -113,7 +118,9 @@ _HOME = {
     "Run": "language",
     "SAME_VALUES": "reach",
     "Schedule": "schedule",
+    "Score": "slopes",
     "SiteSwaps": "swaps",
+    "Slope": "slopes",
     "Swap": "swaps",
     "Step": "schedule",
     "TOKEN_BUDGETS": "batches",
@@ -143,6 +150,7 @@ _HOME = {
     "read_answers": "answers",
     "run_of": "swaps",
     "swap_neurons": "neurons",
+    "find_slopes": "slopes",
     "swaps_to_try": "checks",
     "within_memory": "batches",
 }

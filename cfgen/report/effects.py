@@ -24,6 +24,8 @@ from cfgen.report.pairs import pair_view
 
 BELIEVED = 0.8
 """Rank correlation below which it is said that estimates are not much to go by."""
+NOT_RUN = "Places that were not run have no number; work does not count the estimates."
+"""What is said below tables of places of which only some were run."""
 
 if TYPE_CHECKING:
     from cfgen.experiments import Cell, Experiment, Guidance, Inquiry, Method, Results
@@ -117,8 +119,7 @@ def effect_blocks(results: Results) -> list[Block]:
     if results.noise:
         text = f"The standard deviation of the noise is {results.noise.said}."
         blocks += [Heading("Noise"), Paragraph(text)]
-    if results.guidance:
-        blocks += [Heading("Places that were run"), Paragraph(guidance_text(results.guidance))]
+    blocks += guidance_blocks(results.guidance)
     for name in results.experiment.measures:
         measure = MEASURES[name]
         relative = ", as a share of the unchanged run's" if measure.ratio else ""
@@ -142,27 +143,36 @@ def effect_blocks(results: Results) -> list[Block]:
     if marked_tokens(results):
         how += " * marks tokens with noise."
     if results.guidance:
-        how += " Places that were not run have no number; work does not count the estimates."
+        how += f" {NOT_RUN}"
     if method.unfiltered and results.kept == results.n:
         how += " All pairs are answered rightly, so that unfiltered effects are the same."
     return [*blocks, Paragraph(faint(how))]
 
 
-def guidance_text(guidance: Guidance) -> str:
+def guidance_blocks(guidance: Sequence[Guidance]) -> list[Block]:
     """Which places were run, why, and how far the estimates can be believed."""
+    told: list[Block] = [Paragraph(guidance_text(one)) for one in guidance]
+    return [Heading("Places that were run"), *told] if told else []
+
+
+def guidance_text(guidance: Guidance) -> str:
+    """The same of one effect or hypothesis."""
     runs = Counter(place.run for place in guidance.places)
     text = (
-        f"Of {len(guidance.places):,} places, {runs['promising']:,} were run since the effect "
-        "estimated from gradients is the largest there"
+        f"{guidance.aim}: of {len(guidance.places):,} places, {runs['promising']:,} were run since "
+        f"the effect estimated from gradients ({MEASURES[guidance.estimated].meaning}) is the "
+        "largest there"
     )
-    if not runs["random"]:
+    if len(guidance.places) == runs["promising"]:
         return f"{text}, which is all of them."
     text += f", and {runs['random']:,} of the others, drawn at random."
+    if runs["other"]:
+        text += f" Of {runs['other']:,} more there are numbers since they were run for others."
     if guidance.correlation is None:
-        return f"{text} Estimates and effects cannot be compared on these."
+        return f"{text} Estimates and what came out cannot be compared on these."
     about = MEASURES[guidance.measure].meaning
     text += (
-        f" On these, estimates and NIE ({about}) have a rank correlation of "
+        f" On these, estimates and what came out ({about}) have a rank correlation of "
         f"{guidance.correlation:.2f} (Spearman, n = {guidance.compared})."
     )
     exact = "run exactly (all places) before a place is said to do nothing"

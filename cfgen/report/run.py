@@ -32,7 +32,13 @@ from cfgen.report.cells import (
     value_text,
 )
 from cfgen.report.continuations import continuation_blocks, goes_on
-from cfgen.report.effects import effect_blocks, effect_sentences, effects_introduction
+from cfgen.report.effects import (
+    NOT_RUN,
+    effect_blocks,
+    effect_sentences,
+    effects_introduction,
+    guidance_blocks,
+)
 from cfgen.report.pairs import pair_view
 from cfgen.stats import with_interval
 
@@ -143,7 +149,7 @@ def _rate(share: Share) -> str:
 
 def _swaps(results: Results) -> list[Block]:
     """The cells, measure by measure."""
-    blocks: list[Block] = []
+    blocks = guidance_blocks(results.guidance)
     for name in results.experiment.measures:
         cells = [cell for cell in results.cells if cell.measure == name]
         blocks += [Heading(f"With swaps: {_what_is_counted(name)}")]
@@ -156,6 +162,8 @@ def _swaps(results: Results) -> list[Block]:
         f"With each value stands its {results.confidence:.0%} interval, {interval}. > marks the "
         "best layers of a hypothesis."
     )
+    if results.guidance:
+        how += f" {NOT_RUN}"
     return [*blocks, Paragraph(faint(how))]
 
 
