@@ -28,7 +28,15 @@ from cfgen.report.drawing import (
     number_or_gap,
 )
 from cfgen.report.effects import distinct_effects, marked_tokens
-from cfgen.report.place_figures import drawn_names, over_strengths, profiles, sets, strengths
+from cfgen.report.place_figures import (
+    drawn_names,
+    matrix,
+    over_receivers,
+    over_strengths,
+    profiles,
+    sets,
+    strengths,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +58,8 @@ def figure_of(results: Results, measure: str | None = None) -> Figure:
     A panel per site, with a line and its interval per hypothesis, layer by layer. Where a sweep
     goes over heads or tokens, a map per hypothesis instead: a row per head or token, a column per
     layer. Where it goes over neurons, a point for each; of sets of parts a row each, and of some
-    strengths a line for each layer over them.
+    strengths a line for each layer over them. Of paths to several receivers, a matrix: a row per
+    sender, a column per receiver.
 
     Args:
         results: What came out.
@@ -76,8 +85,11 @@ def figure_of(results: Results, measure: str | None = None) -> Figure:
         raise CfgenError(Problem("nothing-to-draw", message, hint=hint))
     mapped = any(len(rows_of(cells)) > 1 for cells in sites.values())
     neurons = any(neuron is not None for cells in sites.values() for _, _, neuron in rows_of(cells))
+    crossed = over_receivers(results)
     with drawing():
-        if mapped:
+        if crossed:
+            draw = matrix
+        elif mapped:
             draw = profiles if neurons else _maps
         elif results.experiment.together:
             draw = sets
@@ -85,7 +97,7 @@ def figure_of(results: Results, measure: str | None = None) -> Figure:
             draw = strengths if over_strengths(results) else _curves
         figure = draw(results, sites, chosen)
         counted = sorted({cell.n for cells in sites.values() for cell in cells})
-        caption = _caption(results, counted, intervals=not mapped)
+        caption = _caption(results, counted, intervals=not mapped or crossed)
         add_caption(figure, caption)
     return in_notebooks(figure)
 

@@ -1,4 +1,4 @@
-"""Figures over other things than layers: neurons one by one, sets of parts, and strengths."""
+"""Figures over other things than layers: neurons one by one, sets of parts, strengths, paths."""
 
 from __future__ import annotations
 
@@ -32,6 +32,10 @@ FEWEST_STRENGTHS = 3
 """Strengths from which on effects are drawn over them."""
 SET = 0.26
 """Inches of a set."""
+SENDERS = 30
+"""Senders of a matrix at most: those that do most to any receiver."""
+UPRIGHT = 8
+"""Receivers beyond which their names stand upright."""
 
 
 def drawn_names(results: Results) -> list[str]:
@@ -157,3 +161,70 @@ def _effect_label(results: Results, name: str, measure: Measure) -> str:
 def _legend(figure: Figure, axes: object) -> None:
     handles, labels = axes.get_legend_handles_labels()  # type: ignore[attr-defined]
     figure.legend(handles, labels, loc="outside upper left", ncols=4, frameon=False)
+
+
+def over_receivers(results: Results) -> bool:
+    """Whether paths lead to several receivers."""
+    fields = METHODS[results.experiment.method].fields
+    return "receivers" in fields and len(results.experiment.receivers) > 1
+
+
+Sender = tuple[int, int]
+"""Layer and head, or -1 for a part as a whole."""
+
+
+def matrix(results: Results, sites: Sites, measure: Measure) -> Figure:
+    """What the senders that matter most do to each receiver, earlier ones above.
+
+    A cell whose interval holds 0 has a dot; grey is what no path leads to.
+    """
+    name, *_ = METHODS[results.experiment.method].effects
+    cells = [cell for here in sites.values() for cell in here if cell.hypothesis == name]
+    found = {(_sender(cell), _receiver(cell)): cell for cell in cells}
+    strongest: dict[Sender, float] = {}
+    for (sender, _), cell in found.items():
+        strongest[sender] = max(strongest.get(sender, 0.0), abs(number_or_gap(cell.value)))
+    senders = sorted(sorted(strongest, key=lambda one: (-strongest[one], one))[:SENDERS])
+    receivers = list(dict.fromkeys(receiver for _, receiver in found))
+    grid = [[found.get((sender, receiver)) for receiver in receivers] for sender in senders]
+    most = max((strongest[sender] for sender in senders), default=0.0) or 1.0
+    figure = new_figure(0.13 * len(senders) + 1.25)
+    axes = figure.subplots()
+    values = [[number_or_gap(cell.value if cell else None) for cell in row] for row in grid]
+    # of both signs or one, zero is white: what is told is what is strengthened, what weakened
+    mesh = axes.pcolormesh(values, rasterized=True, cmap="PuOr", vmin=-most, vmax=most)
+    axes.set_facecolor("#cccccc")
+    unsure = [
+        (column + 0.5, row + 0.5)
+        for row, line in enumerate(grid)
+        for column, cell in enumerate(line)
+        if cell and (cell.low is None or cell.high is None or cell.low <= 0 <= cell.high)
+    ]
+    if unsure:
+        across, down = zip(*unsure, strict=True)
+        axes.scatter(across, down, s=1.5, color="#555555", linewidths=0)
+    labels = [f"{layer}" if head < 0 else f"{layer}.{head}" for layer, head in senders]
+    axes.set_yticks([n + 0.5 for n in range(len(senders))], labels, fontsize=6)
+    axes.set_ylim(len(senders), 0)
+    upright = len(receivers) > UPRIGHT
+    axes.set_xticks(
+        [n + 0.5 for n in range(len(receivers))],
+        receivers,
+        fontsize=6,
+        rotation=90 if upright else 0,
+    )
+    axes.tick_params(length=2)
+    axes.set_xlabel("receiver")
+    left_out = len(strongest) - len(senders)
+    axes.set_ylabel(f"sender: the strongest {SENDERS}" if left_out else "sender")
+    bar = figure.colorbar(mesh, ax=axes, location="top", aspect=40, pad=0.02)
+    bar.set_label(f"{name} of {measure.meaning}" + ("; dots: interval holds 0" if unsure else ""))
+    return figure
+
+
+def _sender(cell: Cell) -> Sender:
+    return cell.layer, -1 if cell.head is None else cell.head
+
+
+def _receiver(cell: Cell) -> str:
+    return cell.position.rpartition(" to ")[2]

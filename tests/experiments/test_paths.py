@@ -12,8 +12,10 @@ import torch
 from cfgen.counterfactuals import Site
 from cfgen.errors import CfgenError
 from cfgen.experiments import SweepOptions
+from cfgen.experiments import answer as run
+from cfgen.report import figure_bytes, figure_of
 from tests.experiments.test_effects import by_place, difference, ids_of
-from tests.inquiries import ask
+from tests.inquiries import ask, request_of
 from tests.stories import WORDS
 
 LAYERS = 4
@@ -213,3 +215,35 @@ def test_prompts_of_other_lengths_are_left_out_for_all_but_logits(lm, pairs, mak
     assert {cell.n for cell in through.cells} == {len(pairs)}
     reasons = [reason for several in through.unaligned.values() for reason in several.items()]
     assert {*reasons} == {("the two prompts have different numbers of tokens", 1)}
+
+
+@pytest.mark.usefixtures("loaded")
+def test_several_receivers_are_drawn_as_a_matrix(pairs, tmp_path):
+    """The senders that do most to any of them, in order, against the receivers."""
+    receivers = ("logits", "3.2.q", "2.mlp")
+    asked = request_of(
+        pairs,
+        {"paths": Site("last", component="head_out")},
+        method="paths",
+        measures=("logit_difference",),
+        receivers=receivers,
+    )
+    found = run(asked, tmp_path / "out")
+    figure = figure_of(found.results)
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == list(receivers)
+    senders = [label.get_text() for label in axes.get_yticklabels()]
+    assert senders == [f"{layer}.{head}" for layer in range(LAYERS) for head in range(4)]
+    values = axes.collections[0].get_array()  # masked where there is no path
+    changes = {
+        (cell.position.rpartition(" ")[2], f"{cell.layer}.{cell.head}"): cell.value
+        for cell in found.results.cells
+        if cell.hypothesis == "change"
+    }
+    for row, sender in enumerate(senders):
+        for column, receiver in enumerate(receivers):
+            known = changes.get((receiver, sender))
+            assert known is None or values[row, column] == pytest.approx(known)
+    low, high = axes.collections[0].get_clim()
+    assert low == -high
+    assert figure_bytes(figure, "png")
