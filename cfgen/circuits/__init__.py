@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from cfgen.circuits.results import ExactSample as ExactSample
     from cfgen.circuits.results import NodeLoss as NodeLoss
     from cfgen.circuits.results import PairEstimate as PairEstimate
+    from cfgen.circuits.results import SubsetGap as SubsetGap
     from cfgen.circuits.results import circuit_in as circuit_in
     from cfgen.circuits.results import is_circuit as is_circuit
     from cfgen.circuits.results import read_circuit_results as read_circuit_results
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from cfgen.circuits.selection import jaccard as jaccard
     from cfgen.circuits.selection import nodes_of as nodes_of
     from cfgen.circuits.selection import select as select
+    from cfgen.circuits.selection import without as without
     from cfgen.circuits.wiring import PairBatch as PairBatch
     from cfgen.circuits.wiring import Wiring as Wiring
     from cfgen.circuits.wiring import wire as wire
@@ -63,6 +65,8 @@ if TYPE_CHECKING:
 _HOME = {
     "judge_circuit": "judging",
     "NodeLoss": "results",
+    "without": "selection",
+    "SubsetGap": "results",
     "colour_of": "circuit",
     "layer_of": "graph",
     "node_of": "graph",

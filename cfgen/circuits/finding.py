@@ -144,6 +144,7 @@ def _compute(
     store: RunStore, request: Request, portion: Portion, lm: LM | None, progress: Progress
 ) -> CircuitRun | PartialRun:
     progress("loading libraries", 0, None)
+    from cfgen.circuits.completeness import GREEDY_NODES
     from cfgen.circuits.measuring import TimeUpError, blocks_of, make_ledger
     from cfgen.circuits.searching import EXACT_PAIRS, RANKINGS, search
     from cfgen.experiments import Workbench, check_any_kept, check_sites, filter_pairs, grade
@@ -165,9 +166,10 @@ def _compute(
         made = search(ledger, halves, experiment)
     except TimeUpError:
         several = len(list(blocks_of(halves.judging)))
-        several *= 3 + len(RANKINGS) + bool(experiment.nodes)
+        several *= 3 + len(RANKINGS) + 2 * bool(experiment.nodes)
         units = several + len(list(blocks_of(halves.choosing)))
         units += min(len(halves.choosing), EXACT_PAIRS) if experiment.exact else 0
+        units += min(GREEDY_NODES, experiment.nodes)
         before = found.computed.there
         remainder = Remainder(before + ledger.there, before + units, late=True)
         return PartialRun(store.folder, remainder)
@@ -215,8 +217,9 @@ def _results(
         none=mean_estimate(curve.none),
         curve=made.points(),
         **made.areas(),
-        without=made.completeness(),
+        without=made.left(),
         losses=made.losses(),
+        gaps=made.gaps(),
         exact=made.exact,
         stability=made.stability(),
         circuit=int(made.chosen.sum()),

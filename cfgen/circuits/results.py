@@ -99,6 +99,26 @@ class NodeLoss(BaseModel):
     loss: PairEstimate
 
 
+class SubsetGap(BaseModel):
+    """What a circuit does without some of its nodes, and what the LM does without them.
+
+    Attributes:
+        how: Whether the nodes were drawn at ``random``, or looked for (``greedy``) on the pairs
+            that choose edges; ``none`` are left out for comparison.
+        nodes: The nodes.
+        circuit: Faithfulness of the circuit without them.
+        model: Faithfulness of all else, with nothing but these nodes corrupted.
+        gap: How much the second is larger; 0 in a complete circuit.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    how: Literal["none", "random", "greedy"]
+    nodes: tuple[str, ...]
+    circuit: PairEstimate
+    model: PairEstimate
+    gap: PairEstimate
+
+
 class EdgeCheck(BaseModel):
     """A check that ran and passed: its name, how many cases it looked at, what a case is."""
 
@@ -128,6 +148,7 @@ class CircuitResults(BaseModel):
         without: Faithfulness where the circuit that is written down is corrupted and all other
             edges are not.
         losses: What is lost without single nodes of the circuit, the strongest first.
+        gaps: What circuit and LM do without sets of nodes: completeness.
         exact: How far estimates are right.
         stability: How much circuits of that size share, whose edges are chosen by pairs drawn
             again, with the one that is written down (Jaccard).
@@ -158,6 +179,7 @@ class CircuitResults(BaseModel):
     random_cmd: PairEstimate
     without: PairEstimate
     losses: tuple[NodeLoss, ...]
+    gaps: tuple[SubsetGap, ...]
     exact: tuple[ExactSample, ...]
     stability: PairEstimate
     circuit: int

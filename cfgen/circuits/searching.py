@@ -10,11 +10,20 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from cfgen.circuits.completeness import NodeSubset, node_subsets
 from cfgen.circuits.curve import PERCENT, CurvePoints, cmd, cpr, interval
-from cfgen.circuits.graph import INPUT, LOGITS, CircuitGraph, EdgeMask, EdgeScores
+from cfgen.circuits.graph import CircuitGraph, EdgeMask, EdgeScores
 from cfgen.circuits.halves import PairHalves
-from cfgen.circuits.results import CurvePoint, ExactSample, NodeLoss, PairEstimate
-from cfgen.circuits.selection import connected, count_of, jaccard, nodes_of, select
+from cfgen.circuits.results import CurvePoint, ExactSample, NodeLoss, PairEstimate, SubsetGap
+from cfgen.circuits.selection import (
+    connected,
+    count_of,
+    jaccard,
+    nodes_of,
+    select,
+    strongest_nodes,
+    without,
+)
 from cfgen.errors import CfgenError, Problem
 from cfgen.experiments import Experiment
 from cfgen.stats import mean_of, rank_correlation
@@ -42,8 +51,9 @@ class Search:
             that chose edges (pairs, edges).
         masks: Ranking -> percent -> the edges chosen.
         curves: Ranking -> measures of these circuits.
-        without: The measure with the circuit corrupted and nothing else, in every pair that judges.
+        rest: The measure with the circuit corrupted and nothing else, in every pair that judges.
         fewer: Node of the circuit -> the measure of the circuit without it, in every such pair.
+        subsets: Measures without several of its nodes, of the circuit and of the LM.
         exact: How far estimates are right.
     """
 
@@ -53,8 +63,9 @@ class Search:
     scores: NDArray[np.float32]
     masks: Mapping[str, Mapping[float, EdgeMask]]
     curves: Mapping[str, CurvePoints]
-    without: NDArray[np.float64]
+    rest: NDArray[np.float64]
     fewer: Mapping[str, NDArray[np.float64]]
+    subsets: tuple[NodeSubset, ...]
     exact: tuple[ExactSample, ...]
 
     @property
@@ -99,10 +110,10 @@ class Search:
             found[name] = self._estimate(area(PERCENT, values), areas)
         return found
 
-    def completeness(self) -> PairEstimate:
+    def left(self) -> PairEstimate:
         """Faithfulness of all that is not in the circuit: what is left without it."""
         curve = self.curves["absolute"]
-        rest = CurvePoints((100.0,), self.without[None], curve.none, curve.every)
+        rest = CurvePoints((100.0,), self.rest[None], curve.none, curve.every)
         again = rest.resampled(self.experiment.seed)[:, 0]
         return self._estimate(rest.values()[0], again)
 
@@ -117,6 +128,24 @@ class Search:
             (without, with_), again = both.values(), both.resampled(self.experiment.seed)
             loss = self._estimate(with_ - without, again[:, 1] - again[:, 0])
             found.append(NodeLoss(node=node, loss=loss))
+        return tuple(found)
+
+    def gaps(self) -> tuple[SubsetGap, ...]:
+        """How far the circuit and the LM lie apart without sets of nodes."""
+        curve, found = self.curves["absolute"], []
+        for one in self.subsets:
+            sides = np.stack([one.circuit, one.model])
+            both = CurvePoints((0.0, 100.0), sides, curve.none, curve.every)
+            (of_circuit, of_model), again = both.values(), both.resampled(self.experiment.seed)
+            found.append(
+                SubsetGap(
+                    how=one.how,
+                    nodes=one.nodes,
+                    circuit=self._estimate(of_circuit, again[:, 0]),
+                    model=self._estimate(of_model, again[:, 1]),
+                    gap=self._estimate(of_model - of_circuit, again[:, 1] - again[:, 0]),
+                )
+            )
         return tuple(found)
 
     def stability(self) -> PairEstimate:
@@ -196,10 +225,12 @@ def search(ledger: Ledger, halves: PairHalves, experiment: Experiment) -> Search
         found = ledger.measures(judging, smaller, f"circuits, {ranking}")
         curves[ranking] = CurvePoints(sizes, np.stack([*found, every]), none, every)
     written = connected(graph, masks["absolute"][experiment.edges])
-    (without,) = ledger.measures(judging, [~written], "without the circuit")
-    fewer = _fewer(ledger, halves, mean, written, experiment)
+    (rest,) = ledger.measures(judging, [~written], "without the circuit")
+    nodes = strongest_nodes(graph, written, mean)[: experiment.nodes]
+    fewer = _fewer(ledger, halves, written, nodes)
+    subsets = node_subsets(ledger, halves, written, nodes, experiment.seed)
     exact = _exact(ledger, halves, scores, written, experiment)
-    return Search(experiment, graph, halves, scores, masks, curves, without, fewer, exact)
+    return Search(experiment, graph, halves, scores, masks, curves, rest, fewer, subsets, exact)
 
 
 def mean_scores(scores: NDArray[np.float32]) -> EdgeScores:
@@ -248,23 +279,12 @@ def _ends(ledger: Ledger, halves: PairHalves) -> tuple[NDArray[np.float64], NDAr
 
 
 def _fewer(
-    ledger: Ledger, halves: PairHalves, mean: EdgeScores, written: EdgeMask, experiment: Experiment
+    ledger: Ledger, halves: PairHalves, written: EdgeMask, nodes: list[str]
 ) -> dict[str, NDArray[np.float64]]:
-    """The measure of the circuit without its strongest nodes, one by one."""
-    graph, weights = ledger.wiring.graph, dict[str, float]()
-    numbers = np.flatnonzero(written)
-    edges = graph.chosen(numbers)
-    for number, edge in zip(numbers, edges, strict=True):
-        for node in {edge.sender, edge.node} - {INPUT, LOGITS}:
-            weights[node] = weights.get(node, 0.0) + abs(float(mean[number]))
-    nodes = sorted(weights, key=lambda node: -weights[node])[: experiment.nodes]
+    """The measure of the circuit without single nodes."""
     if not nodes:
         return {}
-    masks = []
-    for node in nodes:
-        mask = written.copy()
-        mask[[n for n, e in zip(numbers, edges, strict=True) if node in (e.sender, e.node)]] = False
-        masks.append(mask)
+    masks = [without(ledger.wiring.graph, written, (node,)) for node in nodes]
     found = ledger.measures(halves.judging, masks, "without single nodes")
     return dict(zip(nodes, found, strict=True))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Collection
 from typing import Any, Literal
 
 import numpy as np
@@ -91,6 +92,25 @@ def connected(graph: CircuitGraph, mask: EdgeMask) -> EdgeMask:
     kept = [n for n, e in zip(numbers, edges, strict=True) if {e.sender, e.node} <= there]
     found[kept] = True
     return found
+
+
+def without(graph: CircuitGraph, mask: EdgeMask, nodes: Collection[str]) -> EdgeMask:
+    """A circuit without all edges from or to some nodes."""
+    left, numbers = mask.copy(), np.flatnonzero(mask)
+    edges = graph.chosen(numbers)
+    gone = [n for n, e in zip(numbers, edges, strict=True) if {e.sender, e.node} & {*nodes}]
+    left[gone] = False
+    return left
+
+
+def strongest_nodes(graph: CircuitGraph, mask: EdgeMask, worth: EdgeScores) -> list[str]:
+    """The nodes of a circuit, without its ends, by the sum of the sizes of their edges' scores."""
+    weights: dict[str, float] = {}
+    numbers = np.flatnonzero(mask)
+    for number, edge in zip(numbers, graph.chosen(numbers), strict=True):
+        for node in {edge.sender, edge.node} - {INPUT, LOGITS}:
+            weights[node] = weights.get(node, 0.0) + abs(float(worth[number]))
+    return sorted(weights, key=lambda node: -weights[node])
 
 
 def nodes_of(edges: list[Edge] | tuple[Edge, ...]) -> tuple[str, ...]:

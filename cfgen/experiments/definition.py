@@ -184,7 +184,7 @@ class Experiment(BaseModel):
         edges: With ``circuit``, how many percent of the edges are written down.
         exact: With ``circuit``, how many edges, drawn at random, are run as well as estimated.
         nodes: With ``circuit``, without how many of its nodes the circuit is run again, one by one,
-            the strongest first.
+            the strongest first, and without sets of these.
         guide: ``attribution``: all places are estimated from gradients, and the most promising
             alone are run, and as many others at random; not with ``paths`` and ``circuit``.
         guided: With a guide, how many of each, per hypothesis.

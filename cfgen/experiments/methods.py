@@ -241,7 +241,9 @@ answers, after the original.
 
 `selection`: the `top` edges wherever they are, or `greedy`, from the logits on. `edges`: how many
 percent the circuit that is written down has. It is *a* circuit: others may do as well. `nodes`: of
-how many of its strongest nodes it is measured what it loses without them (minimality).
+how many of its strongest nodes it is measured what it loses without them (minimality), and of sets
+of these K, ten drawn at random and one looked for greedily on the pairs that choose edges, how far
+the circuit without K lies from the LM without K (completeness).
 
 Syed et al. 2023, arXiv 2310.10348; Hanna et al. 2024, arXiv 2403.17806; Mueller et al. 2025, arXiv
 2504.13151 (CPR, CMD)."""

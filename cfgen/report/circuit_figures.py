@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -19,12 +20,15 @@ from cfgen.report.drawing import (
 )
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from cfgen.circuits import Circuit, CircuitResults
+    from cfgen.circuits import Circuit, CircuitResults, PairEstimate, SubsetGap
 
 DRAWN = 150
 """Edges of a circuit that are drawn at most: the strongest."""
+SQUARE = 1.9
+"""Inches of the panel of completeness."""
 GOLDEN = 0.618
 """By what share of the width a level is shifted against the one below."""
 ROW = 0.3
@@ -34,6 +38,9 @@ ROW = 0.3
 def curve_figure(results: CircuitResults) -> Figure:
     """Draw how faithful circuits of growing size are, with intervals.
 
+    Below, where it was measured, completeness: what the circuit and the LM do without sets of its
+    nodes, which is the same on the diagonal (Wang et al. 2023, arXiv 2211.00593, figure 7).
+
     Args:
         results: What came out of a search.
 
@@ -42,8 +49,11 @@ def curve_figure(results: CircuitResults) -> Figure:
     """
     rankings = list(dict.fromkeys(point.ranking for point in results.curve))
     with drawing():
-        figure = new_figure(HEIGHT + 0.45)
-        axes = figure.subplots()
+        parts = [HEIGHT, *([SQUARE] if results.gaps else [])]
+        figure = new_figure(sum(parts) + 0.45)
+        axes, *below = figure.subplots(len(parts), 1, squeeze=False, height_ratios=parts)[:, 0]
+        if below:
+            _draw_gaps(below[0], results.gaps)
         for number, ranking in enumerate(rankings):
             style = CONTROL if ranking == "random" else STYLES[number]
             colour, dash, marker = style
@@ -78,6 +88,31 @@ def curve_figure(results: CircuitResults) -> Figure:
         caption = f"{asked}; n = {len(results.judged_on)} pairs; {results.confidence:.0%} intervals"
         add_caption(figure, caption)
     return in_notebooks(figure)
+
+
+def _number(found: PairEstimate) -> float:
+    return math.nan if found.value is None else found.value
+
+
+def _draw_gaps(axes: Axes, gaps: Sequence[SubsetGap]) -> None:
+    """Draw what the circuit does without sets of nodes, against what the LM does."""
+    for number, how in enumerate(dict.fromkeys(one.how for one in gaps)):
+        colour, _, marker = STYLES[number]
+        here = [one for one in gaps if one.how == how]
+        axes.scatter(
+            [_number(one.circuit) for one in here],
+            [_number(one.model) for one in here],
+            color=colour,
+            marker=marker,
+            s=14,
+            linewidths=0,
+            label={"none": "none left out", "random": "at random", "greedy": "looked for"}[how],
+            zorder=2,
+        )
+    axes.axline((0, 0), slope=1, color="#999999", linewidth=0.5, zorder=0)
+    axes.set_xlabel("faithfulness of the circuit without some nodes")
+    axes.set_ylabel("of the LM without them")
+    axes.legend(frameon=False, fontsize=6, loc="best")
 
 
 def circuit_figure(circuit: Circuit) -> Figure:

@@ -27,9 +27,18 @@ from cfgen.report.pairs import pair_view
 from cfgen.stats import with_interval
 
 if TYPE_CHECKING:
-    from cfgen.circuits import Circuit, CircuitResults, ExactSample, NodeLoss, PairEstimate
+    from cfgen.circuits import (
+        Circuit,
+        CircuitResults,
+        ExactSample,
+        NodeLoss,
+        PairEstimate,
+        SubsetGap,
+    )
     from cfgen.experiments import Experiment, Inquiry
 
+SHOWN = 3
+"""Nodes of a set that are named in a table."""
 STRONGEST = 12
 """Edges that are listed."""
 FILES = {
@@ -92,6 +101,7 @@ def circuit_view(results: CircuitResults, circuit: Circuit, folder: Path) -> Doc
             Paragraph(faint(_how(results))),
             Heading("A circuit"),
             *_circuit(results, circuit),
+            *_completeness(results),
             Heading("In words"),
             Listing(tuple(circuit_sentences(results))),
             Heading("Checks that ran, all passed"),
@@ -174,6 +184,35 @@ def _circuit(results: CircuitResults, circuit: Circuit) -> Iterable[Block]:
     yield Table(columns, rows[:STRONGEST])
 
 
+def _completeness(results: CircuitResults) -> Iterable[Block]:
+    """A table of the sets of nodes without which circuit and LM were run."""
+    if not results.gaps:
+        return
+    rows: list[tuple[Inline, ...]] = []
+    for one in sorted(results.gaps, key=lambda gap: -_size(gap)):
+        names = ", ".join(one.nodes[:SHOWN]) + (", ..." if len(one.nodes) > SHOWN else "")
+        numbers = (estimate_text(part) for part in (one.circuit, one.model, one.gap))
+        rows.append((f"{one.how}, {len(one.nodes)}", names or "-", *numbers))
+    columns = (
+        Column("nodes left out"),
+        Column("such as"),
+        *(Column(title, "right") for title in ("circuit", "LM", "gap")),
+    )
+    yield Heading("Completeness")
+    yield Table(columns, tuple(rows))
+    yield Paragraph(
+        faint(
+            "Faithfulness of the circuit, and of the whole LM, where these nodes are corrupted as "
+            "well. In a complete circuit, the two are the same whichever nodes are left out."
+        )
+    )
+
+
+def _size(found: SubsetGap) -> float:
+    """How far circuit and LM lie apart."""
+    return abs(found.gap.value or 0.0)
+
+
 def circuit_sentences(results: CircuitResults) -> list[str]:
     """What the numbers say, each with what it is to be compared with."""
     asked = results.experiment
@@ -194,6 +233,16 @@ def circuit_sentences(results: CircuitResults) -> list[str]:
         said.append(
             f"Without one of its {len(results.losses)} strongest nodes, the circuit loses most "
             f"without {most.node}: {estimate_text(most.loss)} of its faithfulness{least}."
+        )
+    if results.gaps:
+        worst = max(results.gaps, key=_size)
+        what = f"{len(worst.nodes)} of its nodes ({worst.how})" if worst.nodes else "any loss"
+        without = "without" if worst.nodes else "before"
+        drawn = [_size(one) for one in results.gaps if one.how == "random"]
+        usual = f", {sum(drawn) / len(drawn):.2f} on average over sets at random" if drawn else ""
+        said.append(
+            f"Circuit and LM lie furthest apart {without} {what}: "
+            f"{estimate_text(worst.gap)} of faithfulness{usual}; 0 is complete."
         )
     return said + [_exactly(sample) for sample in results.exact]
 

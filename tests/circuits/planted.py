@@ -135,6 +135,30 @@ RELAYED = {"input->a0.h0.v", "a0.h0->a1.h0.v", "a1.h0->logits"}
 
 
 @torch.no_grad()
+def backup() -> LM:
+    """Two heads that do the same, of which one suffices: the MLP says whether either found it.
+
+    Heads 0.0 and 0.1 add what the first token is, unless it is the last word, and the MLP of block
+    1 gives the logits ``min(1, what is there)``.
+    """
+    model, one = blank(), torch.eye(WORDS)
+    first, known = torch.zeros(WORDS, WORDS), torch.eye(WORDS)
+    first[:, 0] = 40.0
+    known[-1, -1] = 0.0
+    look = {"q": (POSITION, first), "k": (POSITION, one), "v": (TOKEN, known)}
+    for head in (0, 1):
+        put(model, 0, head, **look, o=(SECOND, one))
+    mlp = model.transformer.h[1].mlp
+    mlp.act = nn.ReLU()
+    for start, bias, sign in ((0, 0.0, 1.0), (WORDS, -1.0, -1.0)):
+        own = slice(start, start + WORDS)
+        mlp.c_fc.weight[SECOND.start : SECOND.stop, own] = one
+        mlp.c_fc.bias[own] = bias
+        mlp.c_proj.weight[own, OUT.start : OUT.stop] = sign * one
+    return lm_of(model)
+
+
+@torch.no_grad()
 def linear(seed: int = 0) -> LM:
     """A network that is linear in what it is given: every head attends evenly, no MLP bends."""
     model = blank(3)

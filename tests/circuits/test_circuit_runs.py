@@ -153,6 +153,30 @@ def test_what_single_nodes_are_worth(pairs, found, lm):
         left = faithfulness(batch.mixed(graph.mask(rest), corrupted), *ends)
         assert loss.loss.value == pytest.approx(whole - left, abs=1e-4)
     assert "without" in " ".join(circuit_sentences(made.results))
+    kinds = [gap.how for gap in made.results.gaps]
+    assert kinds[0] == "none"
+    assert kinds[-1] == "greedy"
+    assert {*kinds[1:-1]} == {"random"}
+    strongest = {loss.node for loss in made.results.losses}
+    for gap in made.results.gaps:
+        assert {*gap.nodes} <= strongest
+        measured = [
+            faithfulness(
+                batch.mixed(
+                    graph.mask([e for e in some if not {e.sender, e.node} & {*gap.nodes}]),
+                    corrupted,
+                ),
+                *ends,
+            )
+            for some in (circuit.edges, tuple(graph.edges()))
+        ]
+        assert [gap.circuit.value, gap.model.value] == pytest.approx(measured, abs=1e-4)
+        assert gap.gap.value == pytest.approx(measured[1] - measured[0], abs=1e-4)
+    assert len(made.results.gaps[-1].nodes) == 3
+    assert "Circuit and LM lie furthest apart" in " ".join(circuit_sentences(made.results))
+    text = markdown(circuit_view(made.results, circuit, made.folder))
+    assert "Completeness" in text
+    assert len(made.plot().axes) == 2
 
 
 def test_memory_that_does_not_suffice_makes_less_go_at_once(

@@ -14,11 +14,13 @@ from cfgen.circuits import (
     faithfulness,
     select,
     wire,
+    without,
 )
 from cfgen.interventions import choose_engine
 from tests.circuits.planted import (
     PLANTED,
     RELAYED,
+    backup,
     induction,
     induction_pairs,
     linear,
@@ -115,3 +117,49 @@ def test_effects_on_the_logits_add_up_in_a_linear_network():
     (scores,) = edge_scores(wiring, [pair], 1)
     into = scores[graph.starts[-2] :]
     assert into.sum() == pytest.approx(whole[0], rel=1e-4)
+
+
+def gaps(made, pairs, planted, sets):
+    """Faithfulness of a circuit, and of the LM, without sets of nodes."""
+    _, wiring = wired(made())
+    graph, batch = wiring.graph, PairBatch(wiring, pairs)
+    corrupted = batch.sent(batch.corrupted)
+    circuit = graph.mask([edge for edge in graph.edges() if str(edge) in planted])
+    every = ~graph.mask([])
+    assert circuit.sum() == len(planted)
+    ends = [batch.mixed(mask, corrupted) for mask in (~every, every)]
+    return [
+        tuple(
+            faithfulness(batch.mixed(without(graph, mask, nodes), corrupted), *ends)
+            for mask in (circuit, every)
+        )
+        for nodes in sets
+    ]
+
+
+@pytest.mark.parametrize(
+    ("made", "pairs", "planted", "nodes"),
+    [
+        (induction, induction_pairs(), PLANTED, ("a0.h0", "a1.h1")),
+        (relay, RELAY_PAIRS, RELAYED, ("a0.h0", "a1.h0")),
+    ],
+)
+def test_a_planted_circuit_is_complete(made, pairs, planted, nodes):
+    sets = [(), nodes[:1], nodes[1:], nodes]
+    for number, (circuit, model) in enumerate(gaps(made, pairs, planted, sets)):
+        assert circuit == pytest.approx(model, abs=1e-5)
+        assert circuit == pytest.approx(float(number == 0), abs=1e-5)
+
+
+def test_a_circuit_without_a_backup_is_faithful_but_not_complete():
+    pairs = [CircuitPair("one", (1, 2, 3), (7, 2, 3), (1,), (7,))]
+    one = {"input->a0.h0.v", "a0.h0->m1", "m1->logits"}
+    both = {*one, "input->a0.h1.v", "a0.h1->m1"}
+    sets = [(), ("a0.h0",), ("a0.h0", "a0.h1"), ("m1",)]
+    found = gaps(backup, pairs, one, sets)
+    # without the one, the LM has the other
+    assert np.array(found) == pytest.approx(np.array([(1, 1), (0, 1), (0, 0), (0, 0)]), abs=1e-3)
+    found = gaps(backup, pairs, both, [*sets, ("a0.h1",)])
+    assert [circuit for circuit, _ in found] == pytest.approx(
+        [model for _, model in found], abs=1e-5
+    )
