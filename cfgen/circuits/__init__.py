@@ -61,10 +61,14 @@ if TYPE_CHECKING:
     from cfgen.circuits.wiring import PairBatch as PairBatch
     from cfgen.circuits.wiring import Wiring as Wiring
     from cfgen.circuits.wiring import wire as wire
+    from cfgen.circuits.workload import RunCount as RunCount
+    from cfgen.circuits.workload import planned_runs as planned_runs
 
 _HOME = {
     "judge_circuit": "judging",
     "NodeLoss": "results",
+    "RunCount": "workload",
+    "planned_runs": "workload",
     "without": "selection",
     "SubsetGap": "results",
     "colour_of": "circuit",

@@ -51,6 +51,22 @@ def ask_circuits(
         write_json(records[0] if len(records) == 1 else records)
 
 
+def show_circuit_plan(experiment: Experiment, *, json: bool) -> None:
+    """Show how much a search for circuits runs."""
+    from cfgen.circuits import planned_runs
+    from cfgen.experiments import look_up
+    from cfgen.report import circuit_introduction, circuit_plan_view
+
+    with progress_shown(quiet=json) as report:
+        inquiry = look_up(experiment, report)
+    steps = planned_runs(inquiry.experiment)
+    present(circuit_introduction(inquiry), aside=json)
+    present(circuit_plan_view(steps), aside=json)
+    if json:
+        counted = [{**asdict(one), "forwards": one.forwards} for one in steps]
+        write_json({"steps": counted, "forwards": sum(one.forwards for one in steps)})
+
+
 def show_circuits(results: CircuitResults, folder: Path, *, json: bool) -> dict[str, Any]:
     """Show what a search for circuits came to, and give it as a record for JSON."""
     from cfgen.circuits import read_circuit

@@ -86,9 +86,12 @@ def ask(
     )
     from cfgen.report import run_introduction, runs_table
 
-    if experiment.method == "circuit" and not plan and portion.shard == (1, 1):
-        from cfgen.cli.circuits import ask_circuits
+    if experiment.method == "circuit" and portion.shard == (1, 1):
+        from cfgen.cli.circuits import ask_circuits, show_circuit_plan
 
+        if plan:
+            show_circuit_plan(experiment, json=json)
+            return
         ask_circuits(experiment, out, again, portion, accept_license=accept_license, json=json)
         return
     check_swaps(experiment)

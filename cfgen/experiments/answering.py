@@ -214,8 +214,8 @@ def check_swaps(experiment: Experiment) -> None:
             (``circuit-only``).
     """
     if experiment.method == "circuit":
-        message = "with `method: circuit` edges are chosen by all pairs: no shards, nothing to plan"
-        hint = "leave --plan, --shard and `cfgen merge` out; --time 20m stops, and goes on later"
+        message = "with `method: circuit` edges are chosen by all pairs: there are no shards"
+        hint = "leave --shard and `cfgen merge` out; --time 20m stops, and goes on later"
         raise CfgenError(Problem("circuit-only", message, hint=hint))
     if experiment.method == "behaviour":
         message = "with `method: behaviour` nothing is swapped, so there is nothing to run"

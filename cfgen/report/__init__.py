@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cfgen.report.circuit_figures import circuit_figure as circuit_figure
     from cfgen.report.circuit_figures import curve_figure as curve_figure
     from cfgen.report.circuits import circuit_introduction as circuit_introduction
+    from cfgen.report.circuits import circuit_plan_view as circuit_plan_view
     from cfgen.report.circuits import circuit_sentences as circuit_sentences
     from cfgen.report.circuits import circuit_view as circuit_view
     from cfgen.report.circuits import estimate_text as estimate_text
@@ -61,6 +62,7 @@ _HOME = {
     "estimate_text": "circuits",
     "circuit_sentences": "circuits",
     "circuit_introduction": "circuits",
+    "circuit_plan_view": "circuits",
     "curve_figure": "circuit_figures",
     "circuit_figure": "circuit_figures",
     "behaviour_introduction": "behaviour",

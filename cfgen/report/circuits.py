@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         ExactSample,
         NodeLoss,
         PairEstimate,
+        RunCount,
         SubsetGap,
     )
     from cfgen.experiments import Experiment, Inquiry
@@ -68,6 +69,28 @@ def circuit_introduction(inquiry: Inquiry) -> Document:
             Heading(f"One of the {len(inquiry.source.pairs)} pairs"),
             *pair_view(inquiry.source.pairs[0], {}).blocks,
         )
+    )
+
+
+def circuit_plan_view(steps: Sequence[RunCount]) -> Document:
+    """How much a search runs, step by step."""
+    rows: list[tuple[Inline, ...]] = [
+        (one.step, f"{one.pairs:,}", f"{one.each:,}", f"{one.forwards:,}")
+        for one in steps
+        if one.forwards
+    ]
+    rows.append(("in all", "", "", f"{sum(one.forwards for one in steps):,}"))
+    columns = (
+        Column("step"),
+        *(Column(title, "right") for title in ("pairs", "forwards each", "forwards")),
+    )
+    how = (
+        "Forwards of one prompt, at most: fewer pairs may be kept. A gradient counts as two more. "
+        "Those in which every head is given an input of its own take longer; --time 20m stops, and "
+        "the same command goes on."
+    )
+    return Document(
+        (Heading("What it will take"), Table(columns, tuple(rows)), Paragraph(faint(how)))
     )
 
 

@@ -23,6 +23,7 @@ from cfgen.circuits import (
     find_circuits,
     judge_circuit,
     make_halves,
+    planned_runs,
     read_circuit,
     read_circuit_results,
     wire,
@@ -431,7 +432,8 @@ def test_the_command(cli: Any, found, tmp_path) -> None:
     cli("figure", found.folder, "--measure", "kl").failed("[unknown-measure]")
     cli("figure", found.folder, "--circuit", "--out", tmp_path / "circuit.svg")
     assert (tmp_path / "circuit.svg").exists()
-    cli("run", "ioi", "--method", "circuit", "--plan").failed("[circuit-only]", "--time")
+    planned = cli("run", "ioi", "--method", "circuit", "-n", "8", "--nodes", "3", "--plan").out
+    assert "completeness, nodes looked for" in planned
     cli("run", "ioi", "--method", "circuit", "--shard", "1/2").failed("[circuit-only]")
     assert "CMD" in cli("methods", "circuit").out
 
@@ -462,3 +464,21 @@ def test_a_portion_that_is_due_computes_nothing(pairs, tmp_path, lm):
     part = find_circuits(asked(pairs), tmp_path / "run", portion=Portion(until=0.0), lm=lm)
     assert isinstance(part, PartialRun)
     assert part.remainder.late
+
+
+def test_what_will_be_run_is_counted_before(pairs, found, tmp_path, lm, monkeypatch):
+    """As many circuits as are measured."""
+    request = asked(pairs, nodes=3)
+    planned = {one.step: one for one in planned_runs(request.inquiry.experiment)}
+    measured = []
+    mixed = PairBatch.mixed
+
+    def counted(self, mask, corrupted, **options):
+        measured.append(len(self.pairs))
+        return mixed(self, mask, corrupted, **options)
+
+    monkeypatch.setattr(PairBatch, "mixed", counted)
+    find_circuits(request, tmp_path / "run", lm=lm)
+    steps = [one for one in planned.values() if "circuits" in one.step or "compl" in one.step]
+    most = sum(one.forwards for one in steps)
+    assert 0.6 * most < sum(measured) <= most
