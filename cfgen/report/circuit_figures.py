@@ -81,7 +81,8 @@ def curve_figure(results: CircuitResults) -> Figure:
         axes.set_xticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
         axes.set_xlabel("percent of the edges")
         axes.set_ylabel("faithfulness")
-        figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=6)
+        named = axes.get_legend_handles_labels()
+        figure.legend(*named, loc="outside upper center", ncols=3, frameon=False, fontsize=6)
         title = f"CPR {estimate_text(results.cpr)}, CMD {estimate_text(results.cmd)}"
         axes.set_title(title, fontsize=7, loc="left")
         asked = f"{results.model}; {results.task}, {results.design}"
