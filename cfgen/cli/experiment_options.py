@@ -156,7 +156,8 @@ OPTIONS = {
     "guide": _option(
         str,
         "guide",
-        "attribution: estimate all places by gradients, and run the most promising only.",
+        "attribution: estimate all places by gradients, and run the most promising only; exact: of "
+        "single neurons, swap each.",
     ),
     "guided": _option(
         int, "guided", "With --guide: how many places are run, and as many others; 32.", min=1

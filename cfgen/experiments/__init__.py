@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from cfgen.experiments.inquiry import Request as Request
     from cfgen.experiments.inquiry import as_request as as_request
     from cfgen.experiments.inquiry import check_guided as check_guided
+    from cfgen.experiments.inquiry import check_neurons as check_neurons
     from cfgen.experiments.inquiry import folder_name as folder_name
     from cfgen.experiments.inquiry import look_up as look_up
     from cfgen.experiments.inquiry import make_request as make_request
@@ -236,6 +237,7 @@ _HOME = {
     "judge": "measures",
     "list_stores": "store",
     "check_guided": "inquiry",
+    "check_neurons": "inquiry",
     "look_up": "inquiry",
     "make_request": "inquiry",
     "merge_shards": "answering",

@@ -187,6 +187,8 @@ class Experiment(BaseModel):
             the strongest first, and without sets of these.
         guide: ``attribution``: all places are estimated from gradients, and the most promising
             alone are run, and as many others at random; not with ``paths`` and ``circuit``.
+            ``exact``, with ``mediation`` and ``sweep.neurons``: NIE of every neuron of the MLPs is
+            computed on the logit difference, and the largest alone are run with all the rest.
         guided: With a guide, how many of each, per hypothesis.
         generate: With ``interchange`` and ``ablation``, how many tokens the LM goes on for after
             each change, and without it, the likeliest each time; 0 for none.
@@ -245,7 +247,7 @@ class Experiment(BaseModel):
     edges: Annotated[Number, Field(gt=0, le=100)] = 1.0
     exact: int = Field(default=64, ge=0)
     nodes: int = Field(default=0, ge=0, le=20)
-    guide: Literal["attribution"] | None = None
+    guide: Literal["attribution", "exact"] | None = None
     guided: int = Field(default=32, ge=1)
     generate: int = Field(default=0, ge=0, le=1000)
     during: Literal["prompt", "always"] = "prompt"

@@ -1,28 +1,54 @@
-"""The guide: which places are worth running, by estimates of all of them from gradients.
+"""The guide: which places are worth running, by a number for each of all of them.
 
-Estimates of all places take a few passes over every prompt (see
-:mod:`cfgen.experiments.estimates`). The most promising places are then run exactly, and as many of
-the others, drawn at random, on which it is seen how far the estimates can be believed.
+Estimates from gradients take a few passes over every prompt (see
+:mod:`cfgen.experiments.estimates`); single neurons can be swapped all at once instead (see
+:mod:`cfgen.experiments.neurons`). The most promising places are then run with all that is measured,
+and as many of the others, drawn at random, on which it is seen how far the numbers can be believed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 
 from cfgen.errors import CfgenError, Problem
 from cfgen.experiments.cells import Cell, Guidance, GuidedPlace
-from cfgen.experiments.estimates import Aims, Estimates, block_estimates
-from cfgen.experiments.interchange import in_blocks
+from cfgen.experiments.estimates import USUAL, Aims, Estimates, block_estimates
+from cfgen.experiments.interchange import PAIRS, in_blocks
+from cfgen.experiments.measures import MEASURES
+from cfgen.experiments.neurons import neuron_effects, neurons_key
 from cfgen.experiments.portions import Portion
 from cfgen.experiments.replies import Workbench
+from cfgen.interventions import Engine
 from cfgen.stats import rank_correlation
 
 Why = Literal["promising", "random", "other", ""]
+
+
+@dataclass(frozen=True, slots=True)
+class Guide:
+    """A way to a number for each place.
+
+    Attributes:
+        pairs: Drawn pairs that are computed as one.
+        numbers: Gives the numbers of some pairs (pairs, cells).
+        key: What they hang on, in a form that JSON has.
+    """
+
+    pairs: int
+    numbers: Callable[[Engine, Aims, Sequence[int]], Estimates]
+    key: Callable[[Aims, Sequence[int]], Any]
+
+
+WAYS: Mapping[str, Guide] = {
+    "attribution": Guide(PAIRS, block_estimates, Aims.key),
+    "exact": Guide(1, neuron_effects, neurons_key),
+}
+"""Name -> the guide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +105,8 @@ def guide(bench: Workbench, aims: Aims, kept: Sequence[int], portion: Portion) -
     Raises:
         CfgenError: No pair has answers that one token tells apart (``no-estimate``).
     """
+    if aims.experiment.guide == "exact":
+        aims = replace(aims, measure=MEASURES[USUAL])
     estimates = _estimated(bench, aims, kept, portion)
     return None if estimates is None else _choice(aims, estimates)
 
@@ -91,15 +119,17 @@ def _estimated(
         message = "no pair has two answers that a single token tells apart, whose gradient is taken"
         hint = "leave --guide out, and run every place"
         raise CfgenError(Problem("no-estimate", message, hint=hint))
-    blocks, parts = in_blocks(kept), []
+    name = str(aims.experiment.guide)
+    way = WAYS[name]
+    blocks, parts = in_blocks(kept, way.pairs), []
     for number, block in enumerate(blocks):
         bench.report("places estimated", number, len(blocks))
 
         def make(block: Sequence[int] = block) -> pa.Table:
-            rows = block_estimates(bench.engine, aims, block).astype("<f8")
+            rows = way.numbers(bench.engine, aims, block).astype("<f8")
             return pa.table({"estimates": [row.tobytes() for row in rows]})
 
-        table = bench.table(["guide", aims.key(block)], make, due=portion.due)
+        table = bench.table(["guide", name, way.key(aims, block)], make, due=portion.due)
         if table is None:
             return None
         parts += [np.frombuffer(row, "<f8") for row in table["estimates"].to_pylist()]

@@ -113,6 +113,8 @@ def look_up(experiment: Experiment, progress: Progress = no_progress) -> Inquiry
     sites = _sites(experiment, source) if method.tests or method.effects else {}
     if experiment.guide:
         check_guided(sites)
+    if experiment.guide == "exact":
+        check_neurons(experiment, sites)
     return Inquiry(experiment, source, draw, sites, vector)
 
 
@@ -131,6 +133,26 @@ def check_guided(sites: Mapping[str, Site]) -> None:
             )
             hint = "use --sweep each, change attn_out, mlp_out or head_out, or leave --guide out"
             raise CfgenError(Problem("no-estimate", message, hint=hint))
+
+
+def check_neurons(experiment: Experiment, sites: Mapping[str, Site]) -> None:
+    """Check that single neurons are what is swapped.
+
+    Raises:
+        CfgenError: It is something else (``exact-without-neurons``).
+    """
+    alone = experiment.sweep.neurons is not None and experiment.method == "mediation"
+    for site in sites.values():
+        if not alone or site.component != "mlp_neuron" or site.layers != "each" or site.frozen:
+            message = (
+                "`guide: exact` computes what single neurons of the MLPs mediate, each by itself; "
+                f"this is {experiment.method} of {site.component}"
+            )
+            hint = (
+                "say --method mediation --component mlp_neuron --neurons all, or use "
+                "--guide attribution"
+            )
+            raise CfgenError(Problem("exact-without-neurons", message, hint=hint))
 
 
 def make_request(

@@ -138,6 +138,10 @@ With `guide: attribution`, NIE is estimated for all places at once, from gradien
 (z(u') - z(u)) dy/dz; only the `guided` most promising places are run, and as many of the others at
 random, on which the rank correlation of estimates and effects is taken.
 
+With `--component mlp_neuron --neurons all --guide exact`, NIE of every neuron of the MLPs is
+computed, on the logit difference, and the `guided` largest are run with all the rest: a neuron adds
+its activation times its row of the down projection, so that its swap enters behind its block.
+
 Vig et al. 2020, arXiv 2004.12265, section 4; Pearl 2001, section 3 (natural effects); Syed et al.
 2023, arXiv 2310.10348, section 3.1 (the estimate)."""
 _ABLATION = """\

@@ -147,7 +147,9 @@ def places_text(best: Cell, mine: Sequence[Cell]) -> str:
     tried = len({cell.layer for cell in mine if cell.spot == best.spot})
     where = layers_text(best_layers(best, mine)) + (f" of {tried} tried" if tried > 1 else "")
     spots = len({cell.spot for cell in mine})
-    return where if spots == 1 else f"{spot_name(best)}, {where} at each of {spots} places"
+    if spots == 1:
+        return where
+    return f"{spot_name(best)}, {where}" + (" at each" if tried > 1 else "") + f" of {spots} places"
 
 
 def left_out_note(cells: Iterable[Cell]) -> list[Block]:

@@ -119,7 +119,7 @@ def effect_blocks(results: Results) -> list[Block]:
     if results.noise:
         text = f"The standard deviation of the noise is {results.noise.said}."
         blocks += [Heading("Noise"), Paragraph(text)]
-    blocks += guidance_blocks(results.guidance)
+    blocks += guidance_blocks(results)
     for name in results.experiment.measures:
         measure = MEASURES[name]
         relative = ", as a share of the unchanged run's" if measure.ratio else ""
@@ -149,18 +149,26 @@ def effect_blocks(results: Results) -> list[Block]:
     return [*blocks, Paragraph(faint(how))]
 
 
-def guidance_blocks(guidance: Sequence[Guidance]) -> list[Block]:
+def guidance_blocks(results: Results) -> list[Block]:
     """Which places were run, why, and how far the estimates can be believed."""
-    told: list[Block] = [Paragraph(guidance_text(one)) for one in guidance]
+    exact = results.experiment.guide == "exact"
+    told: list[Block] = [Paragraph(guidance_text(one, exact=exact)) for one in results.guidance]
     return [Heading("Places that were run"), *told] if told else []
 
 
-def guidance_text(guidance: Guidance) -> str:
-    """The same of one effect or hypothesis."""
+def guidance_text(guidance: Guidance, *, exact: bool) -> str:
+    """The same of one effect or hypothesis.
+
+    Args:
+        guidance: The numbers of all places.
+        exact: Whether these are computed as the effects are, not estimated from gradients.
+    """
+    kind = "effect, swapped behind its block," if exact else "effect estimated from gradients"
+    numbers = "the two ways of computing it" if exact else "estimates and what came out"
     runs = Counter(place.run for place in guidance.places)
     text = (
         f"{guidance.aim}: of {len(guidance.places):,} places, {runs['promising']:,} were run since "
-        f"the effect estimated from gradients ({MEASURES[guidance.estimated].meaning}) is the "
+        f"the {kind} ({MEASURES[guidance.estimated].meaning}) is the "
         "largest there"
     )
     if len(guidance.places) == runs["promising"]:
@@ -169,14 +177,15 @@ def guidance_text(guidance: Guidance) -> str:
     if runs["other"]:
         text += f" Of {runs['other']:,} more there are numbers since they were run for others."
     if guidance.correlation is None:
-        return f"{text} Estimates and what came out cannot be compared on these."
+        return f"{text} {numbers[0].upper()}{numbers[1:]} cannot be compared on these."
     about = MEASURES[guidance.measure].meaning
     text += (
-        f" On these, estimates and what came out ({about}) have a rank correlation of "
+        f" On these, {numbers} ({about}) have a rank correlation of "
         f"{guidance.correlation:.2f} (Spearman, n = {guidance.compared})."
     )
-    exact = "run exactly (all places) before a place is said to do nothing"
-    return text if guidance.correlation >= BELIEVED else f"{text} That is low: {exact}."
+    if exact or guidance.correlation >= BELIEVED:
+        return text
+    return f"{text} That is low: run exactly (all places) before a place is said to do nothing."
 
 
 def distinct_effects(cells: Iterable[Cell]) -> list[Cell]:

@@ -31,6 +31,7 @@ from cfgen.report.effects import distinct_effects, marked_tokens
 from cfgen.report.place_figures import (
     drawn_names,
     matrix,
+    neurons_by_layer,
     over_receivers,
     over_strengths,
     profiles,
@@ -57,7 +58,8 @@ def figure_of(results: Results, measure: str | None = None) -> Figure:
 
     A panel per site, with a line and its interval per hypothesis, layer by layer. Where a sweep
     goes over heads or tokens, a map per hypothesis instead: a row per head or token, a column per
-    layer. Where it goes over neurons, a point for each; of sets of parts a row each, and of some
+    layer. Where it goes over neurons, a point for each, with a guide over its
+    layer; of sets of parts a row each, and of some
     strengths a line for each layer over them. Of paths to several receivers, a matrix: a row per
     sender, a column per receiver.
 
@@ -90,7 +92,8 @@ def figure_of(results: Results, measure: str | None = None) -> Figure:
         if crossed:
             draw = matrix
         elif mapped:
-            draw = profiles if neurons else _maps
+            of_neurons = neurons_by_layer if results.guidance else profiles
+            draw = of_neurons if neurons else _maps
         elif results.experiment.together:
             draw = sets
         else:

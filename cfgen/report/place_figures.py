@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from cfgen.counterfactuals import NONE
-from cfgen.experiments import METHODS, UNFILTERED
+from cfgen.experiments import MEASURES, METHODS, UNFILTERED
 from cfgen.report.cells import magnitude, number_name
 from cfgen.report.drawing import (
     CONTROL,
@@ -82,6 +82,42 @@ def profiles(results: Results, sites: Sites, measure: Measure) -> Figure:
         name_panel(axes, component, position)
     numbers = {number_name(component) for component, _ in sites}
     panels[-1, 0].set_xlabel(" or ".join(sorted(numbers)))
+    _legend(figure, panels[0, 0])
+    return figure
+
+
+def neurons_by_layer(results: Results, sites: Sites, measure: Measure) -> Figure:
+    """Numbers of all neurons, as the guide has them: a point each over its layer.
+
+    Those that were run have a colour, and the largest of them their number.
+    """
+    figure = new_figure(HEIGHT * len(results.guidance) + 0.45)
+    panels = figure.subplots(len(results.guidance), 1, squeeze=False, sharex=True)
+    kinds = {
+        "": ("not run", *CONTROL[::2], 1.0),
+        "random": ("run, at random", *STYLES[1][::2], 1.8),
+    }
+    kinds["promising"] = ("run, the largest", *STYLES[0][::2], 1.8)
+    for axes, guidance in zip(panels[:, 0], results.guidance, strict=True):
+        for why, (label, colour, marker, size) in kinds.items():
+            here = [place for place in guidance.places if place.run == why]
+            axes.plot(
+                [place.layer for place in here],
+                [place.estimate for place in here],
+                color=colour,
+                marker=marker or ".",
+                markersize=size,
+                linewidth=0,
+                label=label,
+            )
+        for place in sorted(guidance.places, key=lambda place: -abs(place.estimate))[:NAMED]:
+            text, at = f"{place.layer}.{place.neuron}", (place.layer, place.estimate)
+            axes.annotate(text, at, (2, 2), textcoords="offset points", fontsize=5.5)
+        axes.axhline(0, color=CONTROL[0], linewidth=0.5)
+        axes.set_ylabel(_effect_label(results, guidance.aim, MEASURES[guidance.estimated]))
+        component, position, *_ = guidance.places[0].place
+        name_panel(axes, component, position)
+    panels[-1, 0].set_xlabel("layer")
     _legend(figure, panels[0, 0])
     return figure
 

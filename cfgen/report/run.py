@@ -149,7 +149,7 @@ def _rate(share: Share) -> str:
 
 def _swaps(results: Results) -> list[Block]:
     """The cells, measure by measure."""
-    blocks = guidance_blocks(results.guidance)
+    blocks = guidance_blocks(results)
     for name in results.experiment.measures:
         cells = [cell for cell in results.cells if cell.measure == name]
         blocks += [Heading(f"With swaps: {_what_is_counted(name)}")]
