@@ -154,7 +154,8 @@ class Maker:
         if row(name).by_head and self.choose((0, 1)):
             return Place(name, layer, self.choose(range(self.layout.heads_of(name))))
         if row(name).by_neuron and self.choose((0, 1)):
-            return Place(name, layer, neurons=self.choose(((0,), (7, 2, 30), tuple(range(20)))))
+            last = self.layout.size(row(name).axes[0]) - 1
+            return Place(name, layer, neurons=self.choose(((0,), (7, 2, last), tuple(range(12)))))
         return Place(name, layer)
 
     def positions(self, length: int) -> tuple[int, ...]:
