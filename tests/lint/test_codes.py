@@ -112,7 +112,11 @@ FLAWS = [
     Flaw("input-not-shown", SHORT, ", asked]", "]", "shows:", "short", ((WHICH, "", "Now\n"),)),
     *(
         Flaw("site-impossible", TASK, 'Site("last")', site, '"pointer", inter', "pointer")
-        for site in ('Site(component="resid_pst")', "Site(head=2)", "Site(neurons=(1,))")
+        for site in (
+            'Site(component="resid_pst")',
+            "Site(head=2)",
+            'Site(component="q", neurons=(1,))',
+        )
     ),
     Flaw("model-unknown", TASK, '"smollm2-135m"', '"smolm2"', "task = ", "smolm2"),
     Flaw("model-unknown", TASK, '"smollm2-135m"', '"./nowhere"', "task = ", "./nowhere"),

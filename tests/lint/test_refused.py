@@ -40,7 +40,7 @@ BAD: dict[str, tuple[tuple[str, str], str]] = {
     "component": (at('Site("last", component="residual")'), "site-impossible"),
     "read only": (at('Site("last", component="head_result", head=0)'), "site-impossible"),
     "head below 0": (at('Site("last", component="head_out", head=-1)'), "site-impossible"),
-    "no neurons": (at('Site("last", neurons=(1,))'), "site-impossible"),
+    "no neurons": (at('Site("last", component="q", neurons=(1,))'), "site-impossible"),
     "site is text": (at('"last"'), "bad-definition"),
     "position is a number": (at("Site(3)"), "bad-definition"),
     "no position": (at("Site(())"), "bad-definition"),
