@@ -310,7 +310,7 @@ METHODS: Mapping[str, Method] = {
         ),
         Method(
             "ablation",
-            "What does the LM lose without what it has at a place?",
+            "What is lost without what the LM has at a place, or steered by what is added there?",
             effects={
                 **_against_clean(ABLATED),
                 "importance": Effect(
