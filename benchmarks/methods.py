@@ -5,8 +5,9 @@
 
 The same request is answered by both engines in a process of its own, on one thread, and every
 effect of every pair is compared. What counts is CPU time of the runs, without loading; how many
-tokens went through how many layers tells what a ratio can be at most. Other tools are compared on
-the runs that these methods are made of by `sweep.py` (workloads a to p).
+tokens went through how many layers tells what a ratio can be at most. (Circuits pack nothing.)
+Other tools are compared by `sweep.py`, on runs that methods are made of: mediation of two of
+workload a for each place, tracing of g, knockout of h, paths of p.
 """
 
 from __future__ import annotations
@@ -36,6 +37,15 @@ CASES: dict[str, dict[str, Any]] = {
         "sweep": {"layers": "window(5)", "positions": "last"},
     },
     "paths": {"task": "ioi", "sweep": {"heads": [0, 4, 8]}},
+    "tracing": {
+        "task": "factual_recall",
+        "design": "other_subject",
+        "templates": "one_sentence",
+        "kept": True,
+        "corrupt": "subject",
+        "draws": 2,
+        "sweep": {"positions": "every"},
+    },
 }
 """Method -> what is asked, in all layers."""
 ENGINES = ("reference", "packed")
@@ -109,7 +119,7 @@ def measured(method: str, engine: str, n: int) -> dict[str, Any]:
         )
         seconds = time.process_time() - started
         cost = result.results.engine
-        columns = ["pair_id", "effect", "component", "position", "head", "layer"]
+        columns = ["pair_id", "effect", "component", "position", "head", "token", "layer"]
         effects = result.effects().sort_values(columns)
         return {
             "seconds": round(seconds, 2),

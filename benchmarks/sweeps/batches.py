@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cfgen.lm import LM
+from cfgen.lm import LM, find_layout
 from sweeps.jobs import Cell, Job
+from sweeps.runs import make_noise
 
 Inputs = dict[str, Any]
 """Arguments of the model's forward."""
@@ -41,6 +42,24 @@ class Batch:
     def of(self, cell: Cell) -> list[int]:
         """Columns of the source that a cell reads (rows,)."""
         return [cell.of[p] + shift for p, shift in zip(self.pairs, self.shifts[1], strict=True)]
+
+    def noise(self, lm: LM, job: Job) -> tuple[Tensor, Tensor, Tensor]:
+        """Noise on embeddings: rows and columns of tokens, and what is added (tokens, width)."""
+        layout = find_layout(lm.model)
+        rows, columns, added = [], [], []
+        for row, (pair, shift) in enumerate(zip(self.pairs, self.shifts[0], strict=True)):
+            rows += [row] * len(job.noisy[pair])
+            columns += [position + shift for position in job.noisy[pair]]
+            added.append(make_noise(layout, len(job.noisy[pair]), pair))
+        return torch.tensor(rows), torch.tensor(columns), torch.cat(added)
+
+    def hidden(self, cell: Cell) -> Tensor:
+        """Which weights a knockout hides (rows, columns that look, columns)."""
+        width = self.original["input_ids"].shape[1]
+        hidden = torch.zeros(len(self.pairs), width, width, dtype=torch.bool)
+        for row, (pair, shift) in enumerate(zip(self.pairs, self.shifts[0], strict=True)):
+            hidden[row, cell.to[pair] + shift, [key + shift for key in cell.keys[pair]]] = True
+        return hidden
 
 
 def batches(lm: LM, job: Job) -> Iterator[Batch]:

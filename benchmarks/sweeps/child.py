@@ -31,6 +31,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     torch.set_num_threads(options.threads)
     job = read_job(options.job)
     module = importlib.import_module(f"sweeps.tools.{options.tool}")
+    if reason := getattr(module, "CANNOT", {}).get(job.kind):
+        return {"status": "unsupported", "reason": reason}
     try:
         versions = {name: version(name) for name in module.PACKAGES}
     except PackageNotFoundError as error:

@@ -140,6 +140,12 @@ class Collector:
         return Outcome(self.tokens, self.logits, notes)
 
 
+def window_of(cell: Cell, layers: int) -> range:
+    """The blocks in which a knockout hides keys."""
+    half = WINDOW // 2
+    return range(max(0, cell.layer - half), min(layers, cell.layer + half + 1))
+
+
 def write_job(job: Job, path: Path) -> None:
     path.write_text(json.dumps(asdict(job)))
 

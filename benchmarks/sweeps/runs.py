@@ -18,7 +18,7 @@ from torch import Tensor
 
 from cfgen.interventions import Add, Block, Copy, Edit, Run
 from cfgen.lm import Layout, Place
-from sweeps.jobs import HEAD, PATTERN, WINDOW, Cell, Job
+from sweeps.jobs import HEAD, PATTERN, Cell, Job, window_of
 
 NOISE = 3.0
 """Standard deviation of the noise, in those of the token embeddings."""
@@ -52,7 +52,7 @@ def _material(layout: Layout, job: Job, pair: int) -> Material:
     original, source = Run(job.originals[pair]), Run(job.counterfactuals[pair])
     corrupted, held = original, ()
     if job.kind == "restoration":
-        noise = Add(_noise(layout, len(job.noisy[pair]), pair), name=f"noise {pair}")
+        noise = Add(make_noise(layout, len(job.noisy[pair]), pair), name=f"noise {pair}")
         corrupted = original.with_(Edit(Place("embed"), job.noisy[pair], noise))
     if job.kind == "direct":
         every, copy = tuple(range(len(original.prompt))), Copy(original)
@@ -60,7 +60,7 @@ def _material(layout: Layout, job: Job, pair: int) -> Material:
     return Material(original, source, corrupted, held)
 
 
-def _noise(layout: Layout, tokens: int, pair: int) -> Tensor:
+def make_noise(layout: Layout, tokens: int, pair: int) -> Tensor:
     """Noise for the embeddings of some tokens (tokens, width), the same for every tool."""
     weight = layout.module(layout.family.embed).weight  # (vocabulary, width)
     made = torch.randn(tokens, weight.shape[1], generator=torch.Generator().manual_seed(pair))
@@ -98,9 +98,3 @@ _MAKERS: dict[str, Callable[[Material, Cell, int, int], Run]] = {
     "knockout": _knockout,
     "direct": _direct,
 }
-
-
-def window_of(cell: Cell, layers: int) -> range:
-    """The blocks in which a knockout hides keys."""
-    half = WINDOW // 2
-    return range(max(0, cell.layer - half), min(layers, cell.layer + half + 1))

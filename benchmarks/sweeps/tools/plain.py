@@ -12,6 +12,9 @@ from sweeps.batches import Batch, Inputs, batches
 from sweeps.jobs import HEAD, Cell, Collector, Job, Outcome
 
 PACKAGES = ("torch", "transformers")
+CANNOT = dict.fromkeys(
+    ("restoration", "knockout", "direct"), "only interchanges are written out by hand"
+)
 
 
 def run(lm: LM, job: Job) -> Outcome:

@@ -12,6 +12,12 @@ from sweeps.batches import Batch, batches
 from sweeps.jobs import Cell, Collector, Job, Outcome
 
 PACKAGES = ("pyvene",)
+CANNOT = {
+    "restoration": "noise that is the same for all cells needs an intervention of one's own",
+    "knockout": "none of its components is the attention's scores or weights",
+    "direct": "every block that is held would be an intervention with a source run of its own",
+}
+"""Kinds of cells that its interventions have no plain way for, and why."""
 COMPONENTS = {
     "resid_post": ("block_output", "pos"),
     "head_out": ("head_attention_value_output", "h.pos"),

@@ -13,9 +13,9 @@ from torch import Tensor
 from cfgen.lm import LM
 from sweeps.batches import Batch, batches
 from sweeps.jobs import HEAD, Cell, Collector, Job, Outcome
-from sweeps.tools.pyvene import COMPONENTS, PACKAGES, intervenable, locations
+from sweeps.tools.pyvene import CANNOT, COMPONENTS, PACKAGES, intervenable, locations
 
-__all__ = ["PACKAGES", "run"]
+__all__ = ["CANNOT", "PACKAGES", "run"]
 
 
 def run(lm: LM, job: Job) -> Outcome:
