@@ -162,6 +162,13 @@ OPTIONS = {
     "guided": _option(
         int, "guided", "With --guide: how many places are run, and as many others; 32.", min=1
     ),
+    "mediators": _option(
+        int,
+        "mediators",
+        "With --method mediation: places that are swapped together, at most; 0.",
+        min=0,
+        max=64,
+    ),
     "generate": _option(
         int, "generate", "How many tokens the LM goes on for after each change.", min=0, max=1000
     ),

@@ -74,12 +74,24 @@ def figure(
             "--circuit", help="Draw the circuit, not how faithful it is.", show_default=False
         ),
     ] = False,
+    mediators: Annotated[
+        bool,
+        typer.Option(
+            "--mediators", help="Draw places that were swapped together.", show_default=False
+        ),
+    ] = False,
 ) -> None:
     """Draw what came out of a run: lines over layers, maps of heads or tokens, or a circuit."""
     from cfgen.circuits import circuit_in, is_circuit, read_circuit_results
     from cfgen.experiments import read_finished, read_results
     from cfgen.paths import display
-    from cfgen.report import circuit_figure, curve_figure, figure_of, save_figure
+    from cfgen.report import (
+        circuit_figure,
+        curve_figure,
+        figure_of,
+        mediators_figure,
+        save_figure,
+    )
 
     if circuit:
         drawn = circuit_figure(circuit_in(run))
@@ -89,6 +101,8 @@ def figure(
             hint = "leave --measure away"
             raise CfgenError(Problem("unknown-measure", message, hint=hint))
         drawn = curve_figure(read_circuit_results(run))
+    elif mediators:
+        drawn = mediators_figure(read_results(run))
     else:
         drawn = figure_of(read_results(run), measure)
     written = save_figure(drawn, out)

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from cfgen.experiments.cells import ContinuationRate as ContinuationRate
     from cfgen.experiments.cells import Guidance as Guidance
     from cfgen.experiments.cells import GuidedPlace as GuidedPlace
+    from cfgen.experiments.cells import MediatorSet as MediatorSet
+    from cfgen.experiments.cells import MediatorSets as MediatorSets
     from cfgen.experiments.cells import Output as Output
     from cfgen.experiments.cells import PairEffect as PairEffect
     from cfgen.experiments.cells import VacuousCell as VacuousCell
@@ -173,6 +175,8 @@ _HOME = {
     "GradedPrompt": "behaviour",
     "Guidance": "cells",
     "GuidedPlace": "cells",
+    "MediatorSet": "cells",
+    "MediatorSets": "cells",
     "Inquiry": "inquiry",
     "Judgement": "measures",
     "MEASURES": "measures",

@@ -197,6 +197,78 @@ class VacuousCell:
     neuron: int | None = None
 
 
+Selection = Literal["top", "greedy", "random"]
+"""How places that are swapped together are chosen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mediator:
+    """A place that is swapped together with others.
+
+    Attributes:
+        component: What is swapped.
+        position: Label of the site, without the head.
+        head: Which head; None for a component as a whole.
+        token: Which token; None unless the sweep goes over every token.
+        neuron: Which neuron or dimension; None unless one alone is swapped.
+        layer: In which layer.
+    """
+
+    component: str
+    position: str
+    head: int | None
+    token: str | None
+    neuron: int | None
+    layer: int
+
+
+@dataclass(frozen=True, slots=True)
+class MediatorSet:
+    """Places that are swapped together: one more than the set before.
+
+    Attributes:
+        selection: ``top``: the strongest by themselves; ``greedy``: each adds most to those before
+            it; ``random``, as the control.
+        size: How many there are.
+        added: The place that the set before has not.
+        n: Pairs of the judging half that have a number.
+        value: What they mediate together (NIE) there, on average; None without a pair.
+        low: Lower end of its 95 % interval, Student's.
+        high: Upper end.
+    """
+
+    selection: Selection
+    size: int
+    added: Mediator
+    n: int
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class MediatorSets:
+    """Sets of places, chosen on one half of the pairs and judged on the other.
+
+    Attributes:
+        measure: Of what they are effects.
+        chosen_on: Pairs of the half that chose them.
+        judged_on: Of that on which they were measured.
+        total: The total effect there.
+        low: Lower end of its interval.
+        high: Upper end.
+        sets: The sets, order by order.
+    """
+
+    measure: str
+    chosen_on: int
+    judged_on: int
+    total: float | None
+    low: float | None
+    high: float | None
+    sets: tuple[MediatorSet, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Continuation:
     """How the LM goes on in one pair, with and without a change at one place.

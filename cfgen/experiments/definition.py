@@ -190,6 +190,8 @@ class Experiment(BaseModel):
             ``exact``, with ``mediation`` and ``sweep.neurons``: NIE of every neuron of the MLPs is
             computed on the logit difference, and the largest alone are run with all the rest.
         guided: With a guide, how many of each, per hypothesis.
+        mediators: With ``mediation``, how many places are swapped together at most, chosen on one
+            half of the pairs and judged on the other; 0 for none.
         generate: With ``interchange`` and ``ablation``, how many tokens the LM goes on for after
             each change, and without it, the likeliest each time; 0 for none.
         during: When something is changed while it goes on: in the ``prompt`` only, or ``always``,
@@ -249,6 +251,7 @@ class Experiment(BaseModel):
     nodes: int = Field(default=0, ge=0, le=20)
     guide: Literal["attribution", "exact"] | None = None
     guided: int = Field(default=32, ge=1)
+    mediators: int = Field(default=0, ge=0, le=64)
     generate: int = Field(default=0, ge=0, le=1000)
     during: Literal["prompt", "always"] = "prompt"
     measures: Texts = ("iia",)

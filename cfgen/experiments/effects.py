@@ -169,7 +169,7 @@ class EffectPlan:
         said = [getattr(self.experiment, name) for name in _DECIDING]
         said += [self.vector.digest] if self.vector else []
         pairs = [self._described_pair(index) for index in swapped]
-        trials = [self._described(trial) for trial in block.trials]
+        trials = [self.described(trial) for trial in block.trials]
         return Unit(
             described=[self.method.name, said, pairs, trials],
             runs=runs,
@@ -231,7 +231,12 @@ class EffectPlan:
         tokens = corrupted_tokens(pair.original, noise.position)
         return [*prompts, pair.pair.id, tokens, noise.level, self.experiment.seed, noise.draws]
 
-    def _described(self, trial: Trial) -> Any:
+    def answers(self, index: int) -> tuple[str, ...]:
+        """The answers of a pair, whose probabilities are wanted after each of its runs."""
+        return _answers(self.encoded[index])
+
+    def described(self, trial: Trial) -> Any:
+        """What a trial hangs on, in a form that JSON has."""
         target = self.targets[trial.sweep]
         return [*described_trial(target.sweep, trial), *target.described(trial.pair)]
 

@@ -45,6 +45,7 @@ FLAGS: Mapping[str, str] = {
     "nodes": "--nodes",
     "guide": "--guide",
     "guided": "--guided",
+    "mediators": "--mediators",
     "generate": "--generate",
     "during": "--during",
     "measures": "--measure",

@@ -138,6 +138,10 @@ With `guide: attribution`, NIE is estimated for all places at once, from gradien
 (z(u') - z(u)) dy/dz; only the `guided` most promising places are run, and as many of the others at
 random, on which the rank correlation of estimates and effects is taken.
 
+`mediators`: the strongest places are swapped together, one more at a time: by their own NIE, or
+greedily, always the one of the 32 strongest that adds most. One half of the pairs chooses, the
+other judges, beside places at random and TE.
+
 With `--component mlp_neuron --neurons all --guide exact`, NIE of every neuron of the MLPs is
 computed, on the logit difference, and the `guided` largest are run with all the rest: a neuron adds
 its activation times its row of the down projection, so that its swap enters behind its block.
@@ -302,7 +306,7 @@ METHODS: Mapping[str, Method] = {
                 ),
             },
             runs=(OTHER, INDIRECT, DIRECT),
-            fields=GUIDES,
+            fields=(*GUIDES, "mediators"),
             predicted=OTHER,
             unfiltered=True,
             estimate=Estimand("NIE", INDIRECT),

@@ -18,6 +18,7 @@ from cfgen.experiments.cells import (
     Continuation,
     ContinuationRate,
     Guidance,
+    MediatorSets,
     Output,
     PairEffect,
     VacuousCell,
@@ -133,6 +134,7 @@ class Results(BaseModel):
         unaligned: Label of a site -> reason -> kept pairs that could not be swapped there.
         noise: What corrupted prompts, where anything did.
         guidance: Estimates of all places, where only some were run: per hypothesis or effect.
+        mediators: Sets of places that were swapped together, where that was asked.
         continuations: How many continuations begin with an answer, place by place, where the LM was
             let go on.
         coincides: Hypothesis -> what else predicts the same on every pair, so that no measure can
@@ -170,6 +172,7 @@ class Results(BaseModel):
     versions: dict[str, str]
     noise: Noise | None
     guidance: tuple[Guidance, ...]
+    mediators: MediatorSets | None
     continuations: tuple[ContinuationRate, ...]
     coincides: dict[str, tuple[str, ...]]
     experiment: Experiment
@@ -185,6 +188,8 @@ class Results(BaseModel):
         tests = METHODS[self.experiment.method].tests
         if bool(self.guidance) != bool(self.experiment.guide):
             raise ValueError("estimates where none were asked for, or none where they were")
+        if (self.mediators is None) != (self.experiment.mediators == 0):
+            raise ValueError("sets of mediators where none were asked for, or none where they were")
         if self.continuations and not self.experiment.generate:
             raise ValueError("continuations where none were asked for")
         if {*self.coincides} != ({*self.sites} if tests else set()):
@@ -241,6 +246,7 @@ def as_results(record: RunRecord, inquiry: Inquiry) -> Results:
         versions=versions_used(),
         noise=record.noise,
         guidance=record.guidance,
+        mediators=record.mediators,
         continuations=record.rates,
         coincides={
             name: _same(record.pairs, name, record.sites)

@@ -20,6 +20,7 @@ from cfgen.experiments.cells import (
     Continuation,
     ContinuationRate,
     Guidance,
+    MediatorSets,
     Output,
     PairEffect,
     VacuousCell,
@@ -45,6 +46,7 @@ from cfgen.experiments.guide import guide
 from cfgen.experiments.inquiry import Inquiry
 from cfgen.experiments.interchange import RunBlock, swap_blocks
 from cfgen.experiments.measures import MEASURES
+from cfgen.experiments.mediators import mediator_sets
 from cfgen.experiments.methods import METHODS
 from cfgen.experiments.noise import Noise
 from cfgen.experiments.portions import EVERYTHING_NOW, Portion, Remainder
@@ -98,6 +100,7 @@ class RunRecord:
         effects: Where effects are measured, those of each pair.
         noise: What corrupted prompts, where anything did.
         guidance: Estimates of all places, where only some were run: per hypothesis or effect.
+        mediators: Sets of places that were swapped together, where that was asked.
         continuations: How the LM goes on, where that was asked.
         rates: How many of these begin with an answer, place by place.
     """
@@ -122,6 +125,7 @@ class RunRecord:
     effects: tuple[PairEffect, ...] = ()
     noise: Noise | None = None
     guidance: tuple[Guidance, ...] = ()
+    mediators: MediatorSets | None = None
     continuations: tuple[Continuation, ...] = ()
     rates: tuple[ContinuationRate, ...] = ()
 
@@ -188,6 +192,7 @@ def run_experiment(
         effects=found.effects,
         noise=found.noise,
         guidance=found.guidance,
+        mediators=found.mediators,
         continuations=texts,
         rates=continuation_rates(texts, found.encoded, source.candidates),
         cells=found.cells,
@@ -215,6 +220,7 @@ class Responses:
         noise: What corrupted prompts, where anything did.
         guidance: Estimates of all places, where only some were run: per hypothesis or effect.
         continuations: How the LM goes on, where that was asked.
+        mediators: Sets of places that were swapped together, where that was asked.
     """
 
     encoded: list[PairTokens]
@@ -229,6 +235,7 @@ class Responses:
     noise: Noise | None = None
     guidance: tuple[Guidance, ...] = ()
     continuations: tuple[Continuation, ...] = ()
+    mediators: MediatorSets | None = None
 
 
 def _swaps(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses | Remainder:
@@ -320,8 +327,12 @@ def _effects(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses 
     texts = _continued(computed, plan.blocks(behaviour.kept), runs, plan.sweeps)
     if computed.missing:
         return computed.remainder()
-    measures = [MEASURES[name] for name in experiment.measures]
+    measures, sets = [MEASURES[name] for name in experiment.measures], None
     cells, vacuous, effects = score_effects(plan, replies, behaviour.kept, measures)
+    if experiment.mediators:
+        sets = mediator_sets(bench, plan, replies, behaviour.kept, portion)
+        if sets is None:
+            return Remainder(computed.there, computed.there + 1, late=True)
     return Responses(
         found.encoded,
         plan.sweeps,
@@ -332,6 +343,7 @@ def _effects(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses 
         vacuous=tuple(vacuous),
         effects=tuple(effects),
         noise=plan.noise,
+        mediators=sets,
         guidance=choice.compared(cells) if choice else (),
         continuations=texts,
     )

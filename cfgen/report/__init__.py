@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from cfgen.report.findings import report_records as report_records
     from cfgen.report.findings import reports_view as reports_view
     from cfgen.report.graph import graph_figure as graph_figure
+    from cfgen.report.mediators import mediators_figure as mediators_figure
     from cfgen.report.methods import method_view as method_view
     from cfgen.report.methods import methods_view as methods_view
     from cfgen.report.models import model_list as model_list
@@ -103,6 +104,7 @@ _HOME = {
     "task_list": "task",
     "task_record": "task",
     "task_view": "task",
+    "mediators_figure": "mediators",
 }
 
 __all__ = list(_HOME)

@@ -20,6 +20,7 @@ from cfgen.report.cells import (
     value_text,
 )
 from cfgen.report.continuations import goes_on
+from cfgen.report.mediators import set_blocks
 from cfgen.report.pairs import pair_view
 
 BELIEVED = 0.8
@@ -136,6 +137,7 @@ def effect_blocks(results: Results) -> list[Block]:
             others, results.vacuous, results.tokens, by=magnitude, marks=marked_tokens(results)
         )
         blocks += left_out_note(cells)
+    blocks += set_blocks(results)
     how = (
         f"With each value stands its {results.confidence:.0%} interval, Student's of an average. "
         "> marks the largest of an effect, whatever its sign."

@@ -1,0 +1,181 @@
+"""Places that are swapped together: beside plain runs of them, and what a half is for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from cfgen.counterfactuals import Site
+from cfgen.documents import markdown
+from cfgen.errors import CfgenError
+from cfgen.experiments import FinishedRun, SweepOptions, answer, read_results
+from cfgen.report import figure_bytes, mediators_figure, run_view
+from tests.inquiries import ask, contents, request_of
+from tests.stories import WORDS
+
+pytestmark = pytest.mark.usefixtures("loaded")
+HEADS = SweepOptions(component="head_out", heads="all")
+SITE = Site("last", component="head_out")
+
+
+@pytest.fixture(scope="module")
+def lm(build_tiny_lm):
+    return build_tiny_lm(WORDS)
+
+
+@pytest.fixture(scope="module")
+def pairs(lm, make, answer):
+    found = [
+        pair
+        for pair in answer(lm, make.pairs(160, seed=5))
+        if pair.original.answer != pair.counterfactual.answer
+    ]
+    assert len(found) >= 12
+    return found[:12]
+
+
+def fields_of(**fields: Any) -> dict[str, Any]:
+    given = {"measures": ("logit_difference",), "mediators": 4, **fields}
+    return {"method": "mediation", "sweep": HEADS, **given}
+
+
+def ids_of(lm, side) -> torch.Tensor:
+    return torch.tensor([lm.tokenizer(side.prompt.text).input_ids])
+
+
+def token_of(lm, answer) -> int:
+    (token,) = lm.tokenizer(answer, add_special_tokens=False).input_ids
+    return token
+
+
+def joint(lm, pair, heads) -> float:
+    """NIE of some heads (layer, head) at the last token together, by hooks."""
+    width = lm.model.config.head_dim
+    projections = [block.self_attn.o_proj for block in lm.model.model.layers]
+    theirs: dict[int, torch.Tensor] = {}
+    handles = [
+        module.register_forward_pre_hook(
+            lambda _, given, layer=layer: theirs.update({layer: given[0][0, -1].clone()})
+        )
+        for layer, module in enumerate(projections)
+    ]
+    with torch.no_grad():
+        lm.model(ids_of(lm, pair.counterfactual))
+    for handle in handles:
+        handle.remove()
+    right, wrong = (token_of(lm, s.answer) for s in (pair.counterfactual, pair.original))
+
+    def difference() -> float:
+        with torch.no_grad():
+            logits = lm.model(ids_of(lm, pair.original)).logits[0, -1].double()
+        return float(logits[right] - logits[wrong])
+
+    before = difference()
+
+    def put(layer):
+        def change(_, given):
+            (states,) = given
+            states = states.clone()
+            for at, head in heads:
+                if at == layer:
+                    part = slice(head * width, (head + 1) * width)
+                    states[0, -1, part] = theirs[layer][part]
+            return (states,)
+
+        return change
+
+    handles = [m.register_forward_pre_hook(put(layer)) for layer, m in enumerate(projections)]
+    after = difference()
+    for handle in handles:
+        handle.remove()
+    return after - before
+
+
+def halves(pairs):
+    """Every other pair, without those whose prompts are in the first half."""
+    one = pairs[::2]
+    seen = {s.prompt.text for pair in one for s in (pair.original, pair.counterfactual)}
+    other = [
+        pair
+        for pair in pairs[1::2]
+        if not {pair.original.prompt.text, pair.counterfactual.prompt.text} & seen
+    ]
+    return one, other
+
+
+def mean(values) -> float:
+    values = list(values)
+    return sum(values) / len(values)
+
+
+@pytest.mark.parametrize("engine", ["packed", "reference"])
+def test_sets_are_chosen_and_judged_as_in_a_plain_loop(lm, pairs, engine):
+    record = ask(lm, pairs, {"mediation": SITE}, engine=engine, **fields_of())
+    kept = [pairs[index] for index in record.behaviour.kept]
+    choosing, judging = halves(kept)
+    every = [(layer, head) for layer in record.layers for head in range(4)]
+    alone = {place: mean(joint(lm, pair, [place]) for pair in choosing) for place in every}
+    found = record.mediators
+    assert (found.chosen_on, found.judged_on) == (len(choosing), len(judging))
+    total = mean(joint_total(lm, pair) for pair in choosing)
+    sign = 1 if total > 0 else -1
+    top = sorted(every, key=lambda place: -sign * alone[place])
+    greedy = top[:1]
+    while len(greedy) < 4:
+        left = [place for place in top if place not in greedy]
+        worth = [sign * mean(joint(lm, p, [*greedy, place]) for p in choosing) for place in left]
+        greedy.append(left[worth.index(max(worth))])
+    for name, order in (("top", top), ("greedy", greedy)):
+        mine = [one for one in found.sets if one.selection == name]
+        assert [(one.added.layer, one.added.head) for one in mine] == order[:4]
+        for one in mine:
+            expected = mean(joint(lm, pair, order[: one.size]) for pair in judging)
+            assert one.value == pytest.approx(expected, abs=1e-4)
+            assert one.low <= one.value <= one.high
+    drawn = [one for one in found.sets if one.selection == "random"]
+    places = [(one.added.layer, one.added.head) for one in drawn]
+    assert len({*places}) == 4
+    for one in drawn:
+        expected = mean(joint(lm, pair, places[: one.size]) for pair in judging)
+        assert one.value == pytest.approx(expected, abs=1e-4)
+    assert found.total == pytest.approx(mean(joint_total(lm, pair) for pair in judging), abs=1e-4)
+
+
+def joint_total(lm, pair) -> float:
+    """TE: the counterfactual's logit difference minus the original's."""
+    right, wrong = (token_of(lm, s.answer) for s in (pair.counterfactual, pair.original))
+
+    def difference(side) -> float:
+        with torch.no_grad():
+            logits = lm.model(ids_of(lm, side)).logits[0, -1].double()
+        return float(logits[right] - logits[wrong])
+
+    return difference(pair.counterfactual) - difference(pair.original)
+
+
+def test_what_is_written_reads_back_and_is_shown(pairs, tmp_path):
+    asked = request_of(pairs, {"mediation": SITE}, **fields_of(mediators=2))
+    made = answer(asked, tmp_path / "one")
+    assert isinstance(made, FinishedRun)
+    assert read_results(tmp_path / "one").mediators == made.results.mediators
+    answer(request_of(pairs, {"mediation": SITE}, **fields_of(mediators=2)), tmp_path / "two")
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+    text = markdown(run_view(made.results, tmp_path / "one"))
+    assert "Mediators together" in text
+    assert "at random (control)" in text
+    assert figure_bytes(mediators_figure(made.results), "png")
+
+
+def test_nothing_is_drawn_where_none_were_asked_for(pairs, tmp_path):
+    made = answer(request_of(pairs, {"mediation": SITE}, **fields_of(mediators=0)), tmp_path / "o")
+    assert isinstance(made, FinishedRun)
+    assert made.results.mediators is None
+    with pytest.raises(CfgenError, match="nothing-to-draw"):
+        mediators_figure(made.results)
+
+
+def test_one_pair_makes_no_halves(lm, pairs):
+    with pytest.raises(CfgenError, match="no-mediator-pairs"):
+        ask(lm, pairs[:1], {"mediation": SITE}, **fields_of())
