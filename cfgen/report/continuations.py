@@ -6,12 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cfgen.documents import Block, Column, Gap, Heading, Inline, Paragraph, Table, faint, strong
+from cfgen.errors import CfgenError, Problem
 from cfgen.experiments import CONTINUATIONS_FILE
+from cfgen.paths import display
 from cfgen.report.cells import number_name, row_name
 
 if TYPE_CHECKING:
     from cfgen.experiments import ContinuationRate, Experiment, Results
 
+LARGEST = 1 << 30
+"""Bytes of the file of continuations, and of its rows."""
 PLACES = 40
 """Places whose shares are shown."""
 PAIRS = 8
@@ -69,10 +73,20 @@ def continuation_blocks(results: Results, folder: Path) -> list[Block]:
 
 def _texts(folder: Path) -> list[Block]:
     """The texts of some pairs, at the place at which most of them change."""
-    import pyarrow.parquet as pq
+    from cfgen.datasets import opened_table, table_batches
 
+    file = folder / CONTINUATIONS_FILE
+    try:
+        with opened_table(file, LARGEST) as table:
+            read = [row for batch in table_batches(table, LARGEST) for row in batch.to_pylist()]
+    except (OSError, ValueError) as error:
+        message, hint = (
+            f"{display(file)}: {error}",
+            "restore it, or compute everything anew with --again",
+        )
+        raise CfgenError(Problem("run-changed", message, hint=hint)) from error
     places: dict[object, list[dict[str, Any]]] = {}
-    for row in pq.read_table(folder / CONTINUATIONS_FILE).to_pylist():
+    for row in read:
         key = [row[name] for name in ("component", "position", "head", "neuron", "token", "layer")]
         places.setdefault(tuple(key), []).append(row)
     if not places:

@@ -58,10 +58,9 @@ def figure_of(results: Results, measure: str | None = None) -> Figure:
 
     A panel per site, with a line and its interval per hypothesis, layer by layer. Where a sweep
     goes over heads or tokens, a map per hypothesis instead: a row per head or token, a column per
-    layer. Where it goes over neurons, a point for each, with a guide over its
-    layer; of sets of parts a row each, and of some
-    strengths a line for each layer over them. Of paths to several receivers, a matrix: a row per
-    sender, a column per receiver.
+    layer. Where it goes over neurons, a point for each, with a guide over its layer; of sets of
+    parts a row each, and of some strengths a line for each layer over them. Of paths to several
+    receivers, a matrix: a row per sender, a column per receiver.
 
     Args:
         results: What came out.
@@ -92,8 +91,9 @@ def figure_of(results: Results, measure: str | None = None) -> Figure:
         if crossed:
             draw = matrix
         elif mapped:
-            of_neurons = neurons_by_layer if results.guidance else profiles
-            draw = of_neurons if neurons else _maps
+            draw = _maps
+            if neurons:
+                draw = neurons_by_layer if results.guidance else profiles
         elif results.experiment.together:
             draw = sets
         else:

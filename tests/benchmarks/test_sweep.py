@@ -279,7 +279,7 @@ def test_what_both_prompts_begin_with_is_computed_once() -> None:
 
 
 def test_the_floor_of_what_is_built_upon_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sweeps.runs.WINDOW", 3)
+    monkeypatch.setattr("sweeps.jobs.WINDOW", 3)
     lm = models.load("random-llama-3", "cpu", "float32")
     layout = find_layout(lm.model)
 

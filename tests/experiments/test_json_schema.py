@@ -16,7 +16,10 @@ from tests.experiments.strategies import EXPERIMENTS
 
 SCHEMA = schema()
 EXAMPLES = sorted((Path(__file__).parents[2] / "docs/examples").glob("*.yaml"))
-KINDS = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool}
+KINDS = {
+    **{"object": dict, "array": list, "string": str, "integer": int, "boolean": bool},
+    "number": (int, float),
+}
 TOLD = {"$schema", "$defs", "description", "title", "default"}
 
 
@@ -42,6 +45,7 @@ def holds(word: str, said: Any, value: Any, rule: dict[str, Any]) -> bool:
             "const": lambda: value == said,
             "pattern": lambda: not isinstance(value, str) or re.search(said, value),
             "minimum": lambda: not of_kind(value, "integer") or value >= said,
+            "maximum": lambda: not of_kind(value, "integer") or value <= said,
             "minItems": lambda: not isinstance(value, list) or len(items) >= said,
             "uniqueItems": lambda: len({json.dumps(item) for item in items}) == len(items),
             "items": lambda: all(fits(item, said) for item in items),

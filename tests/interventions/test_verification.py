@@ -131,14 +131,13 @@ def states_are_those_of_another_block(monkeypatch):
 
 
 def positions_are_off_by_one(monkeypatch):
-    former = packed._forward
+    former = packed.forward_upon
 
-    def forward(machine, ids, mask, owners, cache):
+    def forward(machine, ids, mask, positions, cache):
         # the mask is made of the right ones
-        moved = replace(owners, positions=(owners.positions - 1).clamp(min=0))
-        return former(machine, ids, mask, moved, cache)
+        return former(machine, ids, mask, (positions - 1).clamp(min=0), cache)
 
-    monkeypatch.setattr(packed, "_forward", forward)
+    monkeypatch.setattr(packed, "forward_upon", forward)
 
 
 def logits_are_those_of_another_column(monkeypatch):
