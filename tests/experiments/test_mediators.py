@@ -10,7 +10,14 @@ import torch
 from cfgen.counterfactuals import Site
 from cfgen.documents import markdown
 from cfgen.errors import CfgenError
-from cfgen.experiments import FinishedRun, SweepOptions, answer, read_results
+from cfgen.experiments import (
+    Experiment,
+    FinishedRun,
+    SweepOptions,
+    answer,
+    look_up,
+    read_results,
+)
 from cfgen.report import figure_bytes, mediators_figure, run_view
 from tests.inquiries import ask, contents, request_of
 from tests.stories import WORDS
@@ -174,6 +181,12 @@ def test_nothing_is_drawn_where_none_were_asked_for(pairs, tmp_path):
     assert made.results.mediators is None
     with pytest.raises(CfgenError, match="nothing-to-draw"):
         mediators_figure(made.results)
+
+
+def test_no_guide_that_sees_all_pairs_chooses_for_both_halves():
+    experiment = Experiment(task="ioi", method="mediation", mediators=3, guide="attribution", n=4)
+    with pytest.raises(CfgenError, match="mediators-with-guide"):
+        look_up(experiment)
 
 
 def test_one_pair_makes_no_halves(lm, pairs):
