@@ -251,9 +251,10 @@ class DirtFinder:
         # Unless they come first and in order, they are made on something else than in the base.
         if shared != list(mine[: len(shared)]):
             return mask | bits(p for edit in (*mine, *theirs) for p in edit.positions)
-        for edit in mine:
+        for number, edit in enumerate(mine):
             here, whole = bits(edit.positions), edit.place.head is None and not edit.place.neurons
-            if edit in shared:
+            # by its number: what the base makes once may be made again, on what that left there
+            if number < len(shared):
                 # Made on the same, it gives the same; but of its own run it may read what differs.
                 if any(read.run is None for read in edit.value.reads):
                     mask |= here

@@ -20,6 +20,7 @@ from cfgen.interventions import (
     Copy,
     Edit,
     Mix,
+    Question,
     Read,
     Rotate,
     Run,
@@ -462,3 +463,21 @@ def test_a_verified_call_says_so():
     found = engine_of(lm).outcomes(runs[::9], verified=8)
     assert found.work.verified == 8
     assert engine_of(lm, "reference").outcomes(runs[::99], verified=8).work.verified == 0
+
+
+@pytest.mark.parametrize("name", SOME)
+def test_the_same_edit_made_again_upon_a_run_that_has_it_once(name):
+    """What is added twice is there twice, also where the base has it already."""
+    engines = [engine_of(lm_of(name), engine) for engine in ("packed", "reference")]
+    width = engines[0].layout.width
+    once = Run((9, 20, 31, 42, 53, 64)).with_(
+        Edit(Place("resid_post", 1), (2,), Add(torch.full((1, width), 0.7)))
+    )
+    runs = [once, once.with_(*once.edits), Run(once.prompt, (*once.edits, *once.edits))]
+    question = Question(vocabulary=True)
+    packed, plain = (engine.outcomes(runs, question=question).vocabulary for engine in engines)
+    assert packed is not None
+    assert plain is not None
+    assert torch.allclose(packed, plain, atol=1e-3)
+    assert (plain[0] - plain[1]).abs().max() > 1e-2
+    assert torch.allclose(plain[1], plain[2], atol=1e-3)
