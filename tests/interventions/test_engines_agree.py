@@ -471,7 +471,7 @@ def test_the_same_edit_made_again_upon_a_run_that_has_it_once(name):
     engines = [engine_of(lm_of(name), engine) for engine in ("packed", "reference")]
     width = engines[0].layout.width
     once = Run((9, 20, 31, 42, 53, 64)).with_(
-        Edit(Place("resid_post", 1), (2,), Add(torch.full((1, width), 0.7)))
+        Edit(Place("resid_post", 1), (2,), Add(torch.linspace(-1, 1, width)[None]))
     )
     runs = [once, once.with_(*once.edits), Run(once.prompt, (*once.edits, *once.edits))]
     question = Question(vocabulary=True)
