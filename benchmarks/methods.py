@@ -91,10 +91,18 @@ def compared(method: str, n: int) -> dict[str, Any]:
         "n": n,
         "machine": platform.machine(),
         "effects": len(pairs),
-        "difference": max(abs(a - b) for a, b in pairs if a is not None and b is not None),
+        "difference": max(map(_apart, pairs)),
         "tolerance": 1e-3 * max(1.0, *(abs(a) for a, _ in pairs if a is not None)),
         **found,
     }
+
+
+def _apart(both: tuple[float | None, float | None]) -> float:
+    """How far two effects are apart; infinitely if one alone has no number."""
+    one, other = both
+    if one is None or other is None:
+        return 0.0 if one is other else float("inf")
+    return abs(one - other)
 
 
 def measured(method: str, engine: str, n: int) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from sweeps.jobs import Cell, Collector, Job, Outcome
 
 PACKAGES = ("pyvene",)
 CANNOT = {
-    "restoration": "noise that is the same for all cells needs an intervention of one's own",
+    "restoration": "not written here: the same noise for all cells takes an intervention of its own",
     "knockout": "none of its components is the attention's scores or weights",
-    "direct": "every block that is held would be an intervention with a source run of its own",
+    "direct": "not written here: every block that is held would be an intervention of its own",
 }
 """Kinds of cells that its interventions have no plain way for, and why."""
 COMPONENTS = {
