@@ -13,7 +13,7 @@ from sweeps.jobs import Cell, Collector, Job, Outcome
 
 PACKAGES = ("pyvene",)
 CANNOT = {
-    "restoration": "not written here: the same noise for all cells takes an intervention of its own",
+    "restoration": "not written here: noise that all cells share takes an intervention of its own",
     "knockout": "none of its components is the attention's scores or weights",
     "direct": "not written here: every block that is held would be an intervention of its own",
 }
