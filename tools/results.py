@@ -239,11 +239,11 @@ def _hypotheses(study: Study, results: Results) -> Iterable[Sequence[str]]:
 
 def _control(best: Cell, results: Results) -> Cell:
     """What `none`, under which nothing happens, reaches at a place."""
-    where = (*best.spot, best.layer, best.measure)
+    where = (*best.place, best.measure)
     return next(
         cell
         for cell in results.cells
-        if cell.hypothesis == NONE and (*cell.spot, cell.layer, cell.measure) == where
+        if cell.hypothesis == NONE and (*cell.place, cell.measure) == where
     )
 
 

@@ -9,83 +9,85 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Spot = tuple[str, str, int | None, str | None, int | None]
-"""Where something is, but for the layer: component, label of the site, head, token, neuron."""
+Spot = tuple[str, str, int | None, int | None, str | None]
+"""Where something is, but for the layer: component, label of the site, head, neuron, token."""
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class CellPlace:
+    """Where in an LM something is changed.
+
+    Attributes:
+        component: What is changed.
+        position: Label of the site, without the head.
+        head: Which head; None for a component as a whole.
+        neuron: Which neuron or dimension; None unless one alone is changed.
+        token: Which token, by its name, where the sweep goes over every token; else None.
+        layer: In which layer (the last of them, for swaps up to a layer).
+    """
+
+    component: str
+    position: str
+    head: int | None
+    neuron: int | None
+    token: str | None
+    layer: int
+
+    @property
+    def spot(self) -> Spot:
+        """Where it is, but for the layer."""
+        return self.component, self.position, self.head, self.neuron, self.token
+
+    @property
+    def place(self) -> tuple[*Spot, int]:
+        """What tells it from other places."""
+        return (*self.spot, self.layer)
+
+
+@dataclass(frozen=True, slots=True)
+class Output(CellPlace):
     """What the LM said for one pair in one cell.
 
     Attributes:
         pair_id: The pair.
-        component: What was swapped.
-        position: Label of the site, without the head.
-        head: Which head; None for a component as a whole.
-        token: Which token, by its name, where the sweep goes over every token; else None.
-        layer: After which layer (the last of them, for swaps up to a layer).
         said: What the LM said, as far as its answer was read, as text.
         kind: ``original``, ``counterfactual``, ``third`` (an answer that only a hypothesis
             predicts) or ``other``.
-        neuron: Which neuron or dimension; None unless one alone is changed.
     """
 
     pair_id: str
-    component: str
-    position: str
-    head: int | None
-    token: str | None
-    layer: int
     said: str
     kind: str
-    neuron: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class PairEffect:
+class PairEffect(CellPlace):
     """An effect in one pair at one place.
 
     Attributes:
         pair_id: The pair.
         kept: Whether the LM answers its prompts rightly, as far as the method uses them.
         effect: Which effect.
-        component: What was changed.
-        position: Label of the site, without the head.
-        head: Which head; None for a component as a whole.
-        token: Which token; None unless the sweep goes over every token.
-        layer: In which layer.
         measure: Of what it is an effect.
         value: How large it is, on average over draws; None if a run of the pair has no finite
             number.
         deviation: Standard deviation between draws; None where there are not two.
-        neuron: Which neuron or dimension; None unless one alone is changed.
     """
 
     pair_id: str
     kept: bool
     effect: str
-    component: str
-    position: str
-    head: int | None
-    token: str | None
-    layer: int
     measure: str
     value: float | None
     deviation: float | None = None
-    neuron: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(CellPlace):
     """A measure of one hypothesis at one place.
 
     Attributes:
         hypothesis: The hypothesis; ``none`` is the control under which nothing happened.
-        component: What was swapped.
-        position: Label of the site, without the head.
-        head: Which head; None for a component as a whole.
-        token: Which token, by its name, where the sweep goes over every token; else None.
-        layer: After which layer.
         measure: What was measured.
         n: Pairs counted: kept, swappable here, with a prediction of this hypothesis, and a number.
         value: The average over them; of IIA, the share whose output is the predicted one. None if
@@ -97,15 +99,9 @@ class Cell:
         between_pairs: Where something was drawn several times for each pair, the standard
             deviation between pairs, without what the draws add to it; None else.
         between_draws: The standard deviation between the draws of a pair.
-        neuron: Which neuron or dimension; None unless one alone is changed.
     """
 
     hypothesis: str
-    component: str
-    position: str
-    head: int | None
-    token: str | None
-    layer: int
     measure: str
     n: int
     value: float | None
@@ -114,43 +110,20 @@ class Cell:
     left_out: int = 0
     between_pairs: float | None = None
     between_draws: float | None = None
-    neuron: int | None = None
-
-    @property
-    def spot(self) -> Spot:
-        """Where it is, but for the layer: component, label of the site, head, token, neuron."""
-        return self.component, self.position, self.head, self.token, self.neuron
 
 
 @dataclass(frozen=True, slots=True)
-class GuidedPlace:
+class GuidedPlace(CellPlace):
     """A place whose effect was estimated.
 
     Attributes:
-        component: What would be changed.
-        position: Label of the site, without the head.
-        head: Which head; None for a component as a whole.
-        token: Which token; None unless the sweep goes over every token.
-        layer: In which layer.
         estimate: The effect, to first order, on average over pairs.
         run: Why it was run as well: ``promising``, ``random``, or for some ``other`` hypothesis;
             empty if it was not.
-        neuron: Which neuron or dimension; None unless one alone is changed.
     """
 
-    component: str
-    position: str
-    head: int | None
-    token: str | None
-    layer: int
     estimate: float
     run: Literal["promising", "random", "other", ""]
-    neuron: int | None = None
-
-    @property
-    def place(self) -> tuple[*Spot, int]:
-        """What tells it from other places."""
-        return self.component, self.position, self.head, self.token, self.neuron, self.layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,51 +148,18 @@ class Guidance:
 
 
 @dataclass(frozen=True, slots=True)
-class VacuousCell:
+class VacuousCell(CellPlace):
     """A place that says nothing: what was swapped there is the same in all pairs' prompts.
 
     Attributes:
-        component: What was swapped.
-        position: Label of the site, without the head.
-        head: Which head; None for a component as a whole.
-        token: Which token; None unless the sweep goes over every token.
-        layer: After which layer.
         n: Pairs that were swapped.
-        neuron: Which neuron or dimension; None unless one alone is changed.
     """
 
-    component: str
-    position: str
-    head: int | None
-    token: str | None
-    layer: int
     n: int
-    neuron: int | None = None
 
 
 Selection = Literal["top", "greedy", "random"]
 """How places that are swapped together are chosen."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mediator:
-    """A place that is swapped together with others.
-
-    Attributes:
-        component: What is swapped.
-        position: Label of the site, without the head.
-        head: Which head; None for a component as a whole.
-        token: Which token; None unless the sweep goes over every token.
-        neuron: Which neuron or dimension; None unless one alone is swapped.
-        layer: In which layer.
-    """
-
-    component: str
-    position: str
-    head: int | None
-    token: str | None
-    neuron: int | None
-    layer: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +179,7 @@ class MediatorSet:
 
     selection: Selection
     size: int
-    added: Mediator
+    added: CellPlace
     n: int
     value: float | None
     low: float | None
@@ -270,17 +210,11 @@ class MediatorSets:
 
 
 @dataclass(frozen=True, slots=True)
-class Continuation:
+class Continuation(CellPlace):
     """How the LM goes on in one pair, with and without a change at one place.
 
     Attributes:
         pair_id: The pair.
-        component: What was changed.
-        position: Label of the site, without the head.
-        head: Which head; None for a component as a whole.
-        token: Which token; None unless the sweep goes over every token.
-        layer: In which layer.
-        neuron: Which neuron or dimension; None unless one alone is changed.
         during: ``prompt`` if it was changed in the prompt only, ``always`` if at every generated
             token as well.
         unchanged: How the LM goes on after the original as it is, as text.
@@ -288,33 +222,16 @@ class Continuation:
     """
 
     pair_id: str
-    component: str
-    position: str
-    head: int | None
-    token: str | None
-    layer: int
-    neuron: int | None
     during: str
     unchanged: str
     changed: str
 
-    @property
-    def place(self) -> tuple[*Spot, int]:
-        """Where the LM was changed."""
-        return self.component, self.position, self.head, self.token, self.neuron, self.layer
-
 
 @dataclass(frozen=True, slots=True)
-class ContinuationRate:
+class ContinuationRate(CellPlace):
     """How many continuations begin with an answer, at one place.
 
     Attributes:
-        component: What was changed.
-        position: Label of the site, without the head.
-        head: Which head; None for a component as a whole.
-        token: Which token; None unless the sweep goes over every token.
-        layer: In which layer.
-        neuron: Which neuron or dimension; None unless one alone is changed.
         answer: Whose answer: that of the ``original`` or of the ``counterfactual``.
         n: Pairs that have this answer.
         unchanged: Share of them in which the LM, unchanged, goes on with it.
@@ -323,12 +240,6 @@ class ContinuationRate:
         high: Upper end.
     """
 
-    component: str
-    position: str
-    head: int | None
-    token: str | None
-    layer: int
-    neuron: int | None
     answer: Literal["original", "counterfactual"]
     n: int
     unchanged: float

@@ -96,7 +96,7 @@ def _fields(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 def _differences(one: Results, other: Results) -> tuple[CellDifference, ...]:
     def key(cell: Cell) -> Place:
-        return (cell.measure, cell.hypothesis, *cell.spot, cell.layer)
+        return (cell.measure, cell.hypothesis, *cell.place)
 
     there = {key(cell): cell for cell in other.cells}
     both = ((cell, there[key(cell)]) for cell in one.cells if key(cell) in there)

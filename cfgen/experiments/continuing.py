@@ -118,10 +118,9 @@ def continuation_records(
 
     return tuple(
         Continuation(
-            encoded[trial.pair].pair.id,
-            *sweeps[trial.sweep].place,
+            *sweeps[trial.sweep].spot,
             trial.layer,
-            sweeps[trial.sweep].neuron,
+            encoded[trial.pair].pair.id,
             during,
             text(encoded[trial.pair].original, found.of_pair[trial.pair]),
             text(encoded[trial.pair].original, tokens),
@@ -171,14 +170,8 @@ def _rate(
     rests_on = [prompts for _, prompts in cases]
     before = rate_of((both[0] for both, _ in cases), rests_on)
     after = rate_of((both[1] for both, _ in cases), rests_on)
-    first = here[0]
     return ContinuationRate(
-        component=first.component,
-        position=first.position,
-        head=first.head,
-        token=first.token,
-        layer=first.layer,
-        neuron=first.neuron,
+        *here[0].place,
         answer="original" if side == "original" else "counterfactual",
         n=after.n,
         unchanged=before.value,

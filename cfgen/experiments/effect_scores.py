@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from statistics import stdev
 
 from cfgen.experiments.behaviour import prompts_of
-from cfgen.experiments.cells import Cell, PairEffect, VacuousCell
+from cfgen.experiments.cells import Cell, PairEffect, Spot, VacuousCell
 from cfgen.experiments.effects import EffectPlan, RunKey
 from cfgen.experiments.measures import Judgement, Measure
 from cfgen.experiments.methods import CLEAN, OTHER, UNFILTERED, Numbers, effects_on, scaled
@@ -44,9 +43,9 @@ def score_effects(
         places.setdefault((trial.sweep, trial.layer), []).append(trial)
     cells, empty, examples = [], [], []
     for (number, layer), trials in places.items():
-        place, neuron = (*sweeps[number].place, layer), sweeps[number].neuron
+        place = (*sweeps[number].spot, layer)
         if not any(replies[trial][key].changed for trial in trials for key in plan.at_place):
-            empty.append(VacuousCell(*place, len(trials), neuron))
+            empty.append(VacuousCell(*place, len(trials)))
             continue
         for measure in measures:
             y = {trial: _measured(plan, measure, trial.pair, replies[trial]) for trial in trials}
@@ -57,22 +56,20 @@ def score_effects(
                 }
                 examples += [
                     PairEffect(
+                        *place,
                         plan.encoded[trial.pair].pair.id,
                         trial.pair in right,
                         name,
-                        *place,
                         measure.name,
                         math.fsum(values) / len(values) if values else None,
                         stdev(values) if len(values) > 1 else None,
-                        neuron,
                     )
                     for trial, values in found.items()
                 ]
                 filtered = {t: values for t, values in found.items() if t.pair in right}
                 both = {name: filtered, **({name + UNFILTERED: found} if method.unfiltered else {})}
                 cells += [
-                    replace(_cell(plan, called, place, measure, each), neuron=neuron)
-                    for called, each in both.items()
+                    _cell(plan, called, place, measure, each) for called, each in both.items()
                 ]
     order = [each.name for each in measures]
     cells.sort(key=lambda cell: order.index(cell.measure))
@@ -104,7 +101,7 @@ def _finite(values: Iterable[float]) -> Draws:
 def _cell(
     plan: EffectPlan,
     name: str,
-    place: tuple[str, str, int | None, str | None, int],
+    place: tuple[*Spot, int],
     measure: Measure,
     found: Mapping[Trial, Draws],
 ) -> Cell:
@@ -116,12 +113,12 @@ def _cell(
     drawn = [values for values in found.values() if values]
     left_out = len(found) - len(drawn)
     if not drawn:
-        return Cell(name, *place, measure.name, 0, None, None, None, left_out)
+        return Cell(*place, name, measure.name, 0, None, None, None, left_out)
     averages = [math.fsum(values) / len(values) for values in drawn]
     prompts = [prompts_of(plan.encoded[trial.pair]) for trial, values in found.items() if values]
     mean = mean_of(averages, prompts)
     several = len(drawn) > 1 and len(plan.draws) > 1
     spread = spread_of(drawn) if several else (None, None)
     return Cell(
-        name, *place, measure.name, mean.n, mean.value, mean.low, mean.high, left_out, *spread
+        *place, name, measure.name, mean.n, mean.value, mean.low, mean.high, left_out, *spread
     )

@@ -76,7 +76,7 @@ class Shortlist:
         found = []
         for aim, places in self.places.items():
             exact = {
-                (*cell.spot, cell.layer): cell.value
+                cell.place: cell.value
                 for cell in cells
                 if (cell.hypothesis, cell.measure) == (aim, measure) and cell.value is not None
             }
@@ -156,8 +156,7 @@ def _choice(aims: Aims, estimates: Estimates) -> Shortlist:
     places: dict[str, list[GuidedPlace]] = {}
     for n, cell in enumerate(cells):
         also: Why = "other" if (cell.sweep, cell.layer) in run else ""
-        sweep = aims.sweeps[cell.sweep]
-        run_for = why.get(n, also)
-        place = *sweep.place, cell.layer, float(means[n]), run_for, sweep.neuron
-        places.setdefault(cell.aim, []).append(GuidedPlace(*place))
+        place = *aims.sweeps[cell.sweep].spot, cell.layer
+        one = GuidedPlace(*place, float(means[n]), why.get(n, also))
+        places.setdefault(cell.aim, []).append(one)
     return Shortlist(aims, run, places)

@@ -19,7 +19,7 @@ import numpy as np
 from cfgen.errors import CfgenError, Problem
 from cfgen.experiments.ablation import split_pairs
 from cfgen.experiments.behaviour import prompts_of
-from cfgen.experiments.cells import Mediator, MediatorSet, MediatorSets, Selection
+from cfgen.experiments.cells import CellPlace, MediatorSet, MediatorSets, Selection
 from cfgen.experiments.effects import EffectPlan, RunKey
 from cfgen.experiments.interchange import in_blocks
 from cfgen.experiments.measures import MEASURES, Judgement, Measure
@@ -235,7 +235,6 @@ def _interval(
     return mean.n, mean.value, mean.low, mean.high
 
 
-def _mediator(plan: EffectPlan, place: PlaceNumber) -> Mediator:
+def _mediator(plan: EffectPlan, place: PlaceNumber) -> CellPlace:
     number, layer = place
-    sweep = plan.sweeps[number]
-    return Mediator(*sweep.place, sweep.neuron, layer)
+    return CellPlace(*plan.sweeps[number].spot, layer)

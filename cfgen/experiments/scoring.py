@@ -76,15 +76,10 @@ def score(
                 (case, prompts_of(pair)) for case, pair in judged if case.predicted is not None
             ]
             if cases and layer not in empty:
-                place = (*sweep.place, layer)
-                cells += [
-                    Cell(name, *place, m.name, *_numbers(m, cases), neuron=sweep.neuron)
-                    for m in measures
-                ]
+                place = (*sweep.spot, layer)
+                cells += [Cell(*place, name, m.name, *_numbers(m, cases)) for m in measures]
     cells.sort(key=lambda cell: [m.name for m in measures].index(cell.measure))
-    return cells, [
-        VacuousCell(*sweep.place, layer, len(at[layer]), sweep.neuron) for layer in empty
-    ]
+    return cells, [VacuousCell(*sweep.spot, layer, len(at[layer])) for layer in empty]
 
 
 def _numbers(

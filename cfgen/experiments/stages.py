@@ -377,7 +377,7 @@ def _graded(bench: Workbench, inquiry: Inquiry, found: FilterOutcome) -> Behavio
 def _output(lm: LM, sweep: Sweep, trial: Trial, pair: PairTokens, reply: Reply) -> Output:
     said = str(lm.tokenizer.decode([*pair.original_tree.fed, *reply.said]))
     kind = output_kind(pair, reply)
-    return Output(pair.pair.id, *sweep.place, trial.layer, said, kind, sweep.neuron)
+    return Output(*sweep.spot, trial.layer, pair.pair.id, said, kind)
 
 
 def _tokens(lm: LM, sweeps: Sequence[Sweep]) -> dict[str, str]:

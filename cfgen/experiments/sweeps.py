@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cfgen.counterfactuals import Site
+from cfgen.experiments.cells import Spot
 from cfgen.experiments.definition import SweepOptions
 from cfgen.experiments.layers import parse_layers
 from cfgen.interventions import SiteSwaps, align, align_each, layers_of, place_of
@@ -41,22 +42,16 @@ class Sweep:
         return self.aligned.site
 
     @property
-    def place(self) -> tuple[str, str, int | None, str | None]:
-        """Component, label of the site, head and token: what cells are told apart by.
-
-        Beside these, by the layer and the :attr:`neuron`.
-        """
+    def spot(self) -> Spot:
+        """Where it is, but for the layer: what cells are told apart by."""
         site = self.site
         positions = site.positions if self.token is None else (EACH_TOKEN,)
-        neurons = site.neurons if self.neuron is None else ()
+        # a neuron alone has a column of its own; of several, the label says which
+        alone = len(site.neurons) == 1
+        neurons = () if alone else site.neurons
         whole = replace(site, head=None, neurons=neurons, positions=positions)
-        return site.component, whole.label + self.about, site.head, self.token
-
-    @property
-    def neuron(self) -> int | None:
-        """Which neuron or dimension, where one alone is changed."""
-        neurons = self.site.neurons
-        return neurons[0] if len(neurons) == 1 else None
+        neuron = site.neurons[0] if alone else None
+        return site.component, whole.label + self.about, site.head, neuron, self.token
 
     @property
     def label(self) -> str:

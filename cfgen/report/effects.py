@@ -193,11 +193,11 @@ def guidance_text(guidance: Guidance, *, exact: bool) -> str:
 def distinct_effects(cells: Iterable[Cell]) -> list[Cell]:
     """Cells without those of all pairs, where these are the kept ones."""
     given = list(cells)
-    counts = {(cell.hypothesis, *cell.spot, cell.layer): cell.n for cell in given}
+    counts = {(cell.hypothesis, *cell.place): cell.n for cell in given}
     return [
         cell
         for cell in given
-        if counts.get((cell.hypothesis.removesuffix(UNFILTERED), *cell.spot, cell.layer)) != cell.n
+        if counts.get((cell.hypothesis.removesuffix(UNFILTERED), *cell.place)) != cell.n
         or not cell.hypothesis.endswith(UNFILTERED)
     ]
 

@@ -39,8 +39,8 @@ def made_up(
     for name in (*hypotheses, "none"):
         for layer in swept:
             found = rate(hits.get((name, layer), 0), n)
-            where = ("resid_post", "last", None, None, layer, "iia")
-            cells.append(Cell(name, *where, n, found.value, found.low, found.high))
+            where = ("resid_post", "last", None, None, None, layer)
+            cells.append(Cell(*where, name, "iia", n, found.value, found.low, found.high))
     report("swaps at last", 1, 1)
     return RunRecord(
         model="made-up",
@@ -63,13 +63,13 @@ def made_up(
             keep_by_answer={},
         ),
         unaligned={},
-        outputs=(Output(pairs[0].id, "resid_post", "last", None, None, 0, " x", "other"),),
+        outputs=(Output("resid_post", "last", None, None, None, 0, pairs[0].id, " x", "other"),),
         cells=tuple(cells),
         checks=(
             Check("self-swap changes nothing", "last", 4, "swaps"),
             Check("self-swap changes nothing", "first", 5, "swaps"),
         ),
-        vacuous=(VacuousCell("resid_post", "last", None, None, 5, n),),
+        vacuous=(VacuousCell("resid_post", "last", None, None, None, 5, n),),
         engine=EngineSettings("packed", "", 1024),
         work=Work(
             clean=Cost(2, 3000, 2500),

@@ -216,7 +216,7 @@ def test_in_a_linear_network_estimates_are_exact(linear, linear_pairs, method, f
     assert guidance.estimated == guidance.measure == "logit_difference"
     assert {place.run for place in guidance.places} == {"promising"}
     exact = {
-        (*cell.spot, cell.layer): cell.value
+        cell.place: cell.value
         for cell in record.cells
         if cell.hypothesis == METHODS[method].estimate.effect
     }
@@ -272,10 +272,10 @@ def test_swaps_are_estimated_by_what_hypotheses_predict(linear, linear_pairs):
             assert place.estimate == pytest.approx(rises[place.layer], rel=1e-3, abs=1e-3)
         best = max(one.places, key=lambda place: place.estimate)
         assert best.run == "promising"
-    known = {(c.hypothesis, *c.spot, c.layer): c.value for c in plain.cells}
+    known = {(c.hypothesis, *c.place): c.value for c in plain.cells}
     assert len(record.cells) == 8  # two places of each, with the control
     for cell in record.cells:
-        assert cell.value == pytest.approx(known[cell.hypothesis, *cell.spot, cell.layer])
+        assert cell.value == pytest.approx(known[cell.hypothesis, *cell.place])
         assert record.outputs
 
 
@@ -325,10 +325,10 @@ def test_the_most_promising_are_run_and_some_others(lm, pairs):
     assert (len(promising), len(drawn)) == (3, 3)
     least = min(abs(place.estimate) for place in promising)
     assert all(abs(place.estimate) <= least for place in rest)
-    run = {(*cell.spot, cell.layer) for cell in record.cells}
+    run = {cell.place for cell in record.cells}
     assert run == {place.place for place in (*promising, *drawn)}
     assert not record.vacuous
-    exact = {(*c.spot, c.layer): c.value for c in record.cells if c.hypothesis == "NIE"}
+    exact = {c.place: c.value for c in record.cells if c.hypothesis == "NIE"}
     expected = spearmanr([p.estimate for p in drawn], [exact[p.place] for p in drawn]).statistic
     assert guidance.compared == 3
     assert guidance.correlation == pytest.approx(expected)
@@ -337,10 +337,10 @@ def test_the_most_promising_are_run_and_some_others(lm, pairs):
 def test_what_is_run_comes_out_as_without_a_guide(lm, pairs):
     some = guided(lm, pairs, EACH_HEAD, guided=3).cells
     every = guided(lm, pairs, EACH_HEAD, guide=None).cells
-    known = {(c.hypothesis, *c.spot, c.layer): c for c in every}
+    known = {(c.hypothesis, *c.place): c for c in every}
     assert len(some) < len(every)
     for cell in some:
-        same = known[cell.hypothesis, *cell.spot, cell.layer]
+        same = known[cell.hypothesis, *cell.place]
         assert cell.value == pytest.approx(same.value, abs=1e-4)
         assert cell.n == same.n
 

@@ -21,7 +21,7 @@ def results(n: int, seed: int, over: str, **hits: list[int]) -> Any:
         for layer, count in enumerate(counts):
             found = rate(count, n)
             numbers = (n, found.value, found.low, found.high)
-            cells.append(Cell(name, "resid_post", "last", None, None, layer, "iia", *numbers))
+            cells.append(Cell("resid_post", "last", None, None, None, layer, name, "iia", *numbers))
     return SimpleNamespace(
         cells=tuple(cells),
         sites={name: None for name in hits if name != "none"},

@@ -22,8 +22,8 @@ def results(*positions: str, **hits: list[int]) -> Any:
         for name, counts in hits.items():
             for layer, count in enumerate(counts):
                 found = rate(count, 20)
-                where = ("resid_post", position, None, None, layer, "iia")
-                cells.append(Cell(name, *where, 20, found.value, found.low, found.high))
+                where = ("resid_post", position, None, None, None, layer)
+                cells.append(Cell(*where, name, "iia", 20, found.value, found.low, found.high))
     return SimpleNamespace(
         cells=tuple(cells),
         model="some-lm",

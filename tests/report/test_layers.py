@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def cell(name: str, layer: int, iia: float, position: str = "last") -> Cell:
     interval = max(0, iia - 0.1), min(1, iia + 0.1)
-    return Cell(name, "resid_post", position, None, None, layer, "iia", 64, iia, *interval)
+    return Cell("resid_post", position, None, None, None, layer, name, "iia", 64, iia, *interval)
 
 
 def row(shown: str, layer: int) -> list[str]:
@@ -94,7 +94,7 @@ def test_a_measure_that_is_no_share_is_scaled_from_its_lowest_to_its_highest(dra
 
 
 def test_layers_without_a_number_are_named(draw: Draw) -> None:
-    empty = [VacuousCell("resid_post", "last", None, None, layer, 8) for layer in (0, 1)]
+    empty = [VacuousCell("resid_post", "last", None, None, None, layer, 8) for layer in (0, 1)]
     shown = draw(sweep_tables([cell("one", 2, 0.5), cell("none", 2, 0.5)], empty))
     assert "layers 0-1: no number" in shown
     assert row(shown, 2)[1] == ">0.50"

@@ -16,8 +16,8 @@ def results(**hits: list[int]) -> Any:
     for name, counts in hits.items():
         for layer, count in enumerate(counts):
             found = rate(count, N)
-            where = ("resid_post", "last", None, None, layer, "iia")
-            cells.append(Cell(name, *where, N, found.value, found.low, found.high))
+            where = ("resid_post", "last", None, None, None, layer)
+            cells.append(Cell(*where, name, "iia", N, found.value, found.low, found.high))
     sites = [name for name in hits if name != "none"]
     return SimpleNamespace(
         cells=cells,
