@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cfgen.errors import CfgenError, Problem
+from cfgen.experiments import split_pairs
 from cfgen.lm import PairTokens
 
 FEWEST = 2
@@ -56,29 +57,22 @@ def make_halves(pairs: Sequence[PairTokens]) -> PairHalves:
     Raises:
         CfgenError: One half has none (``no-circuit-pairs``).
     """
-    unusable: Counter[str] = Counter()
-    usable = []
-    for pair in pairs:
-        reason = _unusable(pair)
-        if reason:
-            unusable[reason] += 1
-        else:
-            usable.append(_circuit_pair(pair))
-    choosing = usable[::2]
-    seen = {prompt for pair in choosing for prompt in (pair.clean, pair.corrupted)}
-    judging = [pair for pair in usable[1::2] if not {pair.clean, pair.corrupted} & seen]
-    shared = len(usable[1::2]) - len(judging)
+    reasons = [_unusable(pair) for pair in pairs]
+    unusable = Counter(reason for reason in reasons if reason)
+    usable = [index for index, reason in enumerate(reasons) if not reason]
+    choosing, judging, shared = split_pairs(pairs, usable)
     if shared:
-        unusable["a prompt of it chose edges, in another pair"] += shared
+        unusable["a prompt of it chose edges, in another pair"] += len(shared)
     if not choosing or not judging:
-        reasons = "; ".join(f"{count}: {reason}" for reason, count in unusable.items())
+        detail = "; ".join(f"{count}: {reason}" for reason, count in unusable.items())
         message = (
             f"edges are chosen by one half of the pairs and judged on the other, which takes "
             f"{FEWEST} at least; of {len(pairs)} pairs {len(choosing) + len(judging)} can be used"
         )
         hint = "run more pairs (-n), or --tokenizer MODEL for words that align token by token"
-        raise CfgenError(Problem("no-circuit-pairs", message, hint=hint, detail=reasons))
-    return PairHalves(tuple(choosing), tuple(judging), dict(sorted(unusable.items())))
+        raise CfgenError(Problem("no-circuit-pairs", message, hint=hint, detail=detail))
+    one, other = (tuple(_circuit_pair(pairs[n]) for n in half) for half in (choosing, judging))
+    return PairHalves(one, other, dict(sorted(unusable.items())))
 
 
 def _unusable(pair: PairTokens) -> str:

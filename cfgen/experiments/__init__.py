@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from cfgen.experiments.filtering import answered_rightly as answered_rightly
     from cfgen.experiments.filtering import filter_pairs as filter_pairs
     from cfgen.experiments.flags import FLAGS as FLAGS
+    from cfgen.experiments.halves import split_pairs as split_pairs
     from cfgen.experiments.inquiry import Inquiry as Inquiry
     from cfgen.experiments.inquiry import Request as Request
     from cfgen.experiments.inquiry import as_request as as_request
@@ -152,6 +153,7 @@ _HOME = {
     "checks_made": "checking",
     "versions_used": "results",
     "share_of": "results",
+    "split_pairs": "halves",
     "read_as": "results",
     "method_of": "results",
     "Workbench": "replies",

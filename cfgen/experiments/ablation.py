@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -19,6 +19,7 @@ from cfgen.counterfactuals import Site
 from cfgen.errors import CfgenError, Problem
 from cfgen.experiments.averages import Average, mean_difference, mean_of_tokens
 from cfgen.experiments.changes import PlaceRequest, Source, Target, TrialCase, tokens_of
+from cfgen.experiments.halves import split_pairs
 from cfgen.experiments.parts import parse_parts
 from cfgen.experiments.sweeps import Sweep, sweeps_at
 from cfgen.interventions import (
@@ -281,30 +282,6 @@ def _halves(asked: PlaceRequest, sweep: Sweep) -> Supply:
     sources |= dict.fromkeys(other, _difference(asked, sweep, one))
     why = "a prompt of it is in the half by which it would be steered"
     return Supply(sources, dict.fromkeys(shared, why))
-
-
-def split_pairs(
-    encoded: Sequence[PairTokens], indices: Collection[int]
-) -> tuple[list[int], list[int], list[int]]:
-    """Divide pairs, every other one, into two halves that have no prompt in common.
-
-    Args:
-        encoded: All pairs.
-        indices: Which are divided.
-
-    Returns:
-        Indices of the one half, of the other, and of those that are left out since a prompt of
-        theirs is in the first.
-    """
-    order = sorted(indices)
-
-    def prompts(index: int) -> set[tuple[int, ...]]:
-        return {encoded[index].original.ids, encoded[index].counterfactual.ids}
-
-    one = order[::2]
-    seen = {ids for index in one for ids in prompts(index)}
-    shared = [index for index in order[1::2] if prompts(index) & seen]
-    return one, [index for index in order[1::2] if index not in {*shared}], shared
 
 
 def _difference(asked: PlaceRequest, sweep: Sweep, members: Sequence[int]) -> Average:

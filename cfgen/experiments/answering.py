@@ -107,6 +107,8 @@ def answer(
             a check failed.
     """
     check_swaps(request.inquiry.experiment)
+    if portion.shard != (1, 1):
+        _check_dealt_out(request.inquiry.experiment)
     folder = folder_of(request, out, again=again)
     finished = _finished(folder, request)
     if finished:
@@ -169,6 +171,7 @@ def plan_answer(
         CfgenError: As :func:`answer`.
     """
     check_swaps(request.inquiry.experiment)
+    _check_planned(request.inquiry.experiment)
     folder = folder_of(request, out)
     finished = _finished(folder, request)
     if finished:
@@ -201,9 +204,41 @@ def merge_shards(
         What came out; or what is missing, if not all shards are there: nothing is computed.
     """
     check_swaps(request.inquiry.experiment)
+    _check_dealt_out(request.inquiry.experiment)
     with opened_store(request, out, "", progress) as store:
         merge_units(store, {display(folder): folder for folder in shards})
     return answer(request, out, portion=NOTHING_NOW, progress=progress)
+
+
+def _check_dealt_out(experiment: Experiment) -> None:
+    """Check that shares of an experiment can be computed each for itself.
+
+    Raises:
+        CfgenError: What is run hangs on what comes out of all pairs (``not-dealt-out``).
+    """
+    if experiment.mediators:
+        message = (
+            "sets of mediators are chosen by what all pairs of a half say: there are no shards"
+        )
+        hint = "leave --shard and `cfgen merge` out; --time 20m stops, and goes on later"
+        raise CfgenError(Problem("not-dealt-out", message, hint=hint))
+
+
+def _check_planned(experiment: Experiment) -> None:
+    """Check that what an experiment takes is known from its first units.
+
+    Raises:
+        CfgenError: It takes more, by far or depending on what comes out (``not-planned``).
+    """
+    more = {
+        "--guide exact": experiment.guide == "exact",
+        "--mediators": experiment.mediators > 0,
+    }
+    for flag, asked in more.items():
+        if asked:
+            message = f"what {flag} takes is not planned: it is not in the units that are measured"
+            hint = "run it with --time 10m, and look how far that was enough for"
+            raise CfgenError(Problem("not-planned", message, hint=hint))
 
 
 def check_swaps(experiment: Experiment) -> None:

@@ -48,7 +48,7 @@ def score_effects(
             empty.append(VacuousCell(*place, len(trials)))
             continue
         for measure in measures:
-            y = {trial: _measured(plan, measure, trial.pair, replies[trial]) for trial in trials}
+            y = {trial: measured(plan, measure, trial.pair, replies[trial]) for trial in trials}
             for name, effect in effects_on(method, measure.name).items():
                 found = {
                     trial: _finite(scaled(effect, one, ratio=measure.ratio) for one in each)
@@ -76,7 +76,7 @@ def score_effects(
     return cells, empty, examples
 
 
-def _measured(
+def measured(
     plan: EffectPlan, measure: Measure, index: int, replies: Mapping[RunKey, Reply]
 ) -> list[Numbers]:
     """For each draw run -> a measure of it; none at all if any has no finite number."""

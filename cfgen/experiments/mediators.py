@@ -10,19 +10,22 @@ other by chance alone; so what counts is its effect in the other half. (Vig et a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from operator import itemgetter
 
 import numpy as np
 
 from cfgen.errors import CfgenError, Problem
-from cfgen.experiments.ablation import split_pairs
 from cfgen.experiments.behaviour import prompts_of
 from cfgen.experiments.cells import CellPlace, MediatorSet, MediatorSets, Selection
+from cfgen.experiments.effect_scores import measured
 from cfgen.experiments.effects import EffectPlan, RunKey
+from cfgen.experiments.halves import split_pairs
 from cfgen.experiments.interchange import in_blocks
-from cfgen.experiments.measures import MEASURES, Judgement, Measure
+from cfgen.experiments.measures import MEASURES, Measure
 from cfgen.experiments.methods import CLEAN, INDIRECT, scaled
 from cfgen.experiments.portions import Portion
 from cfgen.experiments.replies import EVERYTHING, Unit, Workbench
@@ -56,53 +59,38 @@ class _Search:
     measure: Measure
     portion: Portion
 
-    def measured(self, index: int, replies: Mapping[str, Reply]) -> dict[str, float] | None:
-        """Run -> the measure of it; None if any has no number."""
-        pair = self.plan.encoded[index].pair
-        sides = pair.original.answer, pair.counterfactual.answer
-        found = {}
-        for name, reply in replies.items():
-            number = self.measure.of(Judgement(reply, sides[1], *sides))
-            if number is None or not np.isfinite(number):
-                return None
-            found[name] = number
-        return found
-
-    def effect(self, name: str, index: int, replies: Mapping[str, Reply]) -> float | None:
+    def effect(self, name: str, index: int, replies: Mapping[RunKey, Reply]) -> float | None:
         """An effect in a pair; None without a number."""
-        y = self.measured(index, replies)
-        effect = self.plan.method.effects[name]
-        return None if y is None else scaled(effect, y, ratio=self.measure.ratio)
+        effect, measure = self.plan.method.effects[name], self.measure
+        return next(
+            (
+                scaled(effect, y, ratio=measure.ratio)
+                for y in measured(self.plan, measure, index, replies)
+            ),
+            None,
+        )
 
     def alone(self, name: str, place: PlaceNumber, pairs: Iterable[int]) -> list[float | None]:
         """An effect of a place by itself, in each pair."""
-        found = []
-        for index in pairs:
-            replies = {key: reply for (key, _), reply in self.replies[Trial(*place, index)].items()}
-            found.append(self.effect(name, index, replies))
-        return found
+        return [self.effect(name, index, self.replies[Trial(*place, index)]) for index in pairs]
 
     def together(
         self, sets: Sequence[Sequence[PlaceNumber]], pairs: Sequence[int]
     ) -> list[list[float | None]] | None:
         """NIE of sets of places (sets, pairs); None if it was time to stop."""
-        columns = []
-        first = {index: next(iter(self._of(index))) for index in pairs}
+        columns, anywhere = [], (0, self.plan.sweeps[0].layers[0])
         for block in in_blocks(pairs):
             unit = self._unit(sets, block)
             if self.portion.due and not self.bench.has(unit):
                 return None
             replies = iter(self.bench.replies(unit)[0])
             for index in block:
-                clean = self.replies[first[index]][CLEAN, 0]
-                each = islice(replies, len(sets))
-                columns.append(
-                    [self.effect(EFFECT, index, {CLEAN: clean, INDIRECT: one}) for one in each]
+                clean = self.replies[Trial(*anywhere, index)][CLEAN, 0]
+                both = (
+                    {(CLEAN, 0): clean, (INDIRECT, 0): one} for one in islice(replies, len(sets))
                 )
+                columns.append([self.effect(EFFECT, index, each) for each in both])
         return [list(row) for row in zip(*columns, strict=True)]
-
-    def _of(self, index: int) -> Iterable[Trial]:
-        return (trial for trial in self.replies if trial.pair == index)
 
     def _unit(self, sets: Sequence[Sequence[PlaceNumber]], block: Sequence[int]) -> Unit:
         """All sets in some pairs."""
@@ -169,11 +157,19 @@ def mediator_sets(
         raise CfgenError(Problem("no-mediator-pairs", message, hint=hint))
     search = _Search(bench, plan, replies, MEASURES[experiment.measures[0]], portion)
     count = min(experiment.mediators, len(places))
-    total = _mean(search.alone(TOTAL, places[0], choosing))
-    sign = -1.0 if total is not None and total < 0 else 1.0
-    alone = {place: _mean(search.alone(EFFECT, place, choosing)) or 0.0 for place in places}
-    strongest = sorted(places, key=lambda place: (-sign * alone[place], place))
-    greedy = _greedy(search, strongest[:POOL], choosing, count, sign)
+    totals = dict(zip(choosing, search.alone(TOTAL, places[0], choosing), strict=True))
+    choosing = [index for index, total in totals.items() if total is not None]
+    sign = -1.0 if sum(total for total in totals.values() if total is not None) < 0 else 1.0
+
+    def worth(values: Sequence[float | None]) -> float:
+        """How much places move the answer; those without a number somewhere are no candidates."""
+        known = [value for value in values if value is not None]
+        complete = known and len(known) == len(values)
+        return sign * sum(known) / len(known) if complete else -math.inf
+
+    alone = {place: worth(search.alone(EFFECT, place, choosing)) for place in places}
+    strongest = sorted(places, key=lambda place: (-alone[place], place))
+    greedy = _greedy(search, strongest[:POOL], choosing, count, worth)
     if greedy is None:
         return None
     drawn = np.random.default_rng(experiment.seed).permutation(len(places))[:count]
@@ -203,7 +199,7 @@ def _greedy(
     pool: Sequence[PlaceNumber],
     pairs: Sequence[int],
     count: int,
-    sign: float,
+    worth: Callable[[Sequence[float | None]], float],
 ) -> list[PlaceNumber] | None:
     """Places, each of which adds most to those before it; None if it was time to stop."""
     chosen = list(pool[:1])
@@ -213,15 +209,9 @@ def _greedy(
         found = search.together([[*chosen, place] for place in left], pairs)
         if found is None:
             return None
-        worth = [sign * (_mean(values) or 0.0) for values in found]
-        chosen.append(left[worth.index(max(worth))])
+        chosen.append(max(zip(map(worth, found), left, strict=True), key=itemgetter(0))[1])
     search.bench.report("mediators chosen", len(chosen), len(chosen))
     return chosen
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    numbers = [value for value in values if value is not None]
-    return sum(numbers) / len(numbers) if numbers else None
 
 
 def _interval(

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import torch
 
-from cfgen.errors import CfgenError, Problem
 from cfgen.experiments.changes import PlaceRequest
 from cfgen.experiments.checking import check_sites
 from cfgen.experiments.effects import plan_effects, with_averages
@@ -200,10 +199,6 @@ def _changes(computed: Computation, likely: Sequence[int], portion: Portion) -> 
     experiment = inquiry.experiment
 
     def chosen(aims: Aims) -> Collection[tuple[int, int]]:
-        if experiment.guide == "exact":
-            message = "what --guide exact takes is not planned: it takes minutes for each pair"
-            hint = "run it with --time 10m, and look how many pairs that was enough for"
-            raise CfgenError(Problem("guide-not-planned", message, hint=hint))
         # the places may be others, but not how many there are
         choice = guide(bench, aims, computed.kept() or likely[:1], EVERYTHING_NOW)
         assert choice is not None

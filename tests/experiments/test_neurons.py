@@ -87,7 +87,7 @@ def test_shards_and_resumption_give_the_same_bytes(pairs, tmp_path):
 
 def test_it_is_not_planned(pairs, tmp_path):
     asked = request_of(pairs, {"mediation": SITE}, **fields_of(FEW))
-    with pytest.raises(CfgenError, match="guide-not-planned"):
+    with pytest.raises(CfgenError, match="not-planned"):
         plan_answer(asked, tmp_path / "out")
 
 
