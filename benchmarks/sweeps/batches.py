@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cfgen.lm import LM, find_layout
+from cfgen.lm import LM
 from sweeps.jobs import Cell, Job
 from sweeps.runs import make_noise
 
@@ -45,12 +45,11 @@ class Batch:
 
     def noise(self, lm: LM, job: Job) -> tuple[Tensor, Tensor, Tensor]:
         """Noise on embeddings: rows and columns of tokens, and what is added (tokens, width)."""
-        layout = find_layout(lm.model)
         rows, columns, added = [], [], []
         for row, (pair, shift) in enumerate(zip(self.pairs, self.shifts[0], strict=True)):
             rows += [row] * len(job.noisy[pair])
             columns += [position + shift for position in job.noisy[pair]]
-            added.append(make_noise(layout, len(job.noisy[pair]), pair))
+            added.append(make_noise(lm.model, len(job.noisy[pair]), pair))
         return torch.tensor(rows), torch.tensor(columns), torch.cat(added)
 
     def hidden(self, cell: Cell) -> Tensor:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -52,7 +53,7 @@ def _material(layout: Layout, job: Job, pair: int) -> Material:
     original, source = Run(job.originals[pair]), Run(job.counterfactuals[pair])
     corrupted, held = original, ()
     if job.kind == "restoration":
-        noise = Add(make_noise(layout, len(job.noisy[pair]), pair), name=f"noise {pair}")
+        noise = Add(make_noise(layout.model, len(job.noisy[pair]), pair), name=f"noise {pair}")
         corrupted = original.with_(Edit(Place("embed"), job.noisy[pair], noise))
     if job.kind == "direct":
         every, copy = tuple(range(len(original.prompt))), Copy(original)
@@ -60,9 +61,9 @@ def _material(layout: Layout, job: Job, pair: int) -> Material:
     return Material(original, source, corrupted, held)
 
 
-def make_noise(layout: Layout, tokens: int, pair: int) -> Tensor:
+def make_noise(model: Any, tokens: int, pair: int) -> Tensor:
     """Noise for the embeddings of some tokens (tokens, width), the same for every tool."""
-    weight = layout.module(layout.family.embed).weight  # (vocabulary, width)
+    weight = model.get_input_embeddings().weight  # (vocabulary, width)
     made = torch.randn(tokens, weight.shape[1], generator=torch.Generator().manual_seed(pair))
     return (made * NOISE * float(weight.float().std())).to(weight)
 

@@ -151,10 +151,17 @@ _WHY_NOT = {
 
 
 def _guide_problems(method: Method, draft: Draft) -> Iterator[Problem]:
-    """A number of places belongs to a guide."""
+    """A number of places belongs to a guide, and halves of pairs go without."""
     if draft.at("guided") is not None and draft.at("guide") is None and "guide" in method.fields:
         message = "guided has no meaning here: without a `guide`, all places are run"
         yield Problem("experiment-no-meaning", message, draft.place(("guided",)), "name a guide")
+    if draft.at("mediators") and draft.at("guide") is not None and "mediators" in method.fields:
+        message = (
+            "a guide chooses places by all pairs, so that no half is left to judge sets of "
+            "mediators by"
+        )
+        hint = "leave the guide out, or the mediators; name fewer places (layers, neurons)"
+        yield Problem("mediators-with-guide", message, draft.place(("mediators",)), hint)
 
 
 def _generation_problems(method: Method, draft: Draft) -> Iterator[Problem]:

@@ -155,6 +155,10 @@ class Computation:
         """What there is, and what is missing."""
         return Remainder(self.there, self.there + self.missing, self.late)
 
+    def stopped(self) -> Remainder:
+        """What there is, where time was up in the middle of something else than a block."""
+        return Remainder(self.there, self.there + 1, late=True)
+
     def unit(self, block: RunBlock) -> Unit:
         """What is computed of a block, or found."""
         return unit_of(

@@ -37,16 +37,18 @@ class Guide:
         pairs: Drawn pairs that are computed as one.
         numbers: Gives the numbers of some pairs (pairs, cells).
         key: What they hang on, in a form that JSON has.
+        usual: Whether they are of the logit difference, whatever else is measured.
     """
 
     pairs: int
     numbers: Callable[[Engine, Aims, Sequence[int]], Estimates]
     key: Callable[[Aims, Sequence[int]], Any]
+    usual: bool = False
 
 
 WAYS: Mapping[str, Guide] = {
     "attribution": Guide(PAIRS, block_estimates, Aims.key),
-    "exact": Guide(1, neuron_effects, neurons_key),
+    "exact": Guide(1, neuron_effects, neurons_key, usual=True),
 }
 """Name -> the guide."""
 
@@ -105,21 +107,21 @@ def guide(bench: Workbench, aims: Aims, kept: Sequence[int], portion: Portion) -
     Raises:
         CfgenError: No pair has answers that one token tells apart (``no-estimate``).
     """
-    if aims.experiment.guide == "exact":
+    name = str(aims.experiment.guide)
+    if WAYS[name].usual:
         aims = replace(aims, measure=MEASURES[USUAL])
-    estimates = _estimated(bench, aims, kept, portion)
+    estimates = _estimated(bench, aims, name, kept, portion)
     return None if estimates is None else _choice(aims, estimates)
 
 
 def _estimated(
-    bench: Workbench, aims: Aims, kept: Sequence[int], portion: Portion
+    bench: Workbench, aims: Aims, name: str, kept: Sequence[int], portion: Portion
 ) -> Estimates | None:
     """What is aimed at in every cell, for every kept pair (pairs, cells)."""
     if not any(map(aims.any_score, kept)):
         message = "no pair has two answers that a single token tells apart, whose gradient is taken"
         hint = "leave --guide out, and run every place"
         raise CfgenError(Problem("no-estimate", message, hint=hint))
-    name = str(aims.experiment.guide)
     way = WAYS[name]
     blocks, parts = in_blocks(kept, way.pairs), []
     for number, block in enumerate(blocks):

@@ -113,7 +113,6 @@ def look_up(experiment: Experiment, progress: Progress = no_progress) -> Inquiry
     sites = _sites(experiment, source) if method.tests or method.effects else {}
     if experiment.guide:
         check_guided(sites)
-        _check_halves(experiment)
     if experiment.guide == "exact":
         check_neurons(experiment, sites)
     return Inquiry(experiment, source, draw, sites, vector)
@@ -134,21 +133,6 @@ def check_guided(sites: Mapping[str, Site]) -> None:
             )
             hint = "use --sweep each, change attn_out, mlp_out or head_out, or leave --guide out"
             raise CfgenError(Problem("no-estimate", message, hint=hint))
-
-
-def _check_halves(experiment: Experiment) -> None:
-    """Check that no pair chooses mediators that it judges as well.
-
-    Raises:
-        CfgenError: A guide, which sees all pairs, would (``mediators-with-guide``).
-    """
-    if experiment.mediators:
-        message = (
-            "a guide chooses places by all pairs, so that no half is left to judge sets of "
-            "mediators by"
-        )
-        hint = "leave --guide out, or --mediators; name fewer places (--layers, --neurons)"
-        raise CfgenError(Problem("mediators-with-guide", message, hint=hint))
 
 
 def check_neurons(experiment: Experiment, sites: Mapping[str, Site]) -> None:

@@ -250,7 +250,7 @@ def _swaps(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses | 
         aims = swap_aims(sweeps, found.encoded, inquiry.experiment, layers)
         choice = guide(bench, aims, behaviour.kept, portion)
         if choice is None:
-            return Remainder(computed.there, computed.there + 1, late=True)
+            return computed.stopped()
         sweeps = computed.sweeps = list(cut(sweeps, choice.run).values())
     if not found.joint:
         computed.run(swap_blocks(sweeps, behaviour.kept))
@@ -301,12 +301,12 @@ def _effects(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses 
     asked = PlaceRequest(found.encoded, kept, site, experiment, layout, inquiry.vector)
     plan, choice = with_averages(bench, plan_effects(asked), portion), None
     if plan is None:
-        return Remainder(computed.there, computed.there + 1, late=True)
+        return computed.stopped()
     checks = found.checks + check_sites(bench, plan.sweeps)
     if experiment.guide:
         choice = guide(bench, effect_aims(plan), behaviour.kept, portion)
         if choice is None:
-            return Remainder(computed.there, computed.there + 1, late=True)
+            return computed.stopped()
         plan = plan.at(choice.run)
     replies: dict[Trial, Mapping[RunKey, Reply]] = {}
 
@@ -332,7 +332,7 @@ def _effects(bench: Workbench, inquiry: Inquiry, portion: Portion) -> Responses 
     if experiment.mediators:
         sets = mediator_sets(bench, plan, replies, behaviour.kept, portion)
         if sets is None:
-            return Remainder(computed.there, computed.there + 1, late=True)
+            return computed.stopped()
     return Responses(
         found.encoded,
         plan.sweeps,

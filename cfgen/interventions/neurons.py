@@ -14,17 +14,17 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from cfgen.errors import CfgenError, Problem
 from cfgen.interventions.batches import within_memory
 from cfgen.interventions.engine import Engine
 from cfgen.interventions.language import Edit, Read, Run
-from cfgen.interventions.masks import additive
+from cfgen.interventions.masks import Owners, additive, block_mask
 from cfgen.interventions.outcomes import TOLERANCE
-from cfgen.interventions.packed import forward_upon
+from cfgen.interventions.packed import cache_of, forward_upon
 from cfgen.interventions.packing import ROW_TOKENS
 from cfgen.interventions.question import NOTHING
+from cfgen.interventions.readout import Head
 from cfgen.interventions.schedule import make_schedule
 from cfgen.interventions.stepping import Entry, Stepping, stepping
 from cfgen.interventions.store import Store
@@ -57,6 +57,11 @@ class NeuronSwap:
     layers: tuple[int, ...]
     right: tuple[int, ...]
     wrong: tuple[int, ...]
+
+    @property
+    def tracked(self) -> tuple[int, ...]:
+        """Ids of all tokens whose logits are needed, in ascending order."""
+        return tuple(sorted({*self.right, *self.wrong}))
 
     @property
     def first(self) -> int:
@@ -94,8 +99,7 @@ def swap_neurons(engine: Engine, asked: NeuronSwap, *, verified: int = 0) -> Ten
         message += obstacle or engine.note or "the engine is the reference"
         hint = "leave --guide exact out, or use --guide attribution"
         raise CfgenError(Problem("neurons-not-added", message, hint=hint))
-    tracked = tuple(sorted({*asked.right, *asked.wrong}))
-    machine = engine.machine(NOTHING, [tracked])
+    machine = engine.machine(NOTHING, [asked.tracked])
     run = Run(asked.original)
     with torch.inference_mode():
         changes = _changes(engine, asked)
@@ -182,66 +186,72 @@ def _forward(
     """Log odds of branches that enter before a block with these states, float64 (branches,)."""
     layers, device = machine.layout.layers, entering.device
     branches, own, width = entering.shape
-    first, length = len(asked.original) - own, len(asked.original)
+    first = len(asked.original) - own
     in_row = max(1, min(branches, ROW_TOKENS // own))
     rows, columns = -(-branches // in_row), in_row * own
     spare = rows * in_row - branches  # the last branch once more, where a row is not full
     entering = torch.cat([entering, entering[-1:].expand(spare, -1, -1)])
-    tokens = torch.tensor(asked.original[first:], device=device)
-    positions = torch.arange(first, length, device=device).repeat(in_row)  # (columns,)
+    owners = _owners(foundation, first, own, in_row, level, layers)
     seen = {
-        window: _seen(first, own, in_row, window, machine).expand(rows, -1, -1, -1)
+        (window, count): additive(
+            block_mask(owners, foundation.batch, level if count > 1 else 0, count, window)[:, None],
+            machine.lm.dtype,
+        ).expand(rows, -1, -1, -1)
         for window in {*machine.windows}
+        for count in {1, columns}
     }
-    mask = seen[machine.windows[0]]
-
-    def mask_of(layer: int) -> Tensor:
-        count = columns if layer >= level else 1
-        return seen[machine.windows[layer]][:, :, :count, : first + count]
-
+    mask = seen[machine.windows[0], columns]
+    present = (*[1] * level, *[columns] * (layers + 1 - level))
     each = torch.arange(rows * columns)
     entry = Entry(each // columns, each % columns, lambda: entering.reshape(-1, width))
     last = torch.arange(branches) * own + own - 1
     plan = Stepping(
         mask=mask,
-        mask_of=mask_of,
+        mask_of=lambda layer: seen[machine.windows[layer], present[layer]],
         width=columns,
-        present=(*[1] * level, *[columns] * (layers + 1 - level)),
+        present=present,
         entries={level: entry},
         answers=(last // columns, last % columns),
     )
-    cache = DynamicCache()
-    for layer, (keys, values) in enumerate(zip(foundation.keys, foundation.values, strict=True)):
-        start = keys.shape[2] - length
-        before = (part[:1, :, start : start + first] for part in (keys, values))
-        cache.update(*(part.expand(rows, -1, -1, -1) for part in before), layer)
+    cache = cache_of(foundation, torch.zeros(rows, dtype=torch.long))
+    ids = torch.tensor(asked.original[first:], device=device).repeat(in_row).expand(rows, -1)
     with stepping(machine.layout, plan):
-        ids = tokens.repeat(in_row).expand(rows, -1)
-        logits = forward_upon(machine, ids, mask, positions.expand(rows, -1), cache)
+        logits = forward_upon(machine, ids, mask, owners.positions.expand(rows, -1), cache)
     check_finite(logits, machine.lm.model)
     return _log_odds(machine, asked, logits)
 
 
-def _seen(first: int, own: int, in_row: int, window: int | None, machine: Machine) -> Tensor:
-    """What the columns of a row see (1, 1, columns, before and columns), to be added to scores."""
-    branch = torch.arange(in_row * own) // own
-    position = torch.arange(in_row * own) % own + first
-    before = torch.arange(first)
-    mine = (branch[:, None] == branch) & (position <= position[:, None])
-    theirs = before <= position[:, None]
-    if window is not None:
-        mine &= position[:, None] - position < window
-        theirs &= position[:, None] - before < window
-    seen = torch.cat([theirs, mine], dim=-1)[None, None].to(machine.lm.device)
-    return additive(seen, machine.lm.dtype)
+def _owners(
+    foundation: Foundation, first: int, own: int, in_row: int, level: int, layers: int
+) -> Owners:
+    """Whose the columns of a row are: one branch after the other, all alike.
+
+    Args:
+        foundation: The run that they are computed upon.
+        first: The first token of a branch.
+        own: How many tokens each has.
+        in_row: Branches in a row.
+        level: The block at which all of them enter.
+        layers: How many there are.
+    """
+    width, device = foundation.batch.width, foundation.batch.input_ids.device
+    columns = torch.arange(in_row * own, device=device)
+    replaces = torch.full((in_row + 1, width), layers + 1, device=device)
+    replaces[:, foundation.batch.column(0, first) :] = level
+    replaces[-1] = 0  # the owner of padding, of which there is none
+    return Owners(
+        base=torch.zeros(1, dtype=torch.long, device=device),
+        owner=(columns // own)[None],
+        positions=(columns % own + first)[None],
+        levels=torch.full((1, in_row * own), level, device=device),
+        replaces=replaces,
+        never=layers + 1,
+    )
 
 
 def _log_odds(machine: Machine, asked: NeuronSwap, logits: Tensor) -> Tensor:
     """Of rows of logits (rows, projected tokens), float64 on the CPU (rows,)."""
-    logits = logits.double().cpu()
-    sides = (machine.head.columns(side, logits.shape[-1]) for side in (asked.right, asked.wrong))
-    right, wrong = (logits[:, columns].logsumexp(dim=-1) for columns in sides)
-    return right - wrong
+    return machine.head.log_odds(logits.double().cpu(), asked.right, asked.wrong)
 
 
 def _verify(engine: Engine, asked: NeuronSwap, found: Tensor, count: int) -> None:
@@ -254,7 +264,7 @@ def _verify(engine: Engine, asked: NeuronSwap, found: Tensor, count: int) -> Non
         count: How many.
     """
     to, of = (tuple(side) for side in zip(*asked.moves, strict=True))
-    copy, tracked = Copy(Run(asked.counterfactual), of), tuple({*asked.right, *asked.wrong})
+    copy = Copy(Run(asked.counterfactual), of)
     step = max(1, found.numel() // count)
     chosen = [divmod(n, len(asked.neurons)) for n in range(step // 2, found.numel(), step)][:count]
     runs = [
@@ -264,17 +274,12 @@ def _verify(engine: Engine, asked: NeuronSwap, found: Tensor, count: int) -> Non
         )
         for row, n in chosen
     ]
-    logits = (
-        replace(engine, name="reference")
-        .outcomes(runs, [tracked] * len(runs), NOTHING)
-        .logits.double()
-    )
-    where = {token: column for column, token in enumerate(tracked)}
-    for (row, n), one in zip(chosen, logits, strict=True):
-        sides = ([where[token] for token in side] for side in (asked.right, asked.wrong))
-        right, wrong = (one[columns].logsumexp(dim=-1) for columns in sides)
-        off = abs(float(right - wrong) - float(found[row, n]))
-        if off > TOLERANCE[engine.lm.dtype] * max(1.0, abs(float(right - wrong))):
+    whole = replace(engine, name="reference")
+    logits = whole.outcomes(runs, [asked.tracked] * len(runs), NOTHING).logits.double()
+    expected = Head(asked.tracked).log_odds(logits, asked.right, asked.wrong)  # (runs,)
+    for (row, n), one in zip(chosen, expected.tolist(), strict=True):
+        off = abs(one - float(found[row, n]))
+        if off > TOLERANCE[engine.lm.dtype] * max(1.0, abs(one)):
             message = (
                 f"neuron {asked.neurons[n]} of layer {asked.layers[row]}, swapped behind its block "
                 f"and whole, gives log odds that differ by {off:.2g}"

@@ -93,7 +93,7 @@ def run_rows(
     )
     # Tokens enter before anything is read or written, so that all that hooks see has entered.
     with stepping(machine.layout, plan), passing(machine.layout, inside, store, passage):
-        cache = _cache(foundation, owners)
+        cache = cache_of(foundation, owners.base)
         logits = forward_upon(machine, input_ids, masks.whole, owners.positions, cache)
         passage.edits += masks.edits
     check_finite(logits, machine.lm.model)
@@ -222,12 +222,17 @@ def _entry(
     return Entry(rows, columns, states)
 
 
-def _cache(foundation: Foundation, owners: Owners) -> DynamicCache:
-    """A cache with the bases' keys and values, a row for each row of the forward."""
+def cache_of(foundation: Foundation, base: Tensor) -> DynamicCache:
+    """A cache with the bases' keys and values.
+
+    Args:
+        foundation: What is kept of the bases.
+        base: Row of the foundation for each row of the forward (rows,).
+    """
     cache = DynamicCache()
     for layer, (keys, values) in enumerate(zip(foundation.keys, foundation.values, strict=True)):
-        base = owners.base.to(keys.device)
-        cache.update(keys[base], values[base], layer)
+        here = base.to(keys.device)
+        cache.update(keys[here], values[here], layer)
     return cache
 
 

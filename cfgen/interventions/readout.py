@@ -49,19 +49,20 @@ class Head:
             else:
                 module.forward = former
 
-    def log_odds(self, row: Tensor, right: Sequence[int], wrong: Sequence[int]) -> Tensor:
+    def log_odds(self, logits: Tensor, right: Sequence[int], wrong: Sequence[int]) -> Tensor:
         """How much likelier some tokens are than others, in nats.
 
         Args:
-            row: Logits after a prompt (projected tokens,).
+            logits: After prompts (..., projected tokens).
             right: Ids any of which counts for the one.
             wrong: Ids any of which counts for the other.
 
         Returns:
-            ``log p(right) - log p(wrong)``, whose gradient can be taken ().
+            ``log p(right) - log p(wrong)``, whose gradient can be taken (...).
         """
-        parts = [row[self.columns(tokens, len(row))].logsumexp(dim=-1) for tokens in (right, wrong)]
-        return parts[0] - parts[1]
+        sides = (self.columns(tokens, logits.shape[-1]) for tokens in (right, wrong))
+        one, other = (logits[..., columns].logsumexp(dim=-1) for columns in sides)
+        return one - other
 
     def columns(self, tokens: Sequence[int], width: int) -> list[int]:
         """Columns of some tokens in logits of so many columns."""
