@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.stories import Make, with_answers
+from tests.stories import WORDS, Make, with_answers
 
 
 @pytest.fixture(scope="session")
@@ -15,6 +15,28 @@ def make():
 @pytest.fixture(scope="session")
 def answer():
     return with_answers
+
+
+@pytest.fixture(scope="module")
+def lm(build_tiny_lm):
+    """A tiny LM that knows the words of stories; some modules have another one."""
+    return build_tiny_lm(WORDS)
+
+
+@pytest.fixture(scope="session")
+def contrasting(make, answer):
+    """Gives so many pairs whose two answers differ, so that one has a rival."""
+
+    def draw(lm, count, drawn=120):
+        found = [
+            pair
+            for pair in answer(lm, make.pairs(drawn, seed=5))
+            if pair.original.answer != pair.counterfactual.answer
+        ]
+        assert len(found) >= count
+        return found[:count]
+
+    return draw
 
 
 @pytest.fixture

@@ -43,7 +43,6 @@ from tests.experiments.test_effects import (
 from tests.experiments.test_tracing import SEEDS, traceable
 from tests.inquiries import contents, inquiry_of, request_of
 from tests.interventions.tiny import engine_of, layout_of, lm_of, logits_of, off
-from tests.stories import WORDS
 
 LAYERS = 4
 MLP = Site("last", component="mlp_out")
@@ -51,20 +50,8 @@ STATE = Site("last")
 
 
 @pytest.fixture(scope="module")
-def lm(build_tiny_lm):
-    return build_tiny_lm(WORDS)
-
-
-@pytest.fixture(scope="module")
-def pairs(lm, make, answer):
-    """More pairs than a block has, whose two answers differ."""
-    found = [
-        pair
-        for pair in answer(lm, make.pairs(120, seed=5))
-        if pair.original.answer != pair.counterfactual.answer
-    ]
-    assert len(found) >= 20
-    return found[:20]
+def pairs(lm, contrasting):
+    return contrasting(lm, 20)
 
 
 def ablated(lm, pairs, ablation, site=STATE, sweep=None, **fields):

@@ -28,17 +28,11 @@ from cfgen.experiments import (
 )
 from cfgen.interventions import Engine
 from tests.inquiries import contents, request_of
-from tests.stories import WORDS
 
 SITES = {"all": Site(), "none": Site(("drink_1",), layers="up_to")}
 
 
 pytestmark = pytest.mark.usefixtures("loaded")
-
-
-@pytest.fixture(scope="module")
-def lm(build_tiny_lm):
-    return build_tiny_lm(WORDS)
 
 
 @pytest.fixture(scope="module")

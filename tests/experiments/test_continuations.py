@@ -29,25 +29,14 @@ from cfgen.experiments import (
 from cfgen.notebooks import Result
 from cfgen.report import plan_view, run_introduction, run_view
 from tests.inquiries import ask, contents, request_of
-from tests.stories import WORDS
 
 pytestmark = pytest.mark.usefixtures("loaded")
 COUNT = 6
 
 
 @pytest.fixture(scope="module")
-def lm(build_tiny_lm):
-    return build_tiny_lm(WORDS)
-
-
-@pytest.fixture(scope="module")
-def pairs(lm, make, answer):
-    found = [
-        pair
-        for pair in answer(lm, make.pairs(120, seed=5))
-        if pair.original.answer != pair.counterfactual.answer
-    ]
-    return found[:20]
+def pairs(lm, contrasting):
+    return contrasting(lm, 20)
 
 
 def fields_of(method: str, **fields: Any) -> dict[str, Any]:

@@ -31,7 +31,6 @@ from cfgen.experiments import (
 from cfgen.notebooks import Result
 from cfgen.report import comparison_view, figure_bytes, figure_of, run_view, sentences
 from tests.inquiries import contents, request_of
-from tests.stories import WORDS
 
 FIELDS = {
     "mediation": {},
@@ -42,11 +41,6 @@ FIELDS = {
 
 
 pytestmark = pytest.mark.usefixtures("loaded")
-
-
-@pytest.fixture(scope="module")
-def lm(build_tiny_lm):
-    return build_tiny_lm(WORDS)
 
 
 @pytest.fixture(scope="module")

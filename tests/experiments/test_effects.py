@@ -17,26 +17,13 @@ from cfgen.errors import CfgenError
 from cfgen.experiments import METHODS, SweepOptions
 from cfgen.stats import mean_of
 from tests.inquiries import ask
-from tests.stories import WORDS
 
 LAYERS = 4
 
 
 @pytest.fixture(scope="module")
-def lm(build_tiny_lm):
-    return build_tiny_lm(WORDS)
-
-
-@pytest.fixture(scope="module")
-def pairs(lm, make, answer):
-    """Pairs whose two answers differ, so that one can be measured against the other."""
-    found = [
-        pair
-        for pair in answer(lm, make.pairs(60, seed=5))
-        if pair.original.answer != pair.counterfactual.answer
-    ]
-    assert len(found) >= 10
-    return found[:10]
+def pairs(lm, contrasting):
+    return contrasting(lm, 10, drawn=60)
 
 
 def measured(lm, pairs, method, sweep=None, site=None, **fields):

@@ -35,19 +35,8 @@ EACH_HEAD = {"component": "head_out", "heads": "all"}
 
 
 @pytest.fixture(scope="module")
-def lm(build_tiny_lm):
-    return build_tiny_lm(WORDS)
-
-
-@pytest.fixture(scope="module")
-def pairs(lm, make, answer):
-    found = [
-        pair
-        for pair in answer(lm, make.pairs(120, seed=5))
-        if pair.original.answer != pair.counterfactual.answer
-    ]
-    assert len(found) >= 20
-    return found[:20]
+def pairs(lm, contrasting):
+    return contrasting(lm, 20)
 
 
 def fields_of(sweep: dict[str, Any] | None, **fields: Any) -> dict[str, Any]:

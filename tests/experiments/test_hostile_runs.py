@@ -32,14 +32,8 @@ from cfgen.folders import sealed
 from cfgen.report import comparison_view, figure_of, run_list, run_view
 from tests.hostile import NAMES, as_json, damaged, fuzzed, mutated, survives, tree
 from tests.inquiries import request_of
-from tests.stories import WORDS
 
 SEEDS = st.integers(0, 2**48)
-
-
-@pytest.fixture(scope="module")
-def lm(build_tiny_lm):
-    return build_tiny_lm(WORDS)
 
 
 @pytest.fixture(scope="module", params=["interchange", "mediation"])

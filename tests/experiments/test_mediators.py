@@ -20,7 +20,6 @@ from cfgen.experiments import (
 )
 from cfgen.report import figure_bytes, mediators_figure, run_view
 from tests.inquiries import ask, contents, request_of
-from tests.stories import WORDS
 
 pytestmark = pytest.mark.usefixtures("loaded")
 HEADS = SweepOptions(component="head_out", heads="all")
@@ -28,19 +27,8 @@ SITE = Site("last", component="head_out")
 
 
 @pytest.fixture(scope="module")
-def lm(build_tiny_lm):
-    return build_tiny_lm(WORDS)
-
-
-@pytest.fixture(scope="module")
-def pairs(lm, make, answer):
-    found = [
-        pair
-        for pair in answer(lm, make.pairs(160, seed=5))
-        if pair.original.answer != pair.counterfactual.answer
-    ]
-    assert len(found) >= 12
-    return found[:12]
+def pairs(lm, contrasting):
+    return contrasting(lm, 12)
 
 
 def fields_of(**fields: Any) -> dict[str, Any]:

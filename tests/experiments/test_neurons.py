@@ -21,7 +21,6 @@ from cfgen.experiments import (
 )
 from cfgen.report import figure_bytes, figure_of, run_view
 from tests.inquiries import ask, contents, request_of
-from tests.stories import WORDS
 
 pytestmark = pytest.mark.usefixtures("loaded")
 SITE = Site("last", component="mlp_neuron")
@@ -29,18 +28,8 @@ FEW = (0, 5, 11, 30)
 
 
 @pytest.fixture(scope="module")
-def lm(build_tiny_lm):
-    return build_tiny_lm(WORDS)
-
-
-@pytest.fixture(scope="module")
-def pairs(lm, make, answer):
-    found = [
-        pair
-        for pair in answer(lm, make.pairs(120, seed=5))
-        if pair.original.answer != pair.counterfactual.answer
-    ]
-    return found[:5]
+def pairs(lm, contrasting):
+    return contrasting(lm, 5)
 
 
 def fields_of(neurons: Any = "all", **fields: Any) -> dict[str, Any]:

@@ -34,11 +34,6 @@ from tests.stories import WORDS
 SITES = {"all": Site(("name_1[0]",), layers="up_to")}
 
 
-@pytest.fixture(scope="module")
-def lm(build_tiny_lm):
-    return build_tiny_lm(WORDS)
-
-
 @functools.cache
 def next_text(lm, prompt):
     """The likeliest next token, by one plain forward."""

@@ -9,15 +9,9 @@ import pytest
 from cfgen.counterfactuals import Site
 from cfgen.experiments import FinishedRun, PlannedRun, Portion, answer, plan_answer
 from tests.inquiries import request_of
-from tests.stories import WORDS
 
 LAST = {"all": Site()}
 SLOTS = {"all": Site(("name_1[0]", "drink_1"), layers="up_to")}
-
-
-@pytest.fixture(scope="module")
-def lm(build_tiny_lm):
-    return build_tiny_lm(WORDS)
 
 
 @pytest.fixture(scope="module")

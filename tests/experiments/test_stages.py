@@ -15,11 +15,6 @@ from tests.stories import WORDS
 
 
 @pytest.fixture(scope="module")
-def lm(build_tiny_lm):
-    return build_tiny_lm(WORDS)
-
-
-@pytest.fixture(scope="module")
 def pairs(lm, make, answer):
     found = answer(lm, make.pairs(24, seed=3))
     assert len(found) >= 12
