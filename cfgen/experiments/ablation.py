@@ -160,7 +160,7 @@ def _value(case: TrialCase, place: Place, count: int) -> Value:
         name = f"clamp {experiment.value!r}"
         return Constant(_spread(torch.tensor(experiment.value), case.shape_of(place), count), name)
     if isinstance(source, Average):
-        numbers = _part(case.averages[source.name, place.layer], place)
+        numbers = place.part_of(case.averages[source.name, place.layer])
         name = f"average {source.name} {place}"
     else:
         assert case.vector is not None
@@ -178,12 +178,6 @@ def _value(case: TrialCase, place: Place, count: int) -> Value:
 def _places(case: TrialCase) -> Sequence[Place]:
     swept = case.site.swept(case.layer, case.layers)
     return case.target.places or [place_of(case.site, layer) for layer in swept]
-
-
-def _part(numbers: Tensor, place: Place) -> Tensor:
-    """Of numbers of a component (tokens, *shape), those of a head or of neurons."""
-    found = numbers if place.head is None else numbers[:, place.head]
-    return found[..., list(place.neurons)] if place.neurons else found
 
 
 def _spread(numbers: Tensor, shape: tuple[int, ...], count: int) -> Tensor:

@@ -22,6 +22,7 @@ from cfgen.interventions.execution import Execution
 from cfgen.interventions.forward import Passage, check_expected, passing
 from cfgen.interventions.language import Edit, Run
 from cfgen.interventions.outcomes import Cost, Work, most_likely
+from cfgen.interventions.packed import cache_of
 from cfgen.interventions.question import NOTHING
 from cfgen.interventions.schedule import make_schedule
 from cfgen.interventions.store import Store
@@ -103,9 +104,8 @@ def _go_on(
         always: Whether edits are made at these tokens.
     """
     ends, layers = _ends_of(machine.lm), machine.layout.layers
-    batch, cache = foundation.batch, DynamicCache()
-    for layer, (keys, values) in enumerate(zip(foundation.keys, foundation.values, strict=True)):
-        cache.update(keys, values, layer)
+    batch = foundation.batch
+    cache = cache_of(foundation, torch.arange(len(batch.lengths)))
     mask, lengths = batch.attention_mask, torch.tensor(batch.lengths, device=machine.lm.device)
     work = Work()
     for step in range(count - 1):

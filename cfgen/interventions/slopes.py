@@ -158,7 +158,7 @@ class _Stem:
         at: dict[Place, dict[int, None]] = {}
         for one, _ in departures.values():
             for edit in one.made:
-                at.setdefault(_whole(edit.place), {}).update(dict.fromkeys(edit.positions))
+                at.setdefault(edit.place.whole, {}).update(dict.fromkeys(edit.positions))
         leaves, edits = {}, []
         for place, positions in at.items():
             shape = engine.layout.shape_of(place, len(start.prompt))
@@ -176,9 +176,9 @@ class _Stem:
 
     def along(self, edit: Edit, change: Tensor, gradients: Mapping[Place, Tensor]) -> Tensor:
         """What a change at an edit's place (positions, *shape) does, by gradients ()."""
-        place = _whole(edit.place)
+        place = edit.place.whole
         rows = [self.rows[place][position] for position in edit.positions]
-        return (change * _part(gradients[place][rows], edit.place)).sum()
+        return (change * edit.place.part_of(gradients[place][rows])).sum()
 
 
 GradientTable = dict[Score, tuple[float, dict[Place, Tensor]]]
@@ -268,17 +268,17 @@ class _Numbers:
         return written.float() - now.float()
 
     def _take(self, run: Run, place: Place, positions: Sequence[int]) -> Tensor:
-        key = run, _whole(place)
-        return _part(self.tables[key][[self.rows[key][p] for p in positions]], place)
+        key = run, place.whole
+        return place.part_of(self.tables[key][[self.rows[key][p] for p in positions]])
 
 
 def _needs(start: Run, edit: Edit) -> Iterator[tuple[Run, Place, tuple[int, ...]]]:
     """What is read for an edit: what is there, and what it writes."""
-    yield start, _whole(edit.place), edit.positions
+    yield start, edit.place.whole, edit.positions
     for read in edit.reads:
         assert read.place is not None
         assert read.positions is not None
-        yield read.run or start, _whole(read.place), read.positions
+        yield read.run or start, read.place.whole, read.positions
 
 
 def _holds(edit: Edit, run: Run) -> bool:
@@ -286,17 +286,6 @@ def _holds(edit: Edit, run: Run) -> bool:
     if not isinstance(edit.value, Copy) or edit.value.run != run:
         return False
     return edit.reads[0].positions == edit.positions
-
-
-def _whole(place: Place) -> Place:
-    """The component that a place is in, with all heads and neurons."""
-    return Place(place.component, place.layer)
-
-
-def _part(table: Tensor, place: Place) -> Tensor:
-    """What a place has, out of its whole component (tokens, *shape)."""
-    part = table if place.head is None else table[:, place.head]
-    return part[..., list(place.neurons)] if place.neurons else part
 
 
 def _portions(

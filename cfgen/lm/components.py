@@ -12,9 +12,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from cfgen.errors import Problem, did_you_mean
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Stage(IntEnum):
@@ -340,6 +343,16 @@ class Place:
             left = next(row.name for row in COMPONENTS.values() if row.boundary == 1)
             return replace(self, component=left, layer=self.layer - 1)
         return self
+
+    @property
+    def whole(self) -> Place:
+        """Its component, with all heads and neurons."""
+        return Place(self.component, self.layer)
+
+    def part_of(self, numbers: Tensor) -> Tensor:
+        """What it has, out of its whole component (tokens, *shape)."""
+        part = numbers if self.head is None else numbers[:, self.head]
+        return part[..., list(self.neurons)] if self.neurons else part
 
     def __str__(self) -> str:
         known = COMPONENTS.get(self.component)
