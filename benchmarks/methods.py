@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,11 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+if str(HERE) not in sys.path:
+    sys.path.insert(0, str(HERE))
+
+from sweep import device_name  # noqa: E402
+
 CASES: dict[str, dict[str, Any]] = {
     "mediation": {"task": "belief_tracking", "sweep": {"positions": "last"}},
     "ablation": {
@@ -41,6 +45,7 @@ CASES: dict[str, dict[str, Any]] = {
         "task": "factual_recall",
         "design": "other_subject",
         "templates": "one_sentence",
+        "splits": "0/0/100",
         "kept": True,
         "corrupt": "subject",
         "draws": 2,
@@ -82,14 +87,14 @@ def compared(method: str, n: int) -> dict[str, Any]:
     for engine in ENGINES:
         print(f"{method}: {engine} ...", file=sys.stderr, flush=True)
         command = [sys.executable, __file__, "--child", engine, "--method", method, "-n", str(n)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         found[engine] = json.loads(done.stdout)
     plain, packed = (found[engine] for engine in ENGINES)
     pairs = list(zip(plain.pop("values"), packed.pop("values"), strict=True))
     return {
         "method": method,
         "n": n,
-        "machine": platform.machine(),
+        "machine": device_name("cpu"),
         "effects": len(pairs),
         "difference": max(map(_apart, pairs)),
         "tolerance": 1e-3 * max(1.0, *(abs(a) for a, _ in pairs if a is not None)),
@@ -162,7 +167,8 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
             f"{row['difference']:.1e}",
         )
         lines.append("| " + " | ".join(map(str, cells)) + " |")
-    return "\n".join(lines) + "\n"
+    machines = ", ".join(dict.fromkeys(row["machine"] for row in rows))
+    return "\n".join((*lines, "", f"CPU seconds of one thread; {machines}.")) + "\n"
 
 
 if __name__ == "__main__":
