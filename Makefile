@@ -14,7 +14,7 @@ help:
 	@echo "make test        set up, then lint, types, import contract and the quick tests"
 	@echo "make everything  the same with all tests, those with real LMs too, as CI runs it"
 	@echo "make fuzz        change files and commands at random, a hundred times as often as CI does"
-	@echo "make results     run every study of docs/results.md and write it (an hour or two; goes on where it was)"
+	@echo "make results     run every study of docs/results.md and write it (about 40 minutes; goes on where it was)"
 	@echo "make bench       measure how fast pairs are made, and a small sweep"
 	@echo "make adapter     train the belief-tracking adapter again (up to 45 minutes)"
 	@echo "make lock        write constraints.txt from what pyproject.toml allows today"
