@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from cfgen.experiments.behaviour import mistakes as mistakes
     from cfgen.experiments.behaviour import wrong_sides as wrong_sides
     from cfgen.experiments.cells import Cell as Cell
+    from cfgen.experiments.cells import CellPlace as CellPlace
     from cfgen.experiments.cells import Continuation as Continuation
     from cfgen.experiments.cells import ContinuationRate as ContinuationRate
     from cfgen.experiments.cells import Guidance as Guidance
@@ -144,6 +145,7 @@ _HOME = {
     "effects_on": "methods",
     "CONTINUATIONS": "results",
     "CONTINUATIONS_FILE": "results",
+    "CellPlace": "cells",
     "Continuation": "cells",
     "ContinuationRate": "cells",
     "begins_with": "continuing",

@@ -23,7 +23,7 @@ from cfgen.documents import (
     faint,
     strong,
 )
-from cfgen.experiments import MEASURES, Cell, VacuousCell
+from cfgen.experiments import MEASURES, Cell, CellPlace, VacuousCell
 from cfgen.lm import COMPONENTS
 from cfgen.stats import CONFIDENCE, with_interval
 
@@ -45,6 +45,8 @@ def sweep_tables(
     tokens: Mapping[str, str] | None = None,
     by: Callable[[Cell], float] | None = None,
     marks: Collection[str] = (),
+    *,
+    picked: bool = False,
 ) -> list[Block]:
     """A table for every site, or a map per hypothesis.
 
@@ -58,6 +60,7 @@ def sweep_tables(
         by: What makes a cell one of the best; how well it speaks for its hypothesis if not
             given.
         marks: Names of tokens that are marked.
+        picked: Whether places were run by what was expected of them.
     """
     sites: dict[tuple[str, str], tuple[list[Cell], list[VacuousCell]]] = {}
     for cell in cells:
@@ -74,7 +77,7 @@ def sweep_tables(
         blocks += [Heading(f"at {position}: {name}{COMPONENTS[component].meaning}{head}", 3), Gap()]
         names = [name for name in dict.fromkeys(c.hypothesis for c in here) if name != NONE]
         if len({neuron for _, _, neuron in rows}) > 1:
-            blocks += _neurons(here, names, by or merit)
+            blocks += _neurons(here, names, by or merit, picked=picked)
             continue
         if len(rows) > 1:
             shown = {name: token_text(text) for name, text in (tokens or {}).items()}
@@ -97,7 +100,12 @@ _NO_NUMBER = (
 
 def rows_of(cells: Iterable[Cell | VacuousCell]) -> list[Row]:
     """The heads, tokens and neurons that cells of a site are at, in order; one where none vary."""
-    return list(dict.fromkeys((cell.head, cell.token, cell.neuron) for cell in cells))
+    return list(dict.fromkeys(map(row_of, cells)))
+
+
+def row_of(place: CellPlace) -> Row:
+    """The row of a map that a place is in."""
+    return place.head, place.token, place.neuron
 
 
 def any_part(row: Row) -> bool:
@@ -133,8 +141,7 @@ def best_layers(best: Cell, cells: Iterable[Cell]) -> list[int]:
 
 def spot_name(cell: Cell) -> str:
     """What a place is called where several are told apart: head, neuron or token, or the site."""
-    row = cell.head, cell.token, cell.neuron
-    return row_name(row, {}, number_name(cell.component)) or cell.position
+    return row_name(row_of(cell), {}, number_name(cell.component)) or cell.position
 
 
 def number_name(component: str) -> str:
@@ -234,9 +241,12 @@ def _entry(cell: Cell | None, best: Cell | None) -> Inline:
 
 
 def _neurons(
-    cells: Sequence[Cell], names: Sequence[str], by: Callable[[Cell], float]
+    cells: Sequence[Cell], names: Sequence[str], by: Callable[[Cell], float], *, picked: bool
 ) -> list[Block]:
-    """The strongest neurons, and how many of all there are whose interval leaves 0 out."""
+    """The strongest neurons, and how many of all there are whose interval leaves 0 out.
+
+    Nothing is counted of neurons that were picked: of these, more do, were it all by chance.
+    """
     blocks: list[Block] = []
     for name in names:
         mine = [cell for cell in cells if cell.hypothesis == name and cell.value is not None]
@@ -251,10 +261,12 @@ def _neurons(
         blocks += [Table(tuple(Column(title, "right") for title in titles), tuple(rows)), Gap()]
         apart = sum(cell.low is not None and (cell.low > 0 or cell.high < 0) for cell in mine)  # type: ignore[operator]
         chance = (1 - CONFIDENCE) * len(mine)
-        text = (
-            f"The {len(rows)} strongest of {len(mine):,}. The intervals of {apart:,} leave 0 out; "
-            f"about {chance:.0f} would if all were 0."
-        )
+        text = f"The {len(rows)} strongest of {len(mine):,}"
+        text += " that were run." if picked else "."
+        if not picked:
+            text += (
+                f" The intervals of {apart:,} leave 0 out; about {chance:.0f} would if all were 0."
+            )
         blocks += [Paragraph(faint(text)), Gap()]
     return blocks
 
@@ -277,7 +289,7 @@ def _maps(
         if not together:
             shade, legend = _shades(mine)
             blocks += [Paragraph(faint(legend)), Gap()]
-        rows = [row for row in rows_of(mine) if _shown([c for c in mine if _row(c) == row])]
+        rows = [row for row in rows_of(mine) if _shown([c for c in mine if row_of(c) == row])]
         others = len(rows_of(mine)) - len(rows)
         counts = sorted({cell.n for cell in mine})
         n = f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}"
@@ -289,10 +301,6 @@ def _maps(
             what = f"{others} {'other ' if rows else ''}{kind}: 0.00 in every layer"
             blocks += [Paragraph(faint(what)), Gap()]
     return blocks
-
-
-def _row(cell: Cell) -> Row:
-    return cell.head, cell.token, cell.neuron
 
 
 def _shown(cells: Sequence[Cell]) -> bool:
@@ -308,7 +316,7 @@ def _map(
     by: Callable[[Cell], float],
 ) -> Table:
     layers = sorted({cell.layer for cell in cells})
-    at = {(*_row(cell), cell.layer): cell for cell in cells}
+    at = {(*row_of(cell), cell.layer): cell for cell in cells}
     ruler = "".join(str(layer % 10) if layer % 5 == 0 else " " for layer in layers)
     best = best_cell(cells, cells[0].hypothesis, by)
     listed: list[tuple[Inline, ...]] = []

@@ -9,7 +9,7 @@ from cfgen.documents import Block, Column, Gap, Heading, Inline, Paragraph, Tabl
 from cfgen.errors import CfgenError, Problem
 from cfgen.experiments import CONTINUATIONS_FILE
 from cfgen.paths import display
-from cfgen.report.cells import number_name, row_name
+from cfgen.report.cells import number_name, row_name, row_of
 
 if TYPE_CHECKING:
     from cfgen.experiments import ContinuationRate, Experiment, Results
@@ -47,7 +47,7 @@ def continuation_blocks(results: Results, folder: Path) -> list[Block]:
         return []
     places: dict[object, list[ContinuationRate]] = {}
     for rate in results.continuations:
-        key = rate.component, rate.position, rate.head, rate.neuron, rate.token, rate.layer
+        key = rate.place
         places.setdefault(key, []).append(rate)
     sides = list(dict.fromkeys(rate.answer for rate in results.continuations))
     rows = []
@@ -116,7 +116,7 @@ def _line(text: str) -> str:
 
 
 def _name(rate: ContinuationRate) -> str:
-    part = row_name((rate.head, rate.token, rate.neuron), {}, number_name(rate.component))
+    part = row_name(row_of(rate), {}, number_name(rate.component))
     return f"{rate.position}{f', {part}' if part else ''}"
 
 

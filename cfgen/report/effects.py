@@ -134,7 +134,12 @@ def effect_blocks(results: Results) -> list[Block]:
                 blocks += [Paragraph(said)]
         others = [cell for cell in cells if cell.hypothesis not in once]
         blocks += sweep_tables(
-            others, results.vacuous, results.tokens, by=magnitude, marks=marked_tokens(results)
+            others,
+            results.vacuous,
+            results.tokens,
+            by=magnitude,
+            marks=marked_tokens(results),
+            picked=bool(results.guidance),
         )
         blocks += left_out_note(cells)
     blocks += set_blocks(results)

@@ -14,7 +14,7 @@ from cfgen.counterfactuals import NONE
 from cfgen.errors import CfgenError, Problem
 from cfgen.experiments import MEASURES, METHODS
 from cfgen.prompts import LAST
-from cfgen.report.cells import Row, rows_of, token_text
+from cfgen.report.cells import Row, row_of, rows_of, token_text
 from cfgen.report.drawing import (
     CONTROL,
     HEIGHT,
@@ -209,7 +209,7 @@ def _maps(results: Results, sites: Sites, measure: Measure) -> Figure:
 def _map(axes: Axes, cells: Sequence[Cell], name: str, colours: Mapping[str, Any]) -> Any:
     rows, layers = rows_of(cells), sorted({cell.layer for cell in cells})
     mine = (cell for cell in cells if cell.hypothesis == name)
-    found = {(c.head, c.token, c.neuron, c.layer): c.value for c in mine}
+    found = {(*row_of(c), c.layer): c.value for c in mine}
     values = [[number_or_gap(found.get((*row, layer))) for layer in layers] for row in rows]
     mesh = axes.pcolormesh(values, rasterized=True, **colours)
     axes.set_facecolor("#cccccc")  # where there is nothing to swap

@@ -153,7 +153,9 @@ def _swaps(results: Results) -> list[Block]:
     for name in results.experiment.measures:
         cells = [cell for cell in results.cells if cell.measure == name]
         blocks += [Heading(f"With swaps: {_what_is_counted(name)}")]
-        blocks += sweep_tables(cells, results.vacuous, results.tokens)
+        blocks += sweep_tables(
+            cells, results.vacuous, results.tokens, picked=bool(results.guidance)
+        )
         blocks += left_out_note(cells)
     shares = {MEASURES[name].share for name in results.experiment.measures}
     kinds = {True: "Wilson's of a share", False: "Student's of an average"}

@@ -71,6 +71,7 @@ def test_shards_and_resumption_give_the_same_bytes(pairs, tmp_path):
     text = markdown(run_view(whole.results, tmp_path / "whole"))
     assert "swapped behind its block" in text
     assert "gradients" not in text
+    assert "would if all were 0" not in text  # said of neurons that nobody picked
     assert figure_bytes(figure_of(whole.results), "png")
 
 
