@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from cfgen.faces import lazy_face
 
 if TYPE_CHECKING:
+    from cfgen.experiments.ablation_kinds import ABLATIONS as ABLATIONS
     from cfgen.experiments.answering import PAIRS as PAIRS
     from cfgen.experiments.answering import RUNS as RUNS
     from cfgen.experiments.answering import FinishedRun as FinishedRun
@@ -145,6 +146,7 @@ _HOME = {
     "effects_on": "methods",
     "CONTINUATIONS": "results",
     "CONTINUATIONS_FILE": "results",
+    "ABLATIONS": "ablation_kinds",
     "CellPlace": "cells",
     "Continuation": "cells",
     "ContinuationRate": "cells",

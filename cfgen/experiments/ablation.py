@@ -17,6 +17,7 @@ from torch import Tensor
 
 from cfgen.counterfactuals import Site
 from cfgen.errors import CfgenError, Problem
+from cfgen.experiments.ablation_kinds import ABLATIONS
 from cfgen.experiments.averages import Average, mean_difference, mean_of_tokens
 from cfgen.experiments.changes import PlaceRequest, Source, Target, TrialCase, tokens_of
 from cfgen.experiments.halves import split_pairs
@@ -42,8 +43,6 @@ from cfgen.prompts import EVERY
 
 FEWEST = 2
 """Pairs that a mean is taken of at least, or another is found among."""
-LEARNED = ("mean", "pooled", "resample")
-"""What is taken from originals of other pairs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +67,9 @@ def ablated_places(asked: PlaceRequest) -> list[Target]:
             ``bad-vector``).
     """
     experiment = asked.experiment
-    steers = experiment.ablation == "add"
-    learned = experiment.ablation in LEARNED or (steers and asked.vector is None)
+    kind = ABLATIONS[experiment.ablation]
+    steers = kind.added
+    learned = kind.learned or (steers and asked.vector is None)
     known: dict[tuple[str, ...], Supply] = {}
     targets = []
     for sweep, places in _swept(asked):
@@ -122,7 +122,7 @@ def _swept(asked: PlaceRequest) -> Iterator[tuple[Sweep, tuple[Place, ...]]]:
         sweep = sweep.model_copy(update={"positions": (EVERY,)})
 
     def swaps_at(site: Site) -> SiteSwaps:
-        if experiment.ablation == "add" and asked.vector is None:
+        if ABLATIONS[experiment.ablation].added and asked.vector is None:
             return align_by(asked.encoded, site, lambda pair: _own(pair, site))
         return align_own(asked.encoded, site)
 
@@ -169,7 +169,7 @@ def _value(case: TrialCase, place: Place, count: int) -> Value:
         numbers = torch.from_numpy(added.copy()).view(1, *shape)
         name = f"vector {case.vector.digest} {place}"
     numbers = numbers.expand(count, *numbers.shape[1:])
-    if experiment.ablation != "add":
+    if not ABLATIONS[experiment.ablation].added:
         return Constant(numbers, name)
     strength = case.target.strength
     return Add(strength * numbers, f"{strength!r} times {name}")

@@ -148,11 +148,11 @@ def compute_averages(
     return {key: numbers.float() for key, numbers in sums.items()}
 
 
-Spot = tuple[str, int, tuple[int, ...], tuple[int, ...]]
+TokensAt = tuple[str, int, tuple[int, ...], tuple[int, ...]]
 """Component, layer, ids of a prompt and tokens in it."""
 
 
-def _numbers(bench: Workbench, spots: Sequence[Spot], portion: Portion) -> list[Tensor] | None:
+def _numbers(bench: Workbench, spots: Sequence[TokensAt], portion: Portion) -> list[Tensor] | None:
     """What prompts have at some places, each (tokens, *shape): a unit, computed or found."""
     layout = bench.engine.layout
     # as in every unit, how far another had to shrink is no business of this one

@@ -13,6 +13,7 @@ from typing import Any
 
 from cfgen.datasets import has_splits, split_shares
 from cfgen.errors import CfgenError, Problem, did_you_mean
+from cfgen.experiments.ablation_kinds import ABLATIONS
 from cfgen.experiments.definition import DRAWING, SOURCES, SWAPPING, Experiment
 from cfgen.experiments.layers import parse_layers
 from cfgen.experiments.measures import MEASURES
@@ -177,10 +178,11 @@ def _generation_problems(method: Method, draft: Draft) -> Iterator[Problem]:
         yield Problem("experiment-no-meaning", message, draft.place(("during",)), hint)
     if draft.at("during") != "always" or not method.continues:
         return
-    kind = (draft.at("ablation") or "zero") if "ablation" in method.fields else method.name
+    kind = ABLATIONS[_kind_of(draft)] if "ablation" in method.fields else None
     row = COMPONENTS.get(str(draft.at("sweep", "component")))
-    if kind in _OF_PROMPTS:
-        message = f"{kind} takes what other prompts have, which have none of the generated tokens"
+    if kind is None or kind.told_apart:
+        name = kind.name if kind else method.name
+        message = f"{name} takes what other prompts have, which have none of the generated tokens"
         hint = "write `during: prompt`, or use pooled, zero, clamp or add"
         yield Problem("experiment-no-meaning", message, draft.place(("during",)), hint)
     elif row is not None and row.over_keys:
@@ -189,25 +191,28 @@ def _generation_problems(method: Method, draft: Draft) -> Iterator[Problem]:
         yield Problem("experiment-no-meaning", message, draft.place(("during",)), hint)
 
 
-_OF_PROMPTS = ("interchange", "mean", "resample")
-"""What is written token by token, as it is in other prompts."""
+def _kind_of(draft: Draft) -> str:
+    """What an ablation writes; zeros, where there is no such kind, which is said elsewhere."""
+    kind = draft.at("ablation")
+    return kind if kind in ABLATIONS else "zero"
 
 
 def _ablation_problems(method: Method, draft: Draft) -> Iterator[Problem]:
     """What is said of what is written belongs to it, and sets are sets of parts."""
-    kind = draft.at("ablation") or "zero"
-    for name, of in _OF_ABLATION.items():
-        if draft.at(name) is not None and kind != of:
+    kind = ABLATIONS[_kind_of(draft)]
+    for name, of in ((name, one.name) for one in ABLATIONS.values() for name in one.fields):
+        if draft.at(name) is not None and kind.name != of:
             message = f"{name} has no meaning here: it belongs to `ablation: {of}`"
             yield Problem("experiment-no-meaning", message, draft.place((name,)), "leave it out")
-    if kind == "clamp" and not draft.at("value"):
-        message = "with `ablation: clamp`, `value` has to be given"
-        hint = "name a number, as in `value: 0` (--value)"
-        yield Problem("experiment-value", message, draft.place(("ablation",)), hint)
+    for name in kind.needs:
+        if not draft.at(name):
+            message = f"with `ablation: {kind.name}`, `{name}` has to be given"
+            hint = f"name a number, as in `{name}: 0` (--{name})"
+            yield Problem("experiment-value", message, draft.place(("ablation",)), hint)
     component = draft.at("sweep", "component") or method.component
     row = COMPONENTS.get(component) if isinstance(component, str) else None
-    if row is not None and row.over_keys and kind in _OF_VECTORS:
-        message = f"{kind} has no meaning for {row.name}, which has a number for every key"
+    if row is not None and row.over_keys and kind.one_vector:
+        message = f"{kind.name} has no meaning for {row.name}, which has a number for every key"
         hint = "use zero, mean or resample, or change head_out"
         yield Problem("experiment-no-meaning", message, draft.place(("ablation",)), hint)
     if row is not None and draft.at("together") is not None:
@@ -224,12 +229,6 @@ def _set_problems(component: str, draft: Draft) -> Iterator[Problem]:
     for index, text in _texts(draft, "together"):
         path = ("together", index)
         yield from _attempt(lambda text=text: parse_parts(text, component), draft, path)  # type: ignore[misc]
-
-
-_OF_ABLATION = {"value": "clamp", "strength": "add", "vector": "add"}
-"""Field -> what is written where it has a meaning."""
-_OF_VECTORS = ("pooled", "clamp", "add")
-"""What is written as the same vector at every token."""
 
 
 def _missing_for(method: Method, draft: Draft) -> Iterator[Problem]:

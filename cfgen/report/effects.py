@@ -7,7 +7,14 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from cfgen.documents import Block, Document, Facts, Heading, Inline, Paragraph, faint, strong
-from cfgen.experiments import MEASURES, METHODS, UNFILTERED, effects_on, parse_noise
+from cfgen.experiments import (
+    ABLATIONS,
+    MEASURES,
+    METHODS,
+    UNFILTERED,
+    effects_on,
+    parse_noise,
+)
 from cfgen.lm import COMPONENTS
 from cfgen.prompts import EVERY
 from cfgen.report.cells import (
@@ -89,25 +96,15 @@ def written_text(experiment: Experiment, digest: str) -> str:
         experiment: What was asked.
         digest: Of the vector that the user gave to be added; empty if there is none.
     """
-    if experiment.ablation == "clamp":
-        values = ", ".join(f"{value:g}" for value in experiment.value[:4])
-        more = ", ..." if len(experiment.value) > 4 else ""
-        return f"clamp: {values}{more}"
-    if experiment.ablation != "add":
-        return _WRITTEN[experiment.ablation]
-    times = ", ".join(f"{strength:g}" for strength in experiment.strength)
+    values = ", ".join(f"{value:g}" for value in experiment.value[:4])
     vector = "the average of counterfactual minus original over the other half of the pairs"
     if digest:
         vector = f"the vector in {experiment.vector} (sha256 {digest[:8]})"
-    return f"add: what is there, and {times} times {vector}"
-
-
-_WRITTEN = {
-    "zero": "zeros",
-    "mean": "mean: the average over the originals of all kept pairs, token by token",
-    "pooled": "pooled: the average over the originals of all kept pairs, and over their tokens",
-    "resample": "resample: what another kept pair's original has there, drawn by the seed",
-}
+    return ABLATIONS[experiment.ablation].written.format(
+        value=values + (", ..." if len(experiment.value) > 4 else ""),
+        strength=", ".join(f"{strength:g}" for strength in experiment.strength),
+        vector=vector,
+    )
 
 
 def effect_blocks(results: Results) -> list[Block]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from cfgen.counterfactuals import NONE
-from cfgen.experiments import MEASURES, METHODS, UNFILTERED
+from cfgen.experiments import ABLATIONS, MEASURES, METHODS, UNFILTERED
 from cfgen.report.cells import magnitude, number_name
 from cfgen.report.drawing import (
     CONTROL,
@@ -50,7 +50,7 @@ def over_strengths(results: Results) -> bool:
     """Whether effects are drawn over strengths: there are some, in few layers."""
     layers = {cell.layer for cell in results.cells}
     strengths = results.experiment.strength
-    steers = results.experiment.ablation == "add"
+    steers = ABLATIONS[results.experiment.ablation].added
     return steers and len(strengths) >= FEWEST_STRENGTHS and len(layers) <= len(STYLES)
 
 
