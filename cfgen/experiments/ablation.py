@@ -38,7 +38,7 @@ from cfgen.interventions import (
     align_own,
     place_of,
 )
-from cfgen.lm import COMPONENTS, PairTokens, Place, check_places, locate
+from cfgen.lm import COMPONENTS, PairTokens, Place, check_places, locate, own_part
 from cfgen.prompts import EVERY
 
 FEWEST = 2
@@ -160,7 +160,7 @@ def _value(case: TrialCase, place: Place, count: int) -> Value:
         name = f"clamp {experiment.value!r}"
         return Constant(_spread(torch.tensor(experiment.value), case.shape_of(place), count), name)
     if isinstance(source, Average):
-        numbers = place.part_of(case.averages[source.name, place.layer])
+        numbers = own_part(place, case.averages[source.name, place.layer])
         name = f"average {source.name} {place}"
     else:
         assert case.vector is not None

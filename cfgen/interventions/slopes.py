@@ -21,7 +21,7 @@ from cfgen.interventions.language import Edit, Read, Run
 from cfgen.interventions.question import Question
 from cfgen.interventions.store import same_length
 from cfgen.interventions.values import Add, Copy
-from cfgen.lm import Place
+from cfgen.lm import Place, own_part
 
 GRAPH_NUMBERS = 1 << 30
 """Numbers that a graph of gradients holds, about."""
@@ -178,7 +178,7 @@ class _Stem:
         """What a change at an edit's place (positions, *shape) does, by gradients ()."""
         place = edit.place.whole
         rows = [self.rows[place][position] for position in edit.positions]
-        return (change * edit.place.part_of(gradients[place][rows])).sum()
+        return (change * own_part(edit.place, gradients[place][rows])).sum()
 
 
 GradientTable = dict[Score, tuple[float, dict[Place, Tensor]]]
@@ -269,7 +269,7 @@ class _Numbers:
 
     def _take(self, run: Run, place: Place, positions: Sequence[int]) -> Tensor:
         key = run, place.whole
-        return place.part_of(self.tables[key][[self.rows[key][p] for p in positions]])
+        return own_part(place, self.tables[key][[self.rows[key][p] for p in positions]])
 
 
 def _needs(start: Run, edit: Edit) -> Iterator[tuple[Run, Place, tuple[int, ...]]]:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from cfgen.lm.families import llama_like as llama_like
     from cfgen.lm.hooks import Handle as Handle
     from cfgen.lm.hooks import hook as hook
+    from cfgen.lm.hooks import own_part as own_part
     from cfgen.lm.inputs import Watch as Watch
     from cfgen.lm.inputs import shares as shares
     from cfgen.lm.inputs import watch_projections as watch_projections
@@ -124,6 +125,7 @@ _HOME = {
     "load_tokenizer": "tokenizer",
     "load_tokenizers": "tokenizer",
     "locate": "tokens",
+    "own_part": "hooks",
     "own_tokens": "tokens",
     "packing_obstacle": "facts",
     "place_problems": "components",

@@ -12,12 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from cfgen.errors import Problem, did_you_mean
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class Stage(IntEnum):
@@ -348,11 +345,6 @@ class Place:
     def whole(self) -> Place:
         """Its component, with all heads and neurons."""
         return Place(self.component, self.layer)
-
-    def part_of(self, numbers: Tensor) -> Tensor:
-        """What it has, out of its whole component (tokens, *shape)."""
-        part = numbers if self.head is None else numbers[:, self.head]
-        return part[..., list(self.neurons)] if self.neurons else part
 
     def __str__(self) -> str:
         known = COMPONENTS.get(self.component)

@@ -87,6 +87,12 @@ def hook(layout: Layout, place: Place, use: Use, *, write: bool) -> Handle:
     return Handle((*_noters(layout, place, shape), tap))
 
 
+def own_part(place: Place, numbers: Tensor) -> Tensor:
+    """What a place has, out of its whole component (tokens, *shape)."""
+    part = numbers if place.head is None else numbers[:, place.head]
+    return part[..., list(place.neurons)] if place.neurons else part
+
+
 def _tokens(_layout: Layout, _place: Place, tensor: Tensor, shape: list[int]) -> Tensor:
     """One vector for each token, which may come as (rows * columns, width)."""
     return tensor.view(*shape, tensor.shape[-1]) if tensor.dim() == 2 else tensor
