@@ -33,7 +33,8 @@ def test_a_result_shows_itself() -> None:
     result = cfgen.run("ioi", n=8, model="made-up")
     assert repr(result).startswith("Result(ioi, fresh_names, made-up, n=8, kept=8, cells=15, ")
     frame = result.to_pandas()
-    assert list(frame.columns[:4]) == ["hypothesis", "component", "position", "head"]
+    place = ["component", "position", "head", "neuron", "token", "layer"]
+    assert list(frame.columns[:7]) == [*place, "hypothesis"]
     assert len(frame) == len(result.results.cells) == 15
     assert len(result.outputs()) == 1
     assert result.plot().axes

@@ -156,13 +156,13 @@ def nothing_enters(monkeypatch):
 
 
 def keys_of_the_base_are_those_of_another(monkeypatch):
-    former = packed._cache
+    former = packed.cache_of
 
     def cache(foundation, owners):
         keys = tuple(k.roll(1, dims=0) for k in foundation.keys)
         return former(replace(foundation, keys=keys), owners)
 
-    monkeypatch.setattr(packed, "_cache", cache)
+    monkeypatch.setattr(packed, "cache_of", cache)
 
 
 def too_few_tokens_are_computed(monkeypatch):
