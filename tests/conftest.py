@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 
-from tests.families import tiny_model
+from tests.families import SLOW, tiny_model
 from tests.forking import ForkServer
 
 if TYPE_CHECKING:
@@ -38,8 +38,16 @@ TINY_WORDS = (
 PUNCTUATION = tuple(".,:;?!'\"()-\n")
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are left out for their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with files that have slow tests, so that no worker has a long one left at the end."""
+    """Tell slow tests by their family, and begin with files that have any.
+
+    So no worker has a long one left at the end.
+    """
+    for item in items:
+        call = getattr(item, "callspec", None)
+        if call and any(value in SLOW for value in call.params.values() if isinstance(value, str)):
+            item.add_marker(pytest.mark.slow)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
 

@@ -105,6 +105,11 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
 ALL = (*TINY, *VARIANTS)
 """Every family, then the variants that compute differently."""
 
+QUICK = ("llama", "gpt2", "gemma2", "gpt_neox", "opt", "phi3", "olmo2", "cohere", "qwen2_moe")
+"""One of each way to build a block. What is tried on all others as well is a slow test there."""
+
+SLOW = tuple(name for name in (*ALL, *EXPERTS) if name not in QUICK)
+
 
 def tiny_model(name: str, *, seed: int = 0, vocabulary: int = 96, **config: Any) -> Any:
     """Make a tiny model with random weights, large enough that its outputs vary.

@@ -94,8 +94,8 @@ def test_what_takes_its_time_and_ends_is_left_alone(
     cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(overtime, "LOOK", 0.01)
-    monkeypatch.setattr(overtime, "LONG", 0.5)
-    slow = "    import time\n    time.sleep(0.05)\n"
+    monkeypatch.setattr(overtime, "LONG", 0.2)
+    slow = "    import time\n    time.sleep(0.02)\n"
     rewritten(project, (BODY, slow + BODY))
     line = "generate toy -n 12 --splits 100/0/0 --out made"
     assert cli(*line.split()).code == 0  # in all longer than a call may take

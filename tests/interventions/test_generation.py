@@ -29,7 +29,7 @@ PROMPTS = (
     (8, 61, 12, 70, 33, 29, 50, 41, 18, 22, 77, 90),
     (60, 11, 7),
 )
-COUNT = 12
+COUNT = 8
 
 
 def own(lm, prompt, count=COUNT) -> tuple[int, ...]:

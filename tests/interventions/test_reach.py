@@ -515,7 +515,7 @@ def test_whatever_differs_is_in_the_spread(rng, name):
 
 @pytest.mark.slow
 @given(st.randoms(use_true_random=False), st.sampled_from(ALL))
-@settings(quick, max_examples=300)
+@settings(quick, max_examples=100)
 def test_whatever_differs_is_in_the_spread_at_length(rng, name):
     check_spread(rng, name)
 
@@ -557,7 +557,7 @@ def test_values_are_the_same_upon_bases(rng, name):
 
 @pytest.mark.slow
 @given(st.randoms(use_true_random=False), st.sampled_from(ALL))
-@settings(quick, max_examples=300)
+@settings(quick, max_examples=100)
 def test_values_are_the_same_upon_bases_at_length(rng, name):
     check_values(rng, name)
 

@@ -44,7 +44,7 @@ def abstracted(atoms: Atoms, names: list[str], pairs: Chances) -> Chances:
     return found
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(st.data())
 def test_probabilities_are_those_of_all_concrete_pairs(data: st.DataObject) -> None:
     given_domains = data.draw(domains())

@@ -234,7 +234,7 @@ def comparisons(draw: Any) -> tuple[Comparison, dict[str, Domain]]:
     return Comparison(model.program, tuple(hypotheses), given_domains), given_domains
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(st.data())
 def test_shares_are_those_of_all_concrete_pairs(data: st.DataObject) -> None:
     comparison, given_domains = data.draw(comparisons())
