@@ -57,6 +57,10 @@ class Study:
         return f"{self.name.rpartition('/')[2]}.svg"
 
 
+MENG = (
+    "Meng et al. 2022, [arXiv 2202.05262](https://arxiv.org/abs/2202.05262); GPT-2 XL (48 layers), "
+    "1,000 facts"
+)
 LLAMA = f"{LOOKBACKS}; Llama-3-70B-Instruct (80 layers), 80 pairs"
 STUDIES = (
     Study(
@@ -124,10 +128,21 @@ STUDIES = (
         "Tracing: which states bring a fact back",
         {
             "TE": ".186",
-            "IE": "single states: .087, last subject token, L15; MLPs .066; attention .016",
+            "IE": ".087, last subject token, L15",
         },
-        "Meng et al. 2022, [arXiv 2202.05262](https://arxiv.org/abs/2202.05262); GPT-2 XL "
-        "(48 layers), 1,000 facts",
+        MENG,
+    ),
+    Study(
+        "methods/tracing-mlp",
+        "Tracing: which MLPs bring a fact back, ten layers at a time",
+        {"IE": ".066, last subject token"},
+        MENG,
+    ),
+    Study(
+        "methods/tracing-attention",
+        "Tracing: whose attention brings a fact back, ten layers at a time",
+        {"IE": ".016, last subject token"},
+        MENG,
     ),
     Study("methods/ablation", "Ablation: what agreement loses without what attention adds"),
     Study("methods/knockout", "Knockout: what is lost if the last token cannot look at a drink"),
