@@ -157,7 +157,7 @@ OPTIONS = {
         str,
         "guide",
         "attribution: estimate all places by gradients, and run the most promising only; exact: of "
-        "single neurons, swap each.",
+        "single neurons, swap each, for NIE; exact-both: for TIE as well.",
     ),
     "guided": _option(
         int, "guided", "With --guide: how many places are run, and as many others; 32.", min=1

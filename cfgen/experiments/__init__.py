@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from cfgen.experiments.behaviour import misplaced as misplaced
     from cfgen.experiments.behaviour import mistakes as mistakes
     from cfgen.experiments.behaviour import wrong_sides as wrong_sides
+    from cfgen.experiments.cells import AverageEffect as AverageEffect
     from cfgen.experiments.cells import Cell as Cell
     from cfgen.experiments.cells import CellPlace as CellPlace
     from cfgen.experiments.cells import Continuation as Continuation
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from cfgen.experiments.comparing import compare_runs as compare_runs
     from cfgen.experiments.comparing import furthest as furthest
     from cfgen.experiments.continuing import begins_with as begins_with
+    from cfgen.experiments.definition import EXACT_GUIDES as EXACT_GUIDES
     from cfgen.experiments.definition import EngineOptions as EngineOptions
     from cfgen.experiments.definition import Experiment as Experiment
     from cfgen.experiments.definition import SiteOptions as SiteOptions
@@ -170,8 +172,10 @@ _HOME = {
     "PAIRS": "answering",
     "Behaviour": "behaviour",
     "BehaviourResults": "observing",
+    "AverageEffect": "cells",
     "Cell": "cells",
     "CellDifference": "comparing",
+    "EXACT_GUIDES": "definition",
     "EngineOptions": "definition",
     "EngineSettings": "stages",
     "Experiment": "definition",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cfgen.errors import CfgenError, Problem
 from cfgen.experiments.consistency import is_path
-from cfgen.experiments.definition import Experiment
+from cfgen.experiments.definition import EXACT_GUIDES, Experiment
 from cfgen.experiments.files import read_experiment, write_experiment
 from cfgen.experiments.inquiry import Request, look_up, make_request
 from cfgen.experiments.methods import METHODS
@@ -231,7 +231,7 @@ def _check_planned(experiment: Experiment) -> None:
         CfgenError: It takes more, by far or depending on what comes out (``not-planned``).
     """
     more = {
-        "--guide exact": experiment.guide == "exact",
+        f"--guide {experiment.guide}": experiment.guide in EXACT_GUIDES,
         "--mediators": experiment.mediators > 0,
     }
     for flag, asked in more.items():

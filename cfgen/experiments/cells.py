@@ -120,10 +120,18 @@ class GuidedPlace(CellPlace):
         estimate: The effect, to first order, on average over pairs.
         run: Why it was run as well: ``promising``, ``random``, or for some ``other`` hypothesis;
             empty if it was not.
+        n: Pairs that have a number.
+        low: Lower end of the 95 % interval of their average, Student's; None if there is none.
+            It is one of a place that was named beforehand: of the largest of many, chosen by the
+            same pairs, the next pairs show less.
+        high: Upper end.
     """
 
     estimate: float
     run: Literal["promising", "random", "other", ""]
+    n: int
+    low: float | None
+    high: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +171,26 @@ Selection = Literal["top", "greedy", "random"]
 
 
 @dataclass(frozen=True, slots=True)
+class AverageEffect:
+    """An effect, on average over pairs.
+
+    Attributes:
+        effect: Which, such as ``NIE``; ``NIE, unfiltered`` is over all pairs, whether or not the
+            LM answers them rightly.
+        n: Pairs that have a number.
+        value: The average; None without a pair.
+        low: Lower end of its 95 % interval, Student's.
+        high: Upper end.
+    """
+
+    effect: str
+    n: int
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class MediatorSet:
     """Places that are swapped together: one more than the set before.
 
@@ -171,19 +199,17 @@ class MediatorSet:
             it; ``random``, as the control.
         size: How many there are.
         added: The place that the set before has not.
-        n: Pairs of the judging half that have a number.
-        value: What they mediate together (NIE) there, on average; None without a pair.
-        low: Lower end of its 95 % interval, Student's.
-        high: Upper end.
+        effects: What goes through them together (NIE) and past them (NDE), in the judging half.
     """
 
     selection: Selection
     size: int
     added: CellPlace
-    n: int
-    value: float | None
-    low: float | None
-    high: float | None
+    effects: tuple[AverageEffect, ...]
+
+    def effect(self, name: str) -> AverageEffect:
+        """One of its effects, by name."""
+        return next(one for one in self.effects if one.effect == name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,19 +219,16 @@ class MediatorSets:
     Attributes:
         measure: Of what they are effects.
         chosen_on: Pairs of the half that chose them.
-        judged_on: Of that on which they were measured.
-        total: The total effect there.
-        low: Lower end of its interval.
-        high: Upper end.
+        judged_on: Of that on which they were measured; as all that follows, unless it says that
+            it is unfiltered.
+        totals: The total effect there (TE).
         sets: The sets, order by order.
     """
 
     measure: str
     chosen_on: int
     judged_on: int
-    total: float | None
-    low: float | None
-    high: float | None
+    totals: tuple[AverageEffect, ...]
     sets: tuple[MediatorSet, ...]
 
 

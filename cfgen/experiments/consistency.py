@@ -163,6 +163,19 @@ def _guide_problems(method: Method, draft: Draft) -> Iterator[Problem]:
         )
         hint = "leave the guide out, or the mediators; name fewer places (layers, neurons)"
         yield Problem("mediators-with-guide", message, draft.place(("mediators",)), hint)
+    component = draft.at("sweep", "component") or method.component
+    if draft.at("mediators") and "mediators" in method.fields and _streams(component):
+        message = (
+            f"sets of mediators are made of what is added to the residual stream, and {component} "
+            "is the stream itself: its later states take the place of earlier ones"
+        )
+        hint = "name heads (--component head_out --heads all), neurons, attn_out or mlp_out"
+        yield Problem("mediators-of-states", message, draft.place(("mediators",)), hint)
+
+
+def _streams(component: object) -> bool:
+    known = COMPONENTS.get(str(component))
+    return known is not None and known.role == "stream"
 
 
 def _generation_problems(method: Method, draft: Draft) -> Iterator[Problem]:

@@ -59,6 +59,8 @@ _NUMBER = re.compile(r"[-+]?\d{1,30}(?:\.\d{0,60})?(?:[eE][-+]?\d{1,3})?")
 Number = Annotated[float, BeforeValidator(_as_number), Field(allow_inf_nan=False)]
 Amounts = Annotated[tuple[Number, ...], BeforeValidator(_listed_numbers)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+EXACT_GUIDES = ("exact", "exact-both")
+"""Guides that compute effects of all neurons, exactly."""
 SWAPPING = ("hypotheses", "sweep", "measures", "generate", "during", *FIELDS)
 """Fields that have no meaning where nothing is swapped."""
 
@@ -189,6 +191,7 @@ class Experiment(BaseModel):
             alone are run, and as many others at random; not with ``paths`` and ``circuit``.
             ``exact``, with ``mediation`` and ``sweep.neurons``: NIE of every neuron of the MLPs is
             computed on the logit difference, and the largest alone are run with all the rest.
+            ``exact-both``: TIE as well, in twice the time; NDE is TE less it.
         guided: With a guide, how many of each, per hypothesis.
         mediators: With ``mediation``, how many places are swapped together at most, chosen on one
             half of the pairs and judged on the other; 0 for none.
@@ -249,7 +252,7 @@ class Experiment(BaseModel):
     edges: Annotated[Number, Field(gt=0, le=100)] = 1.0
     exact: int = Field(default=64, ge=0)
     nodes: int = Field(default=0, ge=0, le=20)
-    guide: Literal["attribution", "exact"] | None = None
+    guide: Literal["attribution", "exact", "exact-both"] | None = None
     guided: int = Field(default=32, ge=1)
     mediators: int = Field(default=0, ge=0, le=64)
     generate: int = Field(default=0, ge=0, le=1000)

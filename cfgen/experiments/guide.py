@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from cfgen.errors import CfgenError, Problem
+from cfgen.experiments.behaviour import prompts_of
 from cfgen.experiments.cells import Cell, Guidance, GuidedPlace
 from cfgen.experiments.estimates import USUAL, Aims, Estimates, block_estimates
 from cfgen.experiments.interchange import PAIRS, in_blocks
@@ -24,7 +25,7 @@ from cfgen.experiments.neurons import neuron_effects, neurons_key
 from cfgen.experiments.portions import Portion
 from cfgen.experiments.replies import Workbench
 from cfgen.interventions import Engine
-from cfgen.stats import rank_correlation
+from cfgen.stats import mean_of, rank_correlation
 
 Why = Literal["promising", "random", "other", ""]
 
@@ -37,18 +38,20 @@ class Guide:
         pairs: Drawn pairs that are computed as one.
         numbers: Gives the numbers of some pairs (pairs, cells).
         key: What they hang on, in a form that JSON has.
-        usual: Whether they are of the logit difference, whatever else is measured.
+        effects: Names of the effects that they are, of the logit difference whatever else is
+            measured; none, if the method says what is estimated.
     """
 
     pairs: int
     numbers: Callable[[Engine, Aims, Sequence[int]], Estimates]
     key: Callable[[Aims, Sequence[int]], Any]
-    usual: bool = False
+    effects: tuple[str, ...] = ()
 
 
 WAYS: Mapping[str, Guide] = {
     "attribution": Guide(PAIRS, block_estimates, Aims.key),
-    "exact": Guide(1, neuron_effects, neurons_key, usual=True),
+    "exact": Guide(1, neuron_effects, neurons_key, ("NIE",)),
+    "exact-both": Guide(1, neuron_effects, neurons_key, ("NIE", "TIE")),
 }
 """Name -> the guide."""
 
@@ -108,10 +111,11 @@ def guide(bench: Workbench, aims: Aims, kept: Sequence[int], portion: Portion) -
         CfgenError: No pair has answers that one token tells apart (``no-estimate``).
     """
     name = str(aims.experiment.guide)
-    if WAYS[name].usual:
-        aims = replace(aims, measure=MEASURES[USUAL])
+    if effects := WAYS[name].effects:
+        cells = tuple(replace(cell, aim=aim) for aim in effects for cell in aims.cells)
+        aims = replace(aims, cells=cells, measure=MEASURES[USUAL])
     estimates = _estimated(bench, aims, name, kept, portion)
-    return None if estimates is None else _choice(aims, estimates)
+    return None if estimates is None else _choice(aims, estimates, [*kept])
 
 
 def _estimated(
@@ -139,11 +143,12 @@ def _estimated(
     return np.stack(parts)
 
 
-def _choice(aims: Aims, estimates: Estimates) -> Shortlist:
+def _choice(aims: Aims, estimates: Estimates, pairs: Sequence[int]) -> Shortlist:
     """Per aim the most promising places, and as many others at random."""
     experiment, cells = aims.experiment, aims.cells
     counts = np.isfinite(estimates).sum(axis=0)
     means = np.nansum(estimates, axis=0) / np.maximum(counts, 1)
+    prompts = [prompts_of(aims.encoded[index]) for index in pairs]
     rng = np.random.default_rng(experiment.seed)
     why: dict[int, Why] = {}
     for aim in dict.fromkeys(cell.aim for cell in cells):
@@ -159,6 +164,18 @@ def _choice(aims: Aims, estimates: Estimates) -> Shortlist:
     for n, cell in enumerate(cells):
         also: Why = "other" if (cell.sweep, cell.layer) in run else ""
         place = *aims.sweeps[cell.sweep].spot, cell.layer
-        one = GuidedPlace(*place, float(means[n]), why.get(n, also))
+        ends = _interval(estimates[:, n], prompts)
+        one = GuidedPlace(*place, float(means[n]), why.get(n, also), int(counts[n]), *ends)
         places.setdefault(cell.aim, []).append(one)
     return Shortlist(aims, run, places)
+
+
+def _interval(
+    numbers: Estimates, prompts: Sequence[Sequence[str]]
+) -> tuple[float | None, float | None]:
+    """Both ends of the interval of an average over pairs; None where there is none."""
+    known = np.flatnonzero(np.isfinite(numbers)).tolist()
+    if len(known) < 2:
+        return None, None
+    mean = mean_of(numbers[known].tolist(), [prompts[row] for row in known])
+    return mean.low, mean.high

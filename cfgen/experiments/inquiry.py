@@ -25,7 +25,7 @@ from cfgen.datasets import (
 )
 from cfgen.errors import CfgenError, Problem
 from cfgen.experiments.consistency import missing_problem
-from cfgen.experiments.definition import Experiment, SiteOptions, SweepOptions
+from cfgen.experiments.definition import EXACT_GUIDES, Experiment, SiteOptions, SweepOptions
 from cfgen.experiments.digests import digest_of
 from cfgen.experiments.methods import METHODS
 from cfgen.experiments.validation import check_experiment
@@ -113,7 +113,7 @@ def look_up(experiment: Experiment, progress: Progress = no_progress) -> Inquiry
     sites = _sites(experiment, source) if method.tests or method.effects else {}
     if experiment.guide:
         check_guided(sites)
-    if experiment.guide == "exact":
+    if experiment.guide in EXACT_GUIDES:
         check_neurons(experiment, sites)
     return Inquiry(experiment, source, draw, sites, vector)
 
@@ -145,8 +145,8 @@ def check_neurons(experiment: Experiment, sites: Mapping[str, Site]) -> None:
     for site in sites.values():
         if not alone or site.component != "mlp_neuron" or site.layers != "each" or site.frozen:
             message = (
-                "`guide: exact` computes what single neurons of the MLPs mediate, each by itself; "
-                f"this is {experiment.method} of {site.component}"
+                f"`guide: {experiment.guide}` computes what single neurons of the MLPs mediate, "
+                f"each by itself; this is {experiment.method} of {site.component}"
             )
             hint = (
                 "say --method mediation --component mlp_neuron --neurons all, or use "

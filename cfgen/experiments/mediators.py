@@ -4,29 +4,37 @@ What two places mediate together is not the sum of what each does: one may do wh
 already, or nothing without it. So the strongest places are swapped one more at a time, in two
 orders: the strongest first (``top``), or always that one which adds most to those before
 (``greedy``). A set is chosen by what it does in one half of the pairs, and would do less in any
-other by chance alone; so what counts is its effect in the other half. (Vig et al. 2020, arXiv
-2004.12265, section 4.)
+other by chance alone; so what counts is its effect in the other half: what goes through the set
+(NIE), and what goes past it (NDE), which tells sets that share their work with others from sets
+without which nothing is left. Sets are chosen by pairs that the LM answers rightly; since these
+have larger effects than others, all pairs of the judging half are counted as well, beside. (Vig et
+al. 2020, arXiv 2004.12265, section 4.)
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from operator import itemgetter
 
 import numpy as np
 
 from cfgen.errors import CfgenError, Problem
 from cfgen.experiments.behaviour import prompts_of
-from cfgen.experiments.cells import CellPlace, MediatorSet, MediatorSets, Selection
+from cfgen.experiments.cells import (
+    AverageEffect,
+    CellPlace,
+    MediatorSet,
+    MediatorSets,
+    Selection,
+)
 from cfgen.experiments.effect_scores import measured
 from cfgen.experiments.effects import EffectPlan, RunKey
 from cfgen.experiments.halves import split_pairs
 from cfgen.experiments.interchange import in_blocks
 from cfgen.experiments.measures import MEASURES, Measure
-from cfgen.experiments.methods import CLEAN, INDIRECT, scaled
+from cfgen.experiments.methods import CLEAN, DIRECT, INDIRECT, UNFILTERED, scaled
 from cfgen.experiments.portions import Portion
 from cfgen.experiments.replies import EVERYTHING, Unit, Workbench
 from cfgen.experiments.sweeps import Trial
@@ -36,6 +44,8 @@ from cfgen.stats import mean_of
 POOL = 32
 """Of how many places, the strongest, a greedy set is made."""
 EFFECT, TOTAL = "NIE", "TE"
+JOINT = {EFFECT: INDIRECT, "NDE": DIRECT}
+"""Effect of a set -> the run of a pair that it is told from."""
 PlaceNumber = tuple[int, int]
 """Number of the sweep, and the layer."""
 Replies = Mapping[Trial, Mapping[RunKey, Reply]]
@@ -75,52 +85,52 @@ class _Search:
         return [self.effect(name, index, self.replies[Trial(*place, index)]) for index in pairs]
 
     def together(
-        self, sets: Sequence[Sequence[PlaceNumber]], pairs: Sequence[int]
-    ) -> list[list[float | None]] | None:
-        """NIE of sets of places (sets, pairs); None if it was time to stop."""
-        columns, anywhere = [], (0, self.plan.sweeps[0].layers[0])
+        self, sets: Sequence[Sequence[PlaceNumber]], pairs: Sequence[int], effects: Sequence[str]
+    ) -> dict[str, list[list[float | None]]] | None:
+        """Effects of sets of places (sets, pairs), by their names; None if it was time to stop."""
+        anywhere = (0, self.plan.sweeps[0].layers[0])
+        found: dict[str, list[list[float | None]]] = {name: [[] for _ in sets] for name in effects}
         for block in in_blocks(pairs):
-            unit = self._unit(sets, block)
+            unit = self._unit(sets, block, effects)
             if self.portion.due and not self.bench.has(unit):
                 return None
             replies = iter(self.bench.replies(unit)[0])
             for index in block:
-                clean = self.replies[Trial(*anywhere, index)][CLEAN, 0]
-                both = (
-                    {(CLEAN, 0): clean, (INDIRECT, 0): one} for one in islice(replies, len(sets))
-                )
-                columns.append([self.effect(EFFECT, index, each) for each in both])
-        return [list(row) for row in zip(*columns, strict=True)]
+                clean = {(CLEAN, 0): self.replies[Trial(*anywhere, index)][CLEAN, 0]}
+                for number in range(len(sets)):
+                    for name in effects:
+                        both = {**clean, (JOINT[name], 0): next(replies)}
+                        found[name][number].append(self.effect(name, index, both))
+        return found
 
-    def _unit(self, sets: Sequence[Sequence[PlaceNumber]], block: Sequence[int]) -> Unit:
+    def _unit(
+        self, sets: Sequence[Sequence[PlaceNumber]], block: Sequence[int], effects: Sequence[str]
+    ) -> Unit:
         """All sets in some pairs."""
         plan = self.plan
-        order = [index for index in block for _ in sets]
+        asked = [(index, places, name) for index in block for places in sets for name in effects]
 
         def runs() -> list[Run]:
-            return [self._run(places, index) for index in block for places in sets]
+            return [self._run(places, index, JOINT[name]) for index, places, name in asked]
 
         described = [
-            [plan.described(Trial(*place, index)) for place in places]
-            for index in block
-            for places in sets
+            [name, *(plan.described(Trial(*place, index)) for place in places)]
+            for index, places, name in asked
         ]
-        pairs = [plan.encoded[index] for index in order]
+        order = [index for index, _, _ in asked]
         return Unit(
             described=["mediators", described],
             runs=runs,
-            trees=[pair.original_tree for pair in pairs],
+            trees=[plan.encoded[index].original_tree for index in order],
             wanted=[plan.answers(index) for index in order],
             question=EVERYTHING,
             verified=plan.experiment.engine.verify,
         )
 
-    def _run(self, places: Sequence[PlaceNumber], index: int) -> Run:
-        """The original with some places as they are in the counterfactual."""
+    def _run(self, places: Sequence[PlaceNumber], index: int, name: str) -> Run:
+        """The run of a pair that has this name, with some places changed together."""
         own = self.plan.pair_runs(index)
-        made = [
-            self.plan.run_at(Trial(*place, index), (INDIRECT, 0), own) for place in sorted(places)
-        ]
+        made = [self.plan.run_at(Trial(*place, index), (name, 0), own) for place in sorted(places)]
         edits = dict.fromkeys(edit for run in made for edit in run.edits)
         return Run(made[0].prompt, tuple(edits))
 
@@ -145,21 +155,24 @@ def mediator_sets(
     """
     experiment = plan.experiment
     places = [(number, layer) for number, one in enumerate(plan.sweeps) for layer in one.layers]
-    everywhere = [i for i in kept if all(Trial(*place, i) in replies for place in places)]
-    choosing, judging, _ = split_pairs(plan.encoded, everywhere)
+    pairs = range(len(plan.encoded))
+    everywhere = [i for i in pairs if all(Trial(*place, i) in replies for place in places)]
+    one, other, _ = split_pairs(plan.encoded, everywhere)
+    choosing, judging = ([index for index in half if index in {*kept}] for half in (one, other))
     if not choosing or not judging:
         message = (
             "sets of mediators are chosen on one half of the pairs and judged on the other; of "
-            f"{len(kept)} pairs {len(everywhere)} can be swapped at every place, and no two halves "
-            "can be made of these that share no prompt"
+            f"{len(plan.encoded)} pairs {len(everywhere)} can be swapped at every place, and these "
+            "make no two halves without a common prompt that both have pairs which the LM answers "
+            "rightly"
         )
         hint = "run more pairs (-n), or leave --mediators out"
         raise CfgenError(Problem("no-mediator-pairs", message, hint=hint))
     search = _Search(bench, plan, replies, MEASURES[experiment.measures[0]], portion)
     count = min(experiment.mediators, len(places))
-    totals = dict(zip(choosing, search.alone(TOTAL, places[0], choosing), strict=True))
-    choosing = [index for index, total in totals.items() if total is not None]
-    sign = -1.0 if sum(total for total in totals.values() if total is not None) < 0 else 1.0
+    whole = dict(zip(choosing, search.alone(TOTAL, places[0], choosing), strict=True))
+    choosing = [index for index, total in whole.items() if total is not None]
+    sign = -1.0 if sum(total for total in whole.values() if total is not None) < 0 else 1.0
 
     def worth(values: Sequence[float | None]) -> float:
         """How much places move the answer; those without a number somewhere are no candidates."""
@@ -181,17 +194,22 @@ def mediator_sets(
     named = [(name, order, n) for name, order in orders.items() for n in range(1, len(order) + 1)]
     sets = [order[:size] for _, order, size in named]
     bench.report("sets of mediators judged", 0, len(sets))
-    found = search.together(sets, judging)
+    found = search.together(sets, other, [*JOINT])
     if found is None:
         return None
     bench.report("sets of mediators judged", len(sets), len(sets))
-    rests = [prompts_of(plan.encoded[index]) for index in judging]
-    made = [
-        MediatorSet(name, size, _mediator(plan, order[size - 1]), *_interval(values, rests))
-        for (name, order, size), values in zip(named, found, strict=True)
-    ]
-    whole = _interval(search.alone(TOTAL, places[0], judging), rests)
-    return MediatorSets(search.measure.name, len(choosing), len(judging), *whole[1:], tuple(made))
+
+    def judged(name: str, values: Sequence[float | None]) -> list[AverageEffect]:
+        """An effect over the pairs that are kept, and over all."""
+        return [_average(plan, name + mark, values, other, only) for mark, only in counted.items()]
+
+    counted = {"": {*judging}, UNFILTERED: {*other}}
+    made = []
+    for number, (selection, order, size) in enumerate(named):
+        effects = [one for name in JOINT for one in judged(name, found[name][number])]
+        made.append(MediatorSet(selection, size, _mediator(plan, order[size - 1]), tuple(effects)))
+    totals = tuple(judged(TOTAL, search.alone(TOTAL, places[0], other)))
+    return MediatorSets(search.measure.name, len(choosing), len(judging), totals, tuple(made))
 
 
 def _greedy(
@@ -206,23 +224,32 @@ def _greedy(
     while len(chosen) < min(count, len(pool)):
         search.bench.report("mediators chosen", len(chosen), count)
         left = [place for place in pool if place not in chosen]
-        found = search.together([[*chosen, place] for place in left], pairs)
+        found = search.together([[*chosen, place] for place in left], pairs, [EFFECT])
         if found is None:
             return None
-        chosen.append(max(zip(map(worth, found), left, strict=True), key=itemgetter(0))[1])
+        values = map(worth, found[EFFECT])
+        chosen.append(max(zip(values, left, strict=True), key=itemgetter(0))[1])
     search.bench.report("mediators chosen", len(chosen), len(chosen))
     return chosen
 
 
-def _interval(
-    values: Sequence[float | None], rests: Sequence[Sequence[str]]
-) -> tuple[int, float | None, float | None, float | None]:
-    """n, the average and its interval."""
-    known = [(value, on) for value, on in zip(values, rests, strict=True) if value is not None]
+def _average(
+    plan: EffectPlan,
+    name: str,
+    values: Sequence[float | None],
+    pairs: Sequence[int],
+    counted: Collection[int],
+) -> AverageEffect:
+    """An effect over those pairs that are counted and have a number."""
+    known = {
+        index: value
+        for index, value in zip(pairs, values, strict=True)
+        if index in counted and value is not None
+    }
     if not known:
-        return 0, None, None, None
-    mean = mean_of([value for value, _ in known], [on for _, on in known])
-    return mean.n, mean.value, mean.low, mean.high
+        return AverageEffect(name, 0, None, None, None)
+    mean = mean_of([*known.values()], [prompts_of(plan.encoded[index]) for index in known])
+    return AverageEffect(name, mean.n, mean.value, mean.low, mean.high)
 
 
 def _mediator(plan: EffectPlan, place: PlaceNumber) -> CellPlace:

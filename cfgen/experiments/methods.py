@@ -140,11 +140,12 @@ random, on which the rank correlation of estimates and effects is taken.
 
 `mediators`: the strongest places are swapped together, one more at a time: by their own NIE, or
 greedily, always the one of the 32 strongest that adds most. One half of the pairs chooses, the
-other judges, beside places at random and TE.
+other judges what goes through them (NIE) and past them (NDE), beside places at random and TE.
 
 With `--component mlp_neuron --neurons all --guide exact`, NIE of every neuron of the MLPs is
 computed, on the logit difference, and the `guided` largest are run with all the rest: a neuron adds
 its activation times its row of the down projection, so that its swap enters behind its block.
+With `--guide exact-both`, TIE is as well, by the same swaps with the prompts exchanged.
 
 Vig et al. 2020, arXiv 2004.12265, section 4; Pearl 2001, section 3 (natural effects); Syed et al.
 2023, arXiv 2310.10348, section 3.1 (the estimate)."""

@@ -22,24 +22,33 @@ Cells = tuple[int, ...]
 """Numbers of cells, layer by layer, neuron by neuron."""
 
 
-def neuron_swaps(aims: Aims, index: int) -> Iterator[tuple[NeuronSwap, Cells]]:
-    """What is swapped in a pair, for all places at the same tokens; nothing without a score."""
+def neuron_swaps(aims: Aims, index: int) -> Iterator[tuple[NeuronSwap, dict[str, Cells]]]:
+    """What is swapped in a pair, for all places at the same tokens; nothing without a score.
+
+    Yields:
+        The swaps, and the numbers of their cells for each effect.
+    """
     places: dict[Any, dict[int, int]] = {}
     for number, sweep in enumerate(aims.sweeps):
         if swap := sweep.aligned.swaps.get(index):
             alike = swap.original.ids, swap.source.ids, swap.moves, sweep.layers
             places.setdefault(alike, {})[sweep.site.neurons[0]] = number
-    cells = {(cell.sweep, cell.layer): number for number, cell in enumerate(aims.cells)}
+    cells = {(cell.aim, cell.sweep, cell.layer): n for n, cell in enumerate(aims.cells)}
+    effects = dict.fromkeys(cell.aim for cell in aims.cells)
     score = aims.score(index, aims.cells[0].aim)
     for (original, source, moves, layers), sweeps in places.items() if score else ():
         assert score is not None
         neurons = tuple(sweeps)
         asked = NeuronSwap(original, source, moves, neurons, layers, score.right, score.wrong)
-        yield asked, tuple(cells[sweeps[n], layer] for layer in layers for n in neurons)
+        order = [(sweeps[n], layer) for layer in layers for n in neurons]
+        yield asked, {name: tuple(cells[name, *place] for place in order) for name in effects}
 
 
 def neuron_effects(engine: Engine, aims: Aims, block: Sequence[int]) -> Estimates:
-    """The indirect effect of every neuron, for some pairs.
+    """The indirect effects of every neuron, for some pairs: NIE, or TIE as well.
+
+    TIE is what the counterfactual loses where a neuron is as in the original, so that it is told by
+    the swaps with the prompts exchanged.
 
     Args:
         engine: How runs are executed.
@@ -55,10 +64,17 @@ def neuron_effects(engine: Engine, aims: Aims, block: Sequence[int]) -> Estimate
     found = np.full((len(block), len(aims.cells)), np.nan)
     for row, index in enumerate(block):
         for asked, cells in neuron_swaps(aims, index):
-            found[row, list(cells)] = swap_neurons(engine, asked, verified=VERIFIED).flatten()
+            for name, numbers in cells.items():
+                swaps, sign = (asked, 1) if name == "NIE" else (asked.exchanged(), -1)
+                changes = swap_neurons(engine, swaps, verified=VERIFIED)
+                found[row, list(numbers)] = sign * changes.flatten()
     return found
 
 
 def neurons_key(aims: Aims, block: Sequence[int]) -> Any:
     """What effects of neurons hang on, in a form that JSON has."""
-    return [[asdict(swap), VERIFIED] for index in block for swap, _ in neuron_swaps(aims, index)]
+    return [
+        [asdict(swap), VERIFIED, [*cells]]
+        for index in block
+        for swap, cells in neuron_swaps(aims, index)
+    ]

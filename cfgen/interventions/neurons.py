@@ -58,6 +58,13 @@ class NeuronSwap:
     right: tuple[int, ...]
     wrong: tuple[int, ...]
 
+    def exchanged(self) -> NeuronSwap:
+        """The same with the prompts exchanged: the counterfactual is run, and the answers stay."""
+        moves = tuple((of, to) for to, of in self.moves)
+        return replace(
+            self, original=self.counterfactual, counterfactual=self.original, moves=moves
+        )
+
     @property
     def tracked(self) -> tuple[int, ...]:
         """Ids of all tokens whose logits are needed, in ascending order."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cfgen.documents import Block, Document, Facts, Heading, Inline, Paragraph, faint, strong
 from cfgen.experiments import (
     ABLATIONS,
+    EXACT_GUIDES,
     MEASURES,
     METHODS,
     UNFILTERED,
@@ -155,7 +156,7 @@ def effect_blocks(results: Results) -> list[Block]:
 
 def guidance_blocks(results: Results) -> list[Block]:
     """Which places were run, why, and how far the estimates can be believed."""
-    exact = results.experiment.guide == "exact"
+    exact = results.experiment.guide in EXACT_GUIDES
     told: list[Block] = [Paragraph(guidance_text(one, exact=exact)) for one in results.guidance]
     return [Heading("Places that were run"), *told] if told else []
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from cfgen.documents import Block, Column, Heading, Inline, Paragraph, Table
@@ -21,11 +21,16 @@ from cfgen.report.drawing import (
 from cfgen.stats import with_interval
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from cfgen.experiments import MediatorSet, MediatorSets, Results
+    from cfgen.experiments import AverageEffect, MediatorSet, MediatorSets, Results, Selection
 
-NAMES = {"top": "the strongest", "greedy": "greedily", "random": "at random (control)"}
+NAMES: Mapping[Selection, str] = {
+    "top": "the strongest first",
+    "greedy": "greedily",
+    "random": "at random (control)",
+}
 
 
 def set_blocks(results: Results) -> list[Block]:
@@ -33,27 +38,25 @@ def set_blocks(results: Results) -> list[Block]:
     found = results.mediators
     if found is None:
         return []
-    orders = list(dict.fromkeys(one.selection for one in found.sets))
-    by = {(one.selection, one.size): one for one in found.sets}
-    rows: list[tuple[Inline, ...]] = []
-    for size in sorted({one.size for one in found.sets}):
-        row: list[Inline] = [str(size)]
-        for order in orders:
-            one = by.get((order, size))
-            row += [place_name(one), _value(one)] if one else ["", ""]
-        rows.append(tuple(row))
-    columns = [Column("size", "right")]
-    for order in orders:
-        columns += [Column(f"{NAMES[order]}: added"), Column("NIE together", "right")]
-    about = MEASURES[found.measure].meaning
-    return [
+    names = [one.effect for one in found.sets[0].effects]
+    columns = (Column("size", "right"), Column("added"), *(Column(name, "right") for name in names))
+    totals = "; ".join(f"{one.effect} {_value(one)} (n = {one.n})" for one in found.totals)
+    blocks: list[Block] = [
         Heading("Mediators together"),
         Paragraph(
-            f"{found.chosen_on} pairs chose the places, {found.judged_on} others judge, in which "
-            f"TE is {_total(found)} ({about})."
+            f"{found.chosen_on} pairs chose the places, {found.judged_on} others judge "
+            f"({MEASURES[found.measure].meaning}). There: {totals}. NIE is what goes through the "
+            "places together, NDE what goes past them."
         ),
-        Table(tuple(columns), tuple(rows)),
     ]
+    for selection in _selections(found):
+        rows: list[tuple[Inline, ...]] = [
+            (str(one.size), place_name(one), *map(_value, one.effects))
+            for one in found.sets
+            if one.selection == selection
+        ]
+        blocks += [Paragraph(f"Added {NAMES[selection]}:"), Table(columns, tuple(rows))]
+    return blocks
 
 
 def place_name(one: MediatorSet) -> str:
@@ -63,16 +66,16 @@ def place_name(one: MediatorSet) -> str:
     return f"{place.layer}{part} {place.token or place.position}"
 
 
-def _value(one: MediatorSet) -> str:
-    if one.value is None or one.low is None or one.high is None:
-        return "" if one.value is None else f"{one.value:.2f}"
+def _value(one: AverageEffect) -> str:
+    if one.value is None:
+        return "no number"
+    if one.low is None or one.high is None:
+        return f"{one.value:.2f}"
     return with_interval(one.value, one.low, one.high)
 
 
-def _total(found: MediatorSets) -> str:
-    if found.total is None or found.low is None or found.high is None:
-        return "no number"
-    return with_interval(found.total, found.low, found.high)
+def _selections(found: MediatorSets) -> list[Selection]:
+    return list(dict.fromkeys(one.selection for one in found.sets))
 
 
 def mediators_figure(results: Results) -> Figure:
@@ -91,35 +94,40 @@ def mediators_figure(results: Results) -> Figure:
         hint = "ask for them with --method mediation --mediators 10"
         raise CfgenError(Problem("nothing-to-draw", message, hint=hint))
     with drawing():
-        figure = new_figure(HEIGHT + 0.45)
-        axes = figure.subplots()
-        for number, order in enumerate(dict.fromkeys(one.selection for one in found.sets)):
-            colour, dash, marker = CONTROL if order == "random" else STYLES[number]
-            mine = [one for one in found.sets if one.selection == order]
-            sizes = [one.size for one in mine]
-            low, high = ([number_or_gap(end) for end in ends] for ends in _ends(mine))
-            axes.plot(
-                sizes,
-                [number_or_gap(one.value) for one in mine],
-                color=colour,
-                linestyle=dash,
-                marker=marker,
-                markersize=3,
-                linewidth=1,
-                label=NAMES[order],
-            )
-            axes.fill_between(sizes, low, high, color=colour, alpha=0.15, linewidth=0)
-        axes.axhline(number_or_gap(found.total), color="#000000", linewidth=0.7, label="TE")
-        axes.axhline(0, color=CONTROL[0], linewidth=0.5)
-        axes.set_xlabel("places swapped together")
-        axes.set_ylabel(f"NIE\n{MEASURES[found.measure].meaning}")
-        figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=6)
+        figure = new_figure(2 * HEIGHT + 0.45)
+        panels = figure.subplots(2, 1, sharex=True)
+        for axes, name in zip(panels, ("NIE", "NDE"), strict=True):
+            _draw(axes, found, name)
+        panels[-1].set_xlabel("places together")
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False)
         asked = f"{results.model}; {results.task}, {results.design}"
         caption = f"{asked}; n = {found.judged_on} pairs; {results.confidence:.0%} intervals"
         add_caption(figure, caption)
     return in_notebooks(figure)
 
 
-def _ends(sets: Sequence[MediatorSet]) -> tuple[list[float | None], list[float | None]]:
-    """Lower and upper ends of intervals."""
-    return [one.low for one in sets], [one.high for one in sets]
+def _draw(axes: Axes, found: MediatorSets, name: str) -> None:
+    """Draw an effect of sets over their size."""
+    for number, selection in enumerate(_selections(found)):
+        colour, dash, marker = CONTROL if selection == "random" else STYLES[number]
+        mine = {one.size: one.effect(name) for one in found.sets if one.selection == selection}
+        sizes = [*mine]
+        axes.plot(
+            sizes,
+            [number_or_gap(one.value) for one in mine.values()],
+            color=colour,
+            linestyle=dash,
+            marker=marker,
+            markersize=3,
+            linewidth=1,
+            label=NAMES[selection],
+        )
+        low, high = (
+            [number_or_gap(end) for end in ends]
+            for ends in zip(*((one.low, one.high) for one in mine.values()), strict=True)
+        )
+        axes.fill_between(sizes, low, high, color=colour, alpha=0.15, linewidth=0)
+    axes.axhline(number_or_gap(found.totals[0].value), color="#000000", linewidth=0.7, label="TE")
+    axes.axhline(0, color=CONTROL[0], linewidth=0.5)
+    axes.set_ylabel(f"{name}\n{MEASURES[found.measure].meaning}")

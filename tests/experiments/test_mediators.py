@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from cfgen.experiments import (
     read_results,
 )
 from cfgen.report import figure_bytes, mediators_figure, run_view
+from tests.experiments.planted import signal_pairs, two_heads
 from tests.inquiries import ask, contents, request_of
 
 pytestmark = pytest.mark.usefixtures("loaded")
@@ -45,8 +47,11 @@ def token_of(lm, answer) -> int:
     return token
 
 
-def joint(lm, pair, heads) -> float:
-    """NIE of some heads (layer, head) at the last token together, by hooks."""
+def joint(lm, pair, heads, name="NIE") -> float:
+    """An effect of some heads (layer, head) at the last token together, by hooks."""
+    base, source = pair.original, pair.counterfactual
+    if name == "NDE":
+        base, source = source, base
     width = lm.model.config.head_dim
     projections = [block.self_attn.o_proj for block in lm.model.model.layers]
     theirs: dict[int, torch.Tensor] = {}
@@ -56,18 +61,9 @@ def joint(lm, pair, heads) -> float:
         )
         for layer, module in enumerate(projections)
     ]
-    with torch.no_grad():
-        lm.model(ids_of(lm, pair.counterfactual))
+    difference(lm, pair, source)
     for handle in handles:
         handle.remove()
-    right, wrong = (token_of(lm, s.answer) for s in (pair.counterfactual, pair.original))
-
-    def difference() -> float:
-        with torch.no_grad():
-            logits = lm.model(ids_of(lm, pair.original)).logits[0, -1].double()
-        return float(logits[right] - logits[wrong])
-
-    before = difference()
 
     def put(layer):
         def change(_, given):
@@ -82,10 +78,18 @@ def joint(lm, pair, heads) -> float:
         return change
 
     handles = [m.register_forward_pre_hook(put(layer)) for layer, m in enumerate(projections)]
-    after = difference()
+    after = difference(lm, pair, base)
     for handle in handles:
         handle.remove()
-    return after - before
+    return after - difference(lm, pair, pair.original)
+
+
+def difference(lm, pair, side) -> float:
+    """Logit of the counterfactual's answer minus that of the original's, after a prompt."""
+    right, wrong = (token_of(lm, s.answer) for s in (pair.counterfactual, pair.original))
+    with torch.no_grad():
+        logits = lm.model(ids_of(lm, side)).logits[0, -1].double()
+    return float(logits[right] - logits[wrong])
 
 
 def halves(pairs):
@@ -105,7 +109,7 @@ def mean(values) -> float:
     return sum(values) / len(values)
 
 
-@pytest.mark.parametrize("engine", ["packed", "reference"])
+@pytest.mark.parametrize("engine", ["packed", pytest.param("reference", marks=pytest.mark.slow)])
 def test_sets_are_chosen_and_judged_as_in_a_plain_loop(lm, pairs, engine):
     record = ask(lm, pairs, {"mediation": SITE}, engine=engine, **fields_of())
     kept = [pairs[index] for index in record.behaviour.kept]
@@ -122,32 +126,86 @@ def test_sets_are_chosen_and_judged_as_in_a_plain_loop(lm, pairs, engine):
         left = [place for place in top if place not in greedy]
         worth = [sign * mean(joint(lm, p, [*greedy, place]) for p in choosing) for place in left]
         greedy.append(left[worth.index(max(worth))])
-    for name, order in (("top", top), ("greedy", greedy)):
-        mine = [one for one in found.sets if one.selection == name]
-        assert [(one.added.layer, one.added.head) for one in mine] == order[:4]
-        for one in mine:
-            expected = mean(joint(lm, pair, order[: one.size]) for pair in judging)
-            assert one.value == pytest.approx(expected, abs=1e-4)
-            assert one.low <= one.value <= one.high
     drawn = [one for one in found.sets if one.selection == "random"]
     places = [(one.added.layer, one.added.head) for one in drawn]
     assert len({*places}) == 4
-    for one in drawn:
-        expected = mean(joint(lm, pair, places[: one.size]) for pair in judging)
-        assert one.value == pytest.approx(expected, abs=1e-4)
-    assert found.total == pytest.approx(mean(joint_total(lm, pair) for pair in judging), abs=1e-4)
+    for name, order in (("top", top), ("greedy", greedy), ("random", places)):
+        mine = [one for one in found.sets if one.selection == name]
+        assert [(one.added.layer, one.added.head) for one in mine] == order[:4]
+        for one in mine:
+            for effect in ("NIE", "NDE"):
+                made = one.effect(effect)
+                each = (joint(lm, pair, order[: one.size], effect) for pair in judging)
+                assert made.value == pytest.approx(mean(each), abs=1e-4)
+                assert made.low <= made.value <= made.high
+                assert one.effect(f"{effect}, unfiltered").value == made.value
+    total = mean(joint_total(lm, pair) for pair in judging)
+    assert [one.effect for one in found.totals] == ["TE", "TE, unfiltered"]
+    assert [one.value for one in found.totals] == [pytest.approx(total, abs=1e-4)] * 2
 
 
 def joint_total(lm, pair) -> float:
     """TE: the counterfactual's logit difference minus the original's."""
-    right, wrong = (token_of(lm, s.answer) for s in (pair.counterfactual, pair.original))
+    return difference(lm, pair, pair.counterfactual) - difference(lm, pair, pair.original)
 
-    def difference(side) -> float:
-        with torch.no_grad():
-            logits = lm.model(ids_of(lm, side)).logits[0, -1].double()
-        return float(logits[right] - logits[wrong])
 
-    return difference(pair.counterfactual) - difference(pair.original)
+def effects_of(record, selection) -> list[tuple[float, float]]:
+    """NIE and NDE, set by set."""
+    return [
+        (round(one.effect("NIE").value, 5), round(one.effect("NDE").value, 5))
+        for one in record.mediators.sets
+        if one.selection == selection
+    ]
+
+
+@pytest.mark.parametrize("engine", ["packed", "reference"])
+@pytest.mark.parametrize("selection", ["top", "greedy"])
+@pytest.mark.parametrize(
+    ("threshold", "expected"),
+    [
+        # either of two heads does it all, and nothing is lost before both are held
+        (0, [(1, 1), (1, 0)]),
+        # nothing goes through one of them alone, and nothing is left without one
+        (1, [(0, 0), (1, 0)]),
+    ],
+    ids=["redundant", "both needed"],
+)
+def test_what_planted_heads_do_together(monkeypatch, threshold, expected, selection, engine):
+    lm = two_heads(threshold)
+    monkeypatch.setattr("cfgen.lm.load.load_lm", lambda *_, **__: lm)
+    fields = fields_of(mediators=2, sweep=HEADS.model_copy(update={"over": "0"}))
+    record = ask(lm, signal_pairs(), {"mediation": SITE}, engine=engine, **fields)
+    assert effects_of(record, selection) == expected
+    assert [one.value for one in record.mediators.totals] == [pytest.approx(1, abs=1e-5)] * 2
+
+
+def test_pairs_that_are_answered_wrongly_are_counted_beside(lm, pairs):
+    """They choose nothing, whichever half they are in."""
+    wrong = [
+        replace(pair, original=replace(pair.original, answer=pair.counterfactual.answer),
+                counterfactual=replace(pair.counterfactual, answer=pair.original.answer))
+        if index in (2, 5)
+        else pair
+        for index, pair in enumerate(pairs)
+    ]  # fmt: skip
+    record = ask(lm, wrong, {"mediation": SITE}, **fields_of(mediators=1))
+    assert {2, 5}.isdisjoint(record.behaviour.kept)
+    one, other = halves(wrong)
+    right = [pair for pair in other if pair is not wrong[5]]
+    assert record.mediators.chosen_on == len(one) - 1
+    assert record.mediators.judged_on == len(right)
+    first = record.mediators.sets[0]
+    place = [(first.added.layer, first.added.head)]
+    for name, among in (("NIE", right), ("NIE, unfiltered", other)):
+        expected = mean(joint(lm, pair, place) for pair in among)
+        assert first.effect(name).value == pytest.approx(expected, abs=1e-4)
+        assert first.effect(name).n == len(among)
+
+
+def test_states_overwrite_one_another():
+    experiment = Experiment(task="ioi", method="mediation", mediators=3, n=4)
+    with pytest.raises(CfgenError, match="mediators-of-states"):
+        look_up(experiment)
 
 
 def test_what_is_written_reads_back_and_is_shown(pairs, tmp_path):

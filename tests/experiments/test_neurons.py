@@ -59,6 +59,28 @@ def test_numbers_of_all_are_the_effects_of_each(lm, pairs):
     assert run == pytest.approx({at: each[at] for at in run}, abs=1e-5)
 
 
+def test_what_is_lost_without_each_as_well(lm, pairs):
+    """With intervals, of all neurons; the same as where each is run by itself."""
+    record = ask(lm, pairs, {"mediation": SITE}, **fields_of(FEW, guide="exact-both"))
+    whole = ask(lm, pairs, {"mediation": SITE}, **fields_of(FEW, guide=None))
+    assert [one.aim for one in record.guidance] == ["NIE", "TIE"]
+    for found in record.guidance:
+        each = {cell.place: cell for cell in whole.cells if cell.hypothesis == found.aim}
+        assert {place.place for place in found.places} == {*each}
+        for place in found.places:
+            cell = each[place.place]
+            given, expected = (
+                (one.n, number, one.low, one.high)
+                for one, number in ((place, place.estimate), (cell, cell.value))
+            )
+            assert given == pytest.approx(expected, abs=1e-4)
+        assert found.correlation == pytest.approx(1.0)
+        promising = {place.place for place in found.places if place.run == "promising"}
+        assert promising == {*sorted(each, key=lambda at: -abs(each[at].value))[:3]}
+    run = {cell.place for cell in record.cells}
+    assert run == {place.place for one in record.guidance for place in one.places if place.run}
+
+
 def test_shards_and_resumption_give_the_same_bytes(pairs, tmp_path):
     asked = request_of(pairs, {"mediation": SITE}, **fields_of())
     whole = answer(asked, tmp_path / "whole")
