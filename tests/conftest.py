@@ -24,6 +24,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # no test may ask a hub
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does; see its main()
 if "PYTEST_XDIST_WORKER" in os.environ:  # there are as many workers as cores: one thread for each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 # a property is tried with the same examples every time, unless new ones are looked for
 settings.register_profile("same", derandomize=True)

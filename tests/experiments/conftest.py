@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pytest
 
+from cfgen.experiments import checking
 from tests.stories import WORDS, Make, with_answers
 
 
@@ -45,3 +48,24 @@ def loaded(lm: Any, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     times: list[int] = []
     monkeypatch.setattr("cfgen.lm.load.load_lm", lambda *_, **__: times.append(1) or lm)
     return times
+
+
+PASSED: WeakKeyDictionary[Any, dict[str, tuple[int, ...]]] = WeakKeyDictionary()
+
+
+@pytest.fixture(autouse=True)
+def passed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checks that an LM of a test has passed are not made again in every run of the test.
+
+    As with a store of units that runs share; the checks themselves are tested by themselves.
+    """
+    make = checking._passed
+
+    def passed(bench: Any, described: Any, check: Callable[[], tuple[int, ...]]) -> list[int]:
+        known = PASSED.setdefault(bench.engine.lm.model, {})
+        key = str([bench.identity, described])
+        if key not in known:
+            known[key] = check()
+        return make(bench, described, lambda: known[key])
+
+    monkeypatch.setattr(checking, "_passed", passed)
