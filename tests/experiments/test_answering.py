@@ -218,11 +218,9 @@ from pathlib import Path
 from cfgen.experiments import store
 
 sys.path.insert(0, {root!r})
-from tests.experiments.test_answering import SITES, WORDS
+from tests.experiments.test_answering import SITES
 from tests.conftest import make_tiny_lm
-from tests.stories import Make, with_answers
-from cfgen.interventions import Engine
-from cfgen.interventions import Engine
+from tests.stories import WORDS, Make, with_answers
 from tests.inquiries import contents, request_of
 import cfgen.lm.load
 
