@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cfgen.documents import Block, Column, Heading, Inline, Paragraph, Table
 from cfgen.errors import CfgenError, Problem
-from cfgen.experiments import MEASURES
+from cfgen.experiments import MEASURES, UNFILTERED
 from cfgen.report.drawing import (
     CONTROL,
     HEIGHT,
@@ -38,9 +38,12 @@ def set_blocks(results: Results) -> list[Block]:
     found = results.mediators
     if found is None:
         return []
-    names = [one.effect for one in found.sets[0].effects]
+    # where all pairs are answered rightly, those that are unfiltered are the same
+    same = {one.n for one in found.totals} == {found.judged_on}
+    names = [one.effect for one in found.sets[0].effects if not (same and UNFILTERED in one.effect)]
     columns = (Column("size", "right"), Column("added"), *(Column(name, "right") for name in names))
-    totals = "; ".join(f"{one.effect} {_value(one)} (n = {one.n})" for one in found.totals)
+    shown = found.totals[:1] if same else found.totals
+    totals = "; ".join(f"{one.effect} {_value(one)} (n = {one.n})" for one in shown)
     blocks: list[Block] = [
         Heading("Mediators together"),
         Paragraph(
@@ -51,7 +54,7 @@ def set_blocks(results: Results) -> list[Block]:
     ]
     for selection in _selections(found):
         rows: list[tuple[Inline, ...]] = [
-            (str(one.size), place_name(one), *map(_value, one.effects))
+            (str(one.size), place_name(one), *(_value(one.effect(name)) for name in names))
             for one in found.sets
             if one.selection == selection
         ]
