@@ -152,7 +152,8 @@ INSIDE = {
     "cli": "datasets new options output run search steps watch",
     "datasets": "alignment audit coverage drawing leakage power repetition rows shortcuts "
     "tokenizers workers",  # each against a plain version of itself, or with limits of its own
-    "experiments": "interchange",  # how pairs are divided into blocks, to be divided otherwise
+    # checks of an LM, to be made once for several runs; how pairs are divided, to be otherwise
+    "experiments": "checking interchange",
     "documents": "markdown terminal",  # the face has what documents are, not how they are shown
     "interventions": "batches checks engine execution forward language masks packed packing "
     "reach readout schedule stepping store traffic validity verification whole",  # faults are
