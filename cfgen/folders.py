@@ -58,13 +58,13 @@ def new_folder(folder: Path) -> Iterator[Path]:
     try:
         folder = _resolved(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(folder.parent, folder.name)
-        with _aside(folder) as beside:
-            fresh = beside / "new"
-            fresh.mkdir()
-            with kept_if_interrupted(lambda: _nothing_kept(folder)):
+        with kept_if_interrupted(lambda: _what_is_kept(folder)):
+            remove_leftovers(folder.parent, folder.name)
+            with _aside(folder) as beside:
+                fresh = beside / "new"
+                fresh.mkdir()
                 yield fresh
-            _put_in_place(fresh, folder)
+                _put_in_place(fresh, folder)
     except OSError as error:
         raise _cannot_write(folder, error) from error
 
@@ -118,7 +118,9 @@ def is_leftover(path: Path) -> bool:
     return False
 
 
-def _nothing_kept(folder: Path) -> str:
+def _what_is_kept(folder: Path) -> str:
+    if _in_the_way(folder):  # it was free before: the signal came while the rest was cleaned up
+        return f"{display(folder)} is complete; the same again shows it."
     return f"Nothing is kept: {display(folder)} was not made. Run the same again to begin anew."
 
 

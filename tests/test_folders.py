@@ -85,10 +85,28 @@ def test_what_is_not_as_it_was_written_is_no_result(tmp_path: Path, change, part
     assert sorted(path.name for path in out.rglob("*")) == before
 
 
+def interrupted(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as raised:
         fill(tmp_path / "out", KeyboardInterrupt)
     assert list(tmp_path.iterdir()) == []
+    assert "out was not made. Run the same again" in raised.value.__notes__[0]
+
+
+def test_it_says_what_is_kept_whenever_it_is_interrupted(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt) as early, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cfgen.folders.socket.gethostname", interrupted)
+        fill(tmp_path / "out", "one")
+    assert "out was not made. Run the same again" in early.value.__notes__[0]
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(KeyboardInterrupt) as late, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cfgen.folders.shutil.rmtree", interrupted)
+        fill(tmp_path / "out", "one")
+    assert "out is complete; the same again shows it" in late.value.__notes__[0]
+    assert find_result(tmp_path / "out", RECORD, ASKED)
 
 
 def test_other_files_are_never_touched(tmp_path: Path) -> None:

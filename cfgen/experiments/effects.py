@@ -38,10 +38,11 @@ from cfgen.experiments.methods import (
     OTHER,
     PATCHED,
     RESTORED,
+    Estimand,
     Method,
 )
 from cfgen.experiments.noise import Noise
-from cfgen.experiments.paths import patched_places, patched_run
+from cfgen.experiments.paths import patched_departure, patched_places, patched_run
 from cfgen.experiments.portions import Portion
 from cfgen.experiments.replies import EVERYTHING, Unit, Workbench
 from cfgen.experiments.sweeps import Sweep, Trial, cut
@@ -53,7 +54,7 @@ from cfgen.experiments.tracing import (
     traced_places,
 )
 from cfgen.experiments.vectors import SteeringVector
-from cfgen.interventions import Reply, Run
+from cfgen.interventions import Departure, Reply, Run
 from cfgen.lm import Layout, PairTokens
 
 RunKey = tuple[str, int]
@@ -83,6 +84,8 @@ RUNS: Mapping[str, Callable[[TrialCase], Run]] = {
     RESTORED: restored_run,
 }
 """Run of a pair -> how it is made at a place."""
+DEPARTURES: Mapping[str, Callable[[TrialCase], Departure]] = {PATCHED: patched_departure}
+"""Run of a pair -> how it departs from another, where gradients are not taken in the run itself."""
 DRAWN_SIZES = 4, 32
 """Pairs and layers of a block where runs are drawn: less and more than else, since all blocks of a
 pair run it anew, whole, with the noise of every draw."""
@@ -211,9 +214,28 @@ class EffectPlan:
             own: The runs of the pair by itself.
         """
         name, draw = key
+        return RUNS[name](self._case(trial, draw, own))
+
+    def departure(
+        self, trial: Trial, draw: int, own: Mapping[RunKey, Run], estimand: Estimand
+    ) -> Departure:
+        """What is estimated of a pair at a place, as gradients have it.
+
+        Args:
+            trial: The pair and the place.
+            draw: Number of the draw.
+            own: The runs of the pair by itself.
+            estimand: What is estimated.
+        """
+        if estimand.run in DEPARTURES:
+            return DEPARTURES[estimand.run](self._case(trial, draw, own))
+        start = self.in_draw(own, draw)[estimand.start]
+        return Departure(start, self.run_at(trial, (estimand.run, draw), own))
+
+    def _case(self, trial: Trial, draw: int, own: Mapping[RunKey, Run]) -> TrialCase:
         target, beside = self.targets[trial.sweep], self.in_draw(own, draw)
         asked = self.experiment, self.layout, self.averages, self.vector
-        return RUNS[name](TrialCase(target, trial.layer, trial.pair, beside, *asked))
+        return TrialCase(target, trial.layer, trial.pair, beside, *asked)
 
     def at(self, cells: Collection[tuple[int, int]]) -> EffectPlan:
         """The same with some places alone: number of the sweep, and layer, of each."""

@@ -247,9 +247,7 @@ def effect_aims(plan: EffectPlan) -> Aims:
                 trial = Trial(cell.sweep, cell.layer, index)
                 for name, draw in plan.at_place:
                     if name == estimate.run:
-                        run = plan.run_at(trial, (name, draw), own[index])
-                        start = plan.in_draw(own[index], draw)[estimate.start]
-                        yield number, index, Departure(start, run)
+                        yield number, index, plan.departure(trial, draw, own[index], estimate)
 
     def of(at: float, to: float) -> float:
         return scaled(

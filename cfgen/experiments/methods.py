@@ -209,6 +209,10 @@ Receivers (`receivers`): `logits`, the default; `9.6.q`, `9.6.k`, `9.6.v`, the q
 values of head 6 in layer 9; `9.mlp`, the MLP of layer 9. The original is then run with nothing but
 what such a receiver got. For these, both prompts of a pair need as many tokens.
 
+With `guide: attribution`, the change is estimated for all senders at once, from gradients at u with
+attention held, and through a receiver by the product of two; only the `guided` most promising are
+run, and as many of the others at random.
+
 Wang et al. 2023, arXiv 2211.00593, section 3.1 and appendix B; Goldowsky-Dill et al. 2023, arXiv
 2304.05969."""
 _TRACING = """\
@@ -272,10 +276,6 @@ def _against_clean(run: str) -> dict[str, Effect]:
 
 GUIDES = ("guide", "guided")
 """Fields of methods that gradients can guide."""
-_EDGES = (
-    "on a path all attention is held, which no gradient of the LM as it is knows of; "
-    "`method: circuit` scores all paths from one part to another by gradients that do"
-)
 _FROM_ON = "senders act from their layer on, and on all that looks at them"
 
 METHODS: Mapping[str, Method] = {
@@ -352,11 +352,9 @@ METHODS: Mapping[str, Method] = {
             "What do single heads do to the answer directly, or through one later head?",
             effects=_against_clean(PATCHED),
             runs=(PATCHED,),
-            fields=("receivers", "mlps"),
-            meaningless={
-                **dict.fromkeys((("sweep", "layers"), ("sweep", "positions")), _FROM_ON),
-                **dict.fromkeys((("guide",), ("guided",)), _EDGES),
-            },
+            fields=("receivers", "mlps", *GUIDES),
+            meaningless=dict.fromkeys((("sweep", "layers"), ("sweep", "positions")), _FROM_ON),
+            estimate=Estimand("change", PATCHED),
             components=("head_out", "attn_out", "mlp_out"),
             component="head_out",
             explained=_PATHS,

@@ -6,14 +6,25 @@ other than the logits is then given what it has in that run, and nothing else is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from cfgen.counterfactuals import Site
 from cfgen.errors import CfgenError, Problem
-from cfgen.experiments.changes import PlaceRequest, Target, TrialCase
+from cfgen.experiments.changes import PlaceRequest, Target, TrialCase, tokens_of
 from cfgen.experiments.receivers import parse_receiver
 from cfgen.experiments.sweeps import sweeps_at
-from cfgen.interventions import Copy, Edit, Run, SiteSwaps, Swap, align_by, layers_of, place_of
+from cfgen.interventions import (
+    Copy,
+    Departure,
+    Edit,
+    Run,
+    SiteSwaps,
+    Swap,
+    align_by,
+    layers_of,
+    place_of,
+)
 from cfgen.lm import (
     COMPONENTS,
     Misalignment,
@@ -58,18 +69,45 @@ def patched_places(asked: PlaceRequest) -> list[Target]:
 
 def patched_run(case: TrialCase) -> Run:
     """The original with only what a sender does to a receiver directly."""
-    swap, receiver = case.swap, case.target.receiver
-    original, source = Run(swap.original.ids), Run(swap.source.ids)
-    to, of = (tuple(side) for side in zip(*swap.moves, strict=True))
-    edits = [Edit(place_of(case.site, case.layer), to, Copy(source, of))]
+    receiver, to = case.target.receiver, tokens_of(case.swap)
     held = ["attn_out"] + (["mlp_out"] if case.experiment.mlps == "frozen" else [])
     last = case.layers - 1 if receiver is None else receiver.layer
-    for layer in range(case.layer, last + 1):
-        for component in held:
-            if layer > case.layer or _is_behind(component, case.site):
-                edits.append(Edit(Place(component, layer), to, Copy(original)))
-    sent = Run(original.prompt, tuple(edits))
-    return sent if receiver is None else Run(original.prompt, (Edit(receiver, to, Copy(sent)),))
+    between = [
+        place
+        for layer in range(case.layer, last + 1)
+        for place in (Place(component, layer) for component in held)
+        if _is_between(place, case.site, case.layer, receiver)
+    ]
+    sent = _sent(case, between)
+    return sent if receiver is None else Run(sent.prompt, (Edit(receiver, to, Copy(sent)),))
+
+
+def patched_departure(case: TrialCase) -> Departure:
+    """The same for gradients: all senders of a pair are estimated in one run.
+
+    In it attention is held in all layers, whichever a sender is in. So that senders still give
+    something, it is held by the queries, keys and values that it has, and not by what comes of it;
+    what an MLP gives is held before anything is added to it.
+    """
+    receiver = case.target.receiver
+    held = ["q", "k", "v"] + (["mlp_out"] if case.experiment.mlps == "frozen" else [])
+    before = [
+        Place(component, layer)
+        for layer in range(case.layers if receiver is None else receiver.layer)
+        for component in held
+    ]
+    if receiver is not None and receiver.component == "mlp_out":
+        before += [Place(component, receiver.layer) for component in ("q", "k", "v")]
+    return Departure(Run(case.swap.original.ids), _sent(case, before), receiver)
+
+
+def _sent(case: TrialCase, held: Sequence[Place]) -> Run:
+    """The original with a sender as it is in the counterfactual, and places as they are in it."""
+    swap = case.swap
+    original, source = Run(swap.original.ids), Run(swap.source.ids)
+    to, of = (tuple(side) for side in zip(*swap.moves, strict=True))
+    sender = Edit(place_of(case.site, case.layer), to, Copy(source, of))
+    return Run(original.prompt, (sender, *(Edit(place, to, Copy(original)) for place in held)))
 
 
 def _swap(pair: PairTokens, receiver: Place | None) -> Swap:
@@ -95,9 +133,17 @@ def _reaches(sender: Site, layer: int, receiver: Place | None) -> bool:
     """Whether a sender in a layer comes before a receiver."""
     if receiver is None or layer < receiver.layer:
         return True
-    return layer == receiver.layer and _is_behind(receiver.component, sender)
+    sends = sender.component in ("head_out", "attn_out")
+    return layer == receiver.layer and sends and receiver.component == "mlp_out"
 
 
-def _is_behind(component: str, sender: Site) -> bool:
-    """Whether a component comes behind a sender of its own layer: the MLP, behind attention."""
-    return component == "mlp_out" and sender.component in ("head_out", "attn_out")
+def _is_between(place: Place, sender: Site, layer: int, receiver: Place | None) -> bool:
+    """Whether attention or an MLP comes behind a sender in a layer, and before a receiver.
+
+    A receiver itself is never held: what it comes to, given what was sent, is what is asked.
+    """
+    attends = place.component == "attn_out"
+    behind = place.layer > layer or (not attends and sender.component in ("head_out", "attn_out"))
+    into_mlp = receiver is not None and receiver.component == "mlp_out"
+    before = receiver is None or place.layer < receiver.layer or (attends and into_mlp)
+    return behind and before

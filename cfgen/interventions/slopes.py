@@ -6,11 +6,14 @@ of a score at s = 0 is the sum over edits of ``<write(now) - now, d score / d no
 run that is departed from (attribution patching: Syed et al. 2023, arXiv 2310.10348, section 3.1).
 Whatever a value writes, so is estimated what it does: the other run's numbers, zeros, an average,
 attention without some keys.
+
+What is done may be given on at one place alone, as a path leads to a receiver. Then the gradient
+there comes first, and what counts of the run that departs is its product with what is there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -66,6 +69,8 @@ class Departure:
     Attributes:
         start: What is departed from.
         run: That with further edits, behind its own.
+        into: A place whose numbers in that run the first one is given, at all tokens, and nothing
+            else; None if what is asked is of that run itself.
         held: Those of them that write what the start itself has, at the same place: they are made
             whole, since they change nothing but what gets past them.
         made: The others.
@@ -73,6 +78,7 @@ class Departure:
 
     start: Run
     run: Run
+    into: Place | None = None
     held: tuple[Edit, ...] = field(init=False)
     made: tuple[Edit, ...] = field(init=False)
 
@@ -106,9 +112,9 @@ def find_slopes(
         CfgenError: As :meth:`cfgen.interventions.Engine.outcomes`.
     """
     whole = replace(engine, name="reference")
-    stems: dict[tuple[Run, tuple[Edit, ...]], list[int]] = {}
+    stems: dict[_Departed, list[int]] = {}
     for number, one in enumerate(departures):
-        stems.setdefault((one.start, one.held), []).append(number)
+        stems.setdefault((one.start, one.held, one.into), []).append(number)
     found: list[list[Slope]] = [[] for _ in departures]
     for together in _portions(whole, list(stems)):
         numbers = [number for stem in together for number in stems[stem]]
@@ -130,18 +136,26 @@ def find_slopes(
     return found
 
 
+_Departed = tuple[Run, tuple[Edit, ...], Place | None]
+"""What departures have in common that are estimated together: start, what is held, and into what."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Stem:
     """A run in which gradients are taken, with zeros added wherever anything departs from it.
 
     Attributes:
+        start: The run without zeros, and with nothing held.
         run: The run.
+        into: The place alone that it is given on at; None if it says something itself.
         leaves: Place, without head and neurons -> its zeros (positions, *shape).
         rows: Likewise -> position -> row of them.
         departures: Number -> what departs from it, and what is asked of that.
     """
 
+    start: Run
     run: Run
+    into: Place | None
     leaves: Mapping[Place, Tensor]
     rows: Mapping[Place, Mapping[int, int]]
     departures: Mapping[int, tuple[Departure, Sequence[Score]]]
@@ -152,6 +166,7 @@ class _Stem:
         engine: Engine,
         start: Run,
         held: tuple[Edit, ...],
+        into: Place | None,
         departures: Mapping[int, tuple[Departure, Sequence[Score]]],
     ) -> _Stem:
         """Put zeros into a run."""
@@ -159,15 +174,34 @@ class _Stem:
         for one, _ in departures.values():
             for edit in one.made:
                 at.setdefault(edit.place.whole, {}).update(dict.fromkeys(edit.positions))
-        leaves, edits = {}, []
-        for place, positions in at.items():
+        return cls._with_zeros(engine, start, held, into, at, departures)
+
+    @classmethod
+    def _with_zeros(
+        cls,
+        engine: Engine,
+        start: Run,
+        held: tuple[Edit, ...],
+        into: Place | None,
+        at: Mapping[Place, Iterable[int]],
+        departures: Mapping[int, tuple[Departure, Sequence[Score]]],
+    ) -> _Stem:
+        leaves, edits, rows = {}, [], {}
+        for place, asked in at.items():
+            positions = tuple(asked)
             shape = engine.layout.shape_of(place, len(start.prompt))
             zeros = torch.zeros(len(positions), *shape, dtype=engine.lm.dtype)
             leaves[place] = zeros.to(engine.lm.device).requires_grad_()
-            edits.append(Edit(place, tuple(positions), Add(leaves[place])))
-        rows = {place: {p: row for row, p in enumerate(found)} for place, found in at.items()}
+            rows[place] = {position: row for row, position in enumerate(positions)}
+            edits.append(Edit(place, positions, Add(leaves[place])))
         run = Run(start.prompt, (*start.edits, *held, *edits))
-        return cls(run, leaves, rows, departures)
+        return cls(start, run, into, leaves, rows, departures)
+
+    def received(self, engine: Engine) -> _Stem:
+        """The start alone, with zeros where this one is given on."""
+        assert self.into is not None
+        at = {self.into.whole: range(len(self.start.prompt))}
+        return self._with_zeros(engine, self.start, (), None, at, self.departures)
 
     @property
     def scores(self) -> list[Score]:
@@ -186,20 +220,65 @@ GradientTable = dict[Score, tuple[float, dict[Place, Tensor]]]
 
 
 def _gradients(engine: Engine, stems: Sequence[_Stem]) -> list[GradientTable]:
-    """Scores of runs, and their gradients at all zeros, in one forward and one backward a score."""
+    """Scores of runs, and their gradients at all zeros."""
+    said = [number for number, stem in enumerate(stems) if stem.into is None]
+    given = [number for number, stem in enumerate(stems) if stem.into is not None]
+    found = dict(zip(said, _said(engine, [stems[n] for n in said]), strict=True))
+    found |= zip(given, _given_on(engine, [stems[n] for n in given]), strict=True)
+    return [found[number] for number in range(len(stems))]
+
+
+def _said(engine: Engine, stems: Sequence[_Stem]) -> list[GradientTable]:
+    """Those of what runs say, in one forward and one backward a score."""
+    if not stems:
+        return []
     tracked = [
         sorted({token for score in stem.scores for token in (*score.right, *score.wrong)})
         for stem in stems
     ]
     asked = Question(said=False, normaliser=True)
     outcomes = engine.outcomes([stem.run for stem in stems], tracked, asked, gradients=True)
-    logs, found = outcomes.log_probabilities, [GradientTable() for _ in stems]
+    logs = outcomes.log_probabilities
+    return _backwards(stems, lambda row, score: _value(score, logs[row], tracked[row]))
+
+
+def _given_on(engine: Engine, stems: Sequence[_Stem]) -> list[GradientTable]:
+    """Those of what runs are given on for: its numbers, weighted by the gradients where it goes."""
+    if not stems:
+        return []
+    ends = [stem.received(engine) for stem in stems]
+    known = _said(engine, ends)
+    places = [next(iter(end.leaves)) for end in ends]
+    reads = [
+        Read(stem.run, tuple(range(len(stem.run.prompt))), place)
+        for stem, place in zip(stems, places, strict=True)
+    ]
+    there = engine.values(reads, gradients=True)
+
+    def weighted(row: int, score: Score) -> Tensor:
+        into = stems[row].into
+        assert into is not None
+        weights = known[row][score][1][places[row]].to(there[row].device)
+        return (own_part(into, weights) * own_part(into, there[row]).float()).sum()
+
+    found = _backwards(stems, weighted)
+    return [
+        {score: (said[score][0], slopes) for score, (_, slopes) in table.items()}
+        for said, table in zip(known, found, strict=True)
+    ]
+
+
+def _backwards(
+    stems: Sequence[_Stem], value: Callable[[int, Score], Tensor]
+) -> list[GradientTable]:
+    """Numbers of stems, by their row and what is asked, and their gradients at all zeros."""
+    found = [GradientTable() for _ in stems]
     for turn in range(max((len(stem.scores) for stem in stems), default=0)):
         values, leaves, whose = [], [], []
         for row, stem in enumerate(stems):
             if turn < len(stem.scores):
                 score = stem.scores[turn]
-                values.append(_value(score, logs[row], tracked[row]))
+                values.append(value(row, score))
                 found[row][score] = float(values[-1].detach()), {}
                 leaves += list(stem.leaves.values())
                 whose += [(row, score, place) for place in stem.leaves]
@@ -288,13 +367,11 @@ def _holds(edit: Edit, run: Run) -> bool:
     return edit.reads[0].positions == edit.positions
 
 
-def _portions(
-    engine: Engine, stems: Sequence[tuple[Run, tuple[Edit, ...]]]
-) -> Iterator[list[tuple[Run, tuple[Edit, ...]]]]:
+def _portions(engine: Engine, stems: Sequence[_Departed]) -> Iterator[list[_Departed]]:
     """As many runs as go through the LM together with their graph, in order."""
     layout = engine.layout
     each = _OF_BLOCK * layout.size("width") * layout.layers
-    portion: list[tuple[Run, tuple[Edit, ...]]] = []
+    portion: list[_Departed] = []
     longest = 0
     for stem in stems:
         longer = max(longest, len(stem[0].prompt))

@@ -182,6 +182,13 @@ ASKED = {
         {"component": "head_out", "heads": (1,), "ablation": "resample"},
     ],
     "knockout": [{"keys": ("name_1[0]", "drink_1[0]")}, {"keys": ("jar_1[0]",), "heads": "all"}],
+    "paths": [
+        {},
+        {"mlps": "frozen", "component": "attn_out"},
+        {"mlps": "frozen", "component": "mlp_out", "receivers": ("logits", "2.1.v", "2.mlp")},
+        {"receivers": ("2.mlp", "1.1.v"), "heads": (0, 3)},
+        {"receivers": ("2.0.v", "1.mlp"), "component": "attn_out"},
+    ],
     "tracing": [
         {"component": "resid_post", "positions": "every"},
         {"component": "head_out", "heads": "all"},
@@ -402,7 +409,6 @@ def test_answers_that_no_token_tells_apart_have_no_gradient(pairs, tmp_path):
 @pytest.mark.parametrize(
     ("text", "code", "said"),
     [
-        ("method: paths\nguide: attribution", "experiment-no-meaning", "method: circuit"),
         ("method: behaviour\nguide: attribution", "experiment-no-meaning", "nothing is swapped"),
         ("method: mediation\nguided: 3", "experiment-no-meaning", "without a `guide`"),
         ("method: mediation\nguide: guess", "experiment-value", "attribution"),

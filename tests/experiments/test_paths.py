@@ -155,9 +155,14 @@ def test_effects_through_a_head_are_those_of_a_plain_loop(lm, pairs, part):
                 assert found == pytest.approx(expected, abs=2e-3)
 
 
-def test_all_attention_at_once_into_an_mlp_is_that_of_a_plain_loop(lm, pairs):
-    """The attention of its own layer comes before it, and counts as a sender."""
-    record = patched(lm, pairs, component="attn_out", receivers=("2.mlp",))
+@pytest.mark.parametrize("mlps", ["recomputed", "frozen"])
+def test_all_attention_at_once_into_an_mlp_is_that_of_a_plain_loop(lm, pairs, mlps):
+    """The attention of its own layer comes before it, and counts as a sender.
+
+    The receiver is not held, even where MLPs are: nothing would be sent to it.
+    """
+    record = patched(lm, pairs, component="attn_out", receivers=("2.mlp",), mlps=mlps)
+    assert any(abs(one.value) > 1e-3 for one in record.effects)
     assert {one.layer for one in record.effects} == {0, 1, 2}
     layers = lm.model.model.layers
     for pair in pairs[:3]:
@@ -169,6 +174,8 @@ def test_all_attention_at_once_into_an_mlp_is_that_of_a_plain_loop(lm, pairs):
                 stack.enter_context(written(layers[layer].self_attn, source.attention[layer]))
                 for later in range(layer + 1, LAYERS):
                     stack.enter_context(written(layers[later].self_attn, clean.attention[later]))
+                for later in range(layer, 2) if mlps == "frozen" else ():
+                    stack.enter_context(written(layers[later].mlp, clean.mlp[later]))
                 received = Recorder(lm, one).mlp[2]
             with written(layers[2].mlp, received):
                 expected = difference(lm, pair, one, "original") - before

@@ -81,6 +81,9 @@ def expected(engine, departure, score, share):
         )
         for sign in (1, -1)
     ]
+    if departure.into is not None:
+        every = tuple(range(len(start.prompt)))
+        ends = [start.with_(Edit(departure.into, every, Copy(end))) for end in ends]
     above, below = (value_of(engine, run, score) for run in ends)
     return (above - below) / (2 * share)
 
@@ -165,6 +168,27 @@ def test_what_is_held_lets_nothing_past():
     assert some.held == tuple(held[:2])
     assert some.made == (swap,)
     check(engine, [some, Departure(one, one.with_(swap))], ODDS)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_slope_of_what_is_given_on_at_one_place(family):
+    """As paths lead to receivers: attention between is held, by its queries, keys and values."""
+    engine, rng = engine_of(family), Random(6)
+    one, other = Run(text(rng, 8)), Run(text(rng, 8))
+    every = tuple(range(8))
+    held = [
+        Edit(Place(part, layer), every, Copy(one)) for layer in (0, 1) for part in ("q", "k", "v")
+    ]
+    sender = Edit(Place("head_out", 0, 1), every, Copy(other))
+    receivers = [Place("q", 2, 1), Place("v", 2), Place("mlp_out", 1), Place("mlp_neuron", 2)]
+    receivers = [place for place in receivers if place.component in engine.layout.components]
+    departures = [
+        Departure(one, one.with_(sender, *some), receiver)
+        for receiver in receivers
+        for some in ((), held)
+    ]
+    check(engine, departures, ODDS)
+    check(engine, [*departures[:2], Departure(one, one.with_(sender))], LIKELY)
 
 
 def test_several_scores_of_several_runs_are_kept_apart():
