@@ -97,14 +97,16 @@ def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_it_says_what_is_kept_whenever_it_is_interrupted(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt) as early, pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cfgen.folders.socket.gethostname", interrupted)
-        fill(tmp_path / "out", "one")
+        with pytest.raises(KeyboardInterrupt) as early:
+            fill(tmp_path / "out", "one")
     assert "out was not made. Run the same again" in early.value.__notes__[0]
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(KeyboardInterrupt) as late, pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cfgen.folders.shutil.rmtree", interrupted)
-        fill(tmp_path / "out", "one")
+        with pytest.raises(KeyboardInterrupt) as late:
+            fill(tmp_path / "out", "one")
     assert "out is complete; the same again shows it" in late.value.__notes__[0]
     assert find_result(tmp_path / "out", RECORD, ASKED)
 

@@ -112,7 +112,7 @@ def find_slopes(
         CfgenError: As :meth:`cfgen.interventions.Engine.outcomes`.
     """
     whole = replace(engine, name="reference")
-    stems: dict[_Departed, list[int]] = {}
+    stems: dict[_StemKey, list[int]] = {}
     for number, one in enumerate(departures):
         stems.setdefault((one.start, one.held, one.into), []).append(number)
     found: list[list[Slope]] = [[] for _ in departures]
@@ -136,8 +136,8 @@ def find_slopes(
     return found
 
 
-_Departed = tuple[Run, tuple[Edit, ...], Place | None]
-"""What departures have in common that are estimated together: start, what is held, and into what."""
+_StemKey = tuple[Run, tuple[Edit, ...], Place | None]
+"""What departures have in common that are estimated together: their start, held and into."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,11 +367,11 @@ def _holds(edit: Edit, run: Run) -> bool:
     return edit.reads[0].positions == edit.positions
 
 
-def _portions(engine: Engine, stems: Sequence[_Departed]) -> Iterator[list[_Departed]]:
+def _portions(engine: Engine, stems: Sequence[_StemKey]) -> Iterator[list[_StemKey]]:
     """As many runs as go through the LM together with their graph, in order."""
     layout = engine.layout
     each = _OF_BLOCK * layout.size("width") * layout.layers
-    portion: list[_Departed] = []
+    portion: list[_StemKey] = []
     longest = 0
     for stem in stems:
         longer = max(longest, len(stem[0].prompt))

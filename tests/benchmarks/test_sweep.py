@@ -103,6 +103,7 @@ def test_all_engines_give_the_same_and_the_tables_say_so(folder: Path, tmp_path:
     assert "cells differ" not in page
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_process")
 def test_growth_is_told_in_tokens_and_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = Options("random-llama-2", 2, lengths=(6, 12), depths=(1, 2))

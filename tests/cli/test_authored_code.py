@@ -101,6 +101,7 @@ def test_what_takes_its_time_and_ends_is_left_alone(
     assert cli(*line.split()).code == 0  # in all longer than a call may take
 
 
+@pytest.mark.slow
 def test_many_processes_print_to_the_side_as_well(project: Path) -> None:
     rewritten(project, (BODY, f"    print('hello')\n{BODY}"))
     line = "generate toy -n 6 --splits 100/0/0 --workers 2 --out made --json"

@@ -94,7 +94,12 @@ def test_a_reader_that_leaves_is_quiet() -> None:
 
 @pytest.mark.parametrize(
     "sent",
-    [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT],
+    [
+        signal.SIGTERM,
+        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
+        pytest.param(signal.SIGQUIT, marks=pytest.mark.slow),
+        signal.SIGINT,
+    ],
     ids=lambda sent: sent.name,
 )
 def test_being_ended_leaves_nothing_behind(tmp_path: Path, sent: signal.Signals) -> None:

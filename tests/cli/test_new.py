@@ -124,6 +124,7 @@ Question: Whose hat is lost? Answer:
 """
 
 
+@pytest.mark.slow
 def test_its_own_tests_test_whatever_it_becomes(folder: Path) -> None:
     file = new_task("hats", folder)[0]
     file.write_text(OTHER_TASK, encoding="utf-8")

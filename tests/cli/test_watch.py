@@ -93,6 +93,7 @@ def test_no_such_task(file: Path) -> None:
     assert "[no-such-task]" in ended.stderr
 
 
+@pytest.mark.slow
 def test_a_save_is_noticed_and_ctrl_c_ends_it_cleanly(file: Path) -> None:
     program = "from cfgen.cli.main import main; main()"
     command = [sys.executable, "-u", "-c", program, "watch", "hats", "--every", "0.05", "--json"]

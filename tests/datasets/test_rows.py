@@ -81,7 +81,7 @@ def assert_pair(made: DatasetRecipe, pair: Pair, row: dict[str, Any]) -> None:
         assert side.variables == made.task.causal_model.run(side.inputs)
 
 
-@pytest.mark.parametrize("balance", [False, True])
+@pytest.mark.parametrize("balance", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("task", "design"), DESIGNS)
 def test_builtin_tasks(task: str, design: str, balance: bool) -> None:
     made = recipe(task, 1000, design=design, seed=3, templates=["all"], balance=balance)

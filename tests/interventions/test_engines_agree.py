@@ -338,49 +338,49 @@ def test_a_restored_block_input_undoes_a_change_of_the_embedding():
         assert off(got[3:], got[2:3]).item() > 0.01
 
 
-def test_tokens_of_one_run_enter_at_different_blocks():
+@pytest.mark.parametrize("name", ALL)
+def test_tokens_of_one_run_enter_at_different_blocks(name):
     """Also such that those that enter later are looked at by those before."""
     rng = Random(3)
     a, b = (Run(text(rng, 17)) for _ in range(2))
-    for name in ALL:
-        runs = []
-        for first, second in ((0, 2), (1, 3), (0, 3), (2, 3)):
-            for p, q in ((3, 9), (9, 3), (3, 16), (16, 3), (15, 16)):
-                early = Edit(Place("resid_post", first - 1), (p,), Copy(b))
-                if not first:
-                    early = Edit(Place("embed"), (p,), Copy(b))
-                late = Edit(Place("v", second), (q,), Copy(b))
-                stops = [Edit(Place("attn_out", k), tuple(range(17)), Copy(a)) for k in range(4)]
-                runs += [a.with_(early, late), a.with_(early, late, *stops[:second])]
-                runs += [a.with_(early, late, *stops[:first])]
-        compare(lm_of(name), runs)
+    runs = []
+    for first, second in ((0, 2), (1, 3), (0, 3), (2, 3)):
+        for p, q in ((3, 9), (9, 3), (3, 16), (16, 3), (15, 16)):
+            early = Edit(Place("resid_post", first - 1), (p,), Copy(b))
+            if not first:
+                early = Edit(Place("embed"), (p,), Copy(b))
+            late = Edit(Place("v", second), (q,), Copy(b))
+            stops = [Edit(Place("attn_out", k), tuple(range(17)), Copy(a)) for k in range(4)]
+            runs += [a.with_(early, late), a.with_(early, late, *stops[:second])]
+            runs += [a.with_(early, late, *stops[:first])]
+    compare(lm_of(name), runs)
 
 
-def test_a_forward_with_nothing_but_edits_behind_the_last_block():
+@pytest.mark.parametrize("name", ALL)
+def test_a_forward_with_nothing_but_edits_behind_the_last_block(name):
     rng = Random(2)
     prompts = [Run(text(rng, n)) for n in (6, 12, 1)]
     runs = [
         swap(Place("resid_post", 3), run, [len(run.prompt) - 1], prompts[(i + 1) % 3], [0])
         for i, run in enumerate(prompts)
     ]
-    for name in ALL:
-        changed, found = compare(lm_of(name), runs)
-        assert changed == 3
-        assert found.work.edited.required == 0
+    changed, found = compare(lm_of(name), runs)
+    assert changed == 3
+    assert found.work.edited.required == 0
 
 
-def test_prompts_of_one_token():
+@pytest.mark.parametrize("name", ALL)
+def test_prompts_of_one_token(name):
     rng = Random(10)
     one, other = (Run(text(rng, 1)) for _ in range(2))
-    for name in ALL:
-        places = [p for p in places_of(layout_of(name), (0, 2), 1) if p.component != PATTERN]
-        runs = [swap(place, one, [0], other) for place in places]
-        runs += [swap(place, one, [0], one) for place in places]
-        changed, found = compare(lm_of(name), runs)
-        # positions are the same, queries and keys of one token matter not, neurons may be silent
-        quiet = ("pos_embed", "q", "k", "q_in", "k_in", "mlp_neuron")
-        assert changed >= sum(place.component not in quiet for place in places)
-        assert found.work.filled.total() + found.work.whole.total() >= len(places)
+    places = [p for p in places_of(layout_of(name), (0, 2), 1) if p.component != PATTERN]
+    runs = [swap(place, one, [0], other) for place in places]
+    runs += [swap(place, one, [0], one) for place in places]
+    changed, found = compare(lm_of(name), runs)
+    # positions are the same, queries and keys of one token matter not, neurons may be silent
+    quiet = ("pos_embed", "q", "k", "q_in", "k_in", "mlp_neuron")
+    assert changed >= sum(place.component not in quiet for place in places)
+    assert found.work.filled.total() + found.work.whole.total() >= len(places)
 
 
 def test_widths_that_other_sizes_have_too():

@@ -93,7 +93,20 @@ TOO_LARGE = {
 }
 
 
-@pytest.mark.parametrize("name", TOO_LARGE)
+LONG = (
+    "a macro that calls itself twice",
+    "a list that is cut again and again",
+    "a mapping of itself",
+    "equal lists of themselves",
+    "a tuple of itself",
+    "a list of itself by a function",
+)
+"""Of which the limit is reached after a second or so."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in LONG else n for n in TOO_LARGE]
+)
 def test_what_grows_without_end_is_said(load: Load, name: str) -> None:
     template = load(USE + TOO_LARGE[name])
     with limited(), pytest.raises(CfgenError) as caught:

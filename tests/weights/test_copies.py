@@ -296,7 +296,15 @@ def test_cache_folder_that_cannot_be_one(shop, monkeypatch):
     assert "file" in found.message
 
 
-@pytest.mark.parametrize("step", ["download", "verify", "extract", "convert"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        "download",
+        pytest.param("verify", marks=pytest.mark.slow),
+        pytest.param("extract", marks=pytest.mark.slow),
+        "convert",
+    ],
+)
 def test_interrupted_anywhere(shop, step):
     def interrupt(now: str, done: int, total: int | None) -> None:
         if now == step:
