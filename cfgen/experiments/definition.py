@@ -188,7 +188,7 @@ class Experiment(BaseModel):
         nodes: With ``circuit``, without how many of its nodes the circuit is run again, one by one,
             the strongest first, and without sets of these.
         guide: ``attribution``: all places are estimated from gradients, and the most promising
-            alone are run, and as many others at random; not with ``paths`` and ``circuit``.
+            alone are run, and as many others at random; ``circuit`` has estimates of its own.
             ``exact``, with ``mediation`` and ``sweep.neurons``: NIE of every neuron of the MLPs is
             computed on the logit difference, and the largest alone are run with all the rest.
             ``exact-both``: TIE as well, in twice the time; NDE is TE less it.
