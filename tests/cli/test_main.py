@@ -126,6 +126,7 @@ def test_being_ended_leaves_nothing_behind(tmp_path: Path, sent: signal.Signals)
         assert err.endswith("made was not made. Run the same again to begin anew.\n")
 
 
+@pytest.mark.slow
 def test_nohup_is_heeded(tmp_path: Path) -> None:
     running = subprocess.Popen(
         [*generating(tmp_path), "-n", "3000"],

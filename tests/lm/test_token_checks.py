@@ -26,6 +26,7 @@ from cfgen.tasks import list_tasks, load_task
 from tests.conftest import TINY_WORDS, tiny_tokenizer
 from tests.cutters import CUTTERS, SCRIPTS, fast, word_level
 from tests.families import tiny_model
+from tests.sampling import one_in
 
 
 def tokenizer_of(kind="words", *, bos=False, normalizer=None):
@@ -250,7 +251,7 @@ REFUSED = {
 """Those that keep hardly a text, and what is said; others may refuse some texts as well."""
 
 
-@pytest.mark.parametrize("kind", CUTTERS)
+@pytest.mark.parametrize("kind", one_in(3, CUTTERS))
 def test_positions_under_tokenizers_of_all_kinds(kind):
     """Tokens are the text, and those of a span read as the span; or it is said that they don't."""
     tokenizer = fast(CUTTERS[kind](WORLD_TEXTS))

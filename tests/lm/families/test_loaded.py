@@ -20,6 +20,7 @@ from cfgen.interventions import Copy, Edit, Question, Run, agree, choose_engine
 from cfgen.lm import Place, check_sums, load_lm
 from tests.conftest import TINY_WORDS, tiny_tokenizer
 from tests.families import ALL, EXPERTS, MIXED, tiny_model
+from tests.sampling import one_in
 
 TOKENIZER = tiny_tokenizer(TINY_WORDS.split())
 PROMPTS = (
@@ -130,7 +131,7 @@ def assert_as_transformers(folder: Path, expected: torch.Tensor, dtype: str = "f
         assert not torch.equal(own[2:3].expand_as(other), other)
 
 
-@pytest.mark.parametrize(("name", "config"), VARIATIONS, ids=str)
+@pytest.mark.parametrize(("name", "config"), one_in(3, VARIATIONS), ids=str)
 def test_what_is_loaded_says_what_transformers_says(tmp_path, name, config):
     model = saved(tmp_path, name, config)
     own = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32).eval()
@@ -139,7 +140,7 @@ def test_what_is_loaded_says_what_transformers_says(tmp_path, name, config):
     assert_as_transformers(tmp_path, expected)
 
 
-@pytest.mark.parametrize("name", ["llama", "gpt2", "gemma2"])
+@pytest.mark.parametrize("name", one_in(3, ["llama", "gpt2", "gemma2"]))
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("kept", ["bfloat16", "float16", "float64"])
 def test_whatever_weights_are_kept_in(tmp_path, name, dtype, kept):
