@@ -82,7 +82,7 @@ def wire(engine: Engine) -> Wiring:
     graph = CircuitGraph(
         layers=layout.layers,
         heads=layout.heads,
-        parallel=not layout.family.mid,
+        parallel=layout.parallel,
         factor=layout.factor,
     )
     return Wiring(engine.lm, layout, graph, engine.batch_size, engine.budget.tokens)

@@ -58,7 +58,7 @@ def patched_places(asked: PlaceRequest) -> list[Target]:
             return align_by(asked.encoded, site, lambda pair: _swap(pair, receiver))
 
         for made in sweeps_at(asked.site, sweep, asked.layout, sent, about=f" to {name}"):
-            layers = tuple(n for n in made.layers if _reaches(asked.site, n, receiver))
+            layers = tuple(n for n in made.layers if _reaches(asked, n, receiver))
             if not layers:
                 message = f"no sender that was chosen comes before {name}"
                 hint = "choose earlier layers with --layers, or a later receiver"
@@ -129,11 +129,11 @@ def _every(prompt: PromptTokens) -> TokenSpan:
     return TokenSpan("every token", tuple(range(len(prompt))), (), "")
 
 
-def _reaches(sender: Site, layer: int, receiver: Place | None) -> bool:
+def _reaches(asked: PlaceRequest, layer: int, receiver: Place | None) -> bool:
     """Whether a sender in a layer comes before a receiver."""
     if receiver is None or layer < receiver.layer:
         return True
-    sends = sender.component in ("head_out", "attn_out")
+    sends = asked.site.component in ("head_out", "attn_out") and not asked.layout.parallel
     return layer == receiver.layer and sends and receiver.component == "mlp_out"
 
 

@@ -66,6 +66,11 @@ class Layout:
         return bool(getattr(self, row.needs) if row.needs else getattr(self.family, row.module))
 
     @property
+    def parallel(self) -> bool:
+        """Whether the MLP of a block is not given what the block's own attention adds."""
+        return not self.family.mid
+
+    @property
     def grouped(self) -> bool:
         """Whether several query heads share keys and values."""
         return self.kv_heads < self.heads

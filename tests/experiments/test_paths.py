@@ -15,6 +15,7 @@ from cfgen.experiments import SweepOptions
 from cfgen.experiments import answer as run
 from cfgen.report import figure_bytes, figure_of
 from tests.experiments.test_effects import by_place, difference, ids_of
+from tests.experiments.test_tracing import traceable
 from tests.inquiries import ask, request_of
 from tests.stories import WORDS
 
@@ -185,6 +186,23 @@ def test_all_attention_at_once_into_an_mlp_is_that_of_a_plain_loop(lm, pairs, ml
 def test_a_sender_behind_its_receiver_is_not_tried(lm, pairs):
     with pytest.raises(CfgenError, match="no-path"):
         patched(lm, pairs, receivers=("1.0.q",), sweep={"over": "1-3"})
+
+
+@pytest.mark.parametrize(("family", "layers"), [("gpt2", {0, 1, 2}), ("gpt_neox", {0, 1})])
+def test_where_attention_and_mlp_are_side_by_side_none_leads_to_the_other(
+    build_family_lm, make, answer, family, layers
+):
+    lm = build_family_lm(family, seed=1)
+    pairs = traceable(make, answer, lm)
+    record = patched(lm, pairs, component="attn_out", receivers=("2.mlp",), mlps="frozen")
+    assert {one.layer for one in record.effects} == layers
+    for engine in ("packed", "reference"):
+        again = patched(
+            lm, pairs, component="attn_out", receivers=("2.mlp",), mlps="frozen", engine=engine
+        )
+        assert [one.value for one in again.effects] == pytest.approx(
+            [one.value for one in record.effects], abs=1e-3
+        )
 
 
 def test_a_receiver_that_there_is_not(lm, pairs):
