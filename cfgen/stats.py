@@ -42,9 +42,15 @@ class Rate:
         return f"{with_interval(self.value, self.low, self.high)} (n={self.n})"
 
 
-def with_interval(share: float, low: float, high: float, digits: int = 2) -> str:
-    """A share and its interval as text, the same way in every report."""
-    return f"{share:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+def with_interval(
+    value: float | None, low: float | None, high: float | None, digits: int = 2
+) -> str:
+    """A number and its interval as text, the same way in every report; either may be missing."""
+    if value is None:
+        return "no number"
+    if low is None or high is None:
+        return f"{value:z.{digits}f}"
+    return f"{value:z.{digits}f} [{low:z.{digits}f}, {high:z.{digits}f}]"
 
 
 def rate(k: int, n: int) -> Rate:
@@ -195,21 +201,51 @@ def mean_of(numbers: Sequence[float], rests_on: Sequence[Units] | None = None) -
     return Mean(n, value, value - half, value + half)
 
 
-def rank_correlation(pairs: Sequence[tuple[float, float]]) -> float | None:
+@dataclass(frozen=True, slots=True)
+class Correlation:
+    """How far two numbers of each case rise together.
+
+    Attributes:
+        n: Cases.
+        value: The correlation, from -1 to 1.
+        low: Lower end of the 95 % interval; None if there is none.
+        high: Upper end.
+    """
+
+    n: int
+    value: float
+    low: float | None
+    high: float | None
+
+    def __str__(self) -> str:
+        return f"{with_interval(self.value, self.low, self.high)} (n={self.n})"
+
+
+def rank_correlation(pairs: Sequence[tuple[float, float]]) -> Correlation | None:
     """Spearman's rank correlation of two numbers of each case.
 
+    Its interval is that of Bonett and Wright (2000, Psychometrika 65, 23-28): normal on the scale
+    of Fisher's z, with a variance of ``(1 + r**2 / 2) / (n - 3)``. There is none of three cases,
+    nor where all are in the same order, or in the opposite one.
+
     Args:
-        pairs: The two numbers, case by case.
+        pairs: The two numbers, case by case, of independent cases.
 
     Returns:
-        The correlation, from -1 to 1; None where one of the two never differs.
+        The correlation; None where one of the two never differs.
     """
     if any(len({pair[side] for pair in pairs}) < 2 for side in (0, 1)):
         return None
+    from scipy.special import ndtri
     from scipy.stats import spearmanr  # which takes long to load
 
     one, other = zip(*pairs, strict=True)
-    return float(spearmanr(one, other).statistic)
+    n, value = len(pairs), max(-1.0, min(1.0, float(spearmanr(one, other).statistic)))
+    if n < 4 or abs(value) > 1 - 1e-12:
+        return Correlation(n, value, None, None)
+    half = float(ndtri(0.5 + 0.5 * CONFIDENCE)) * math.sqrt((1 + value**2 / 2) / (n - 3))
+    ends = (math.tanh(math.atanh(value) + sign * half) for sign in (-1, 1))
+    return Correlation(n, value, *ends)
 
 
 def spread_of(groups: Sequence[Sequence[float]]) -> tuple[float, float]:

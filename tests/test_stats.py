@@ -16,6 +16,7 @@ from cfgen.stats import (
     at_least,
     difference,
     mean_of,
+    rank_correlation,
     rate,
     rate_of,
     spread_of,
@@ -201,3 +202,41 @@ def test_spread_finds_what_numbers_were_drawn_with() -> None:
         centre = drawn.gauss(0, 2)
         groups.append([centre + drawn.gauss(0, 1) for _ in range(5)])
     assert spread_of(groups) == pytest.approx((2, 1), rel=0.03)
+
+
+def test_a_rank_correlation_by_hand():
+    """Ranks 1 to 5 with two neighbours exchanged: 1 - 6 * 2 / (5 * 24)."""
+    found = rank_correlation([(0.1, 1), (0.2, 3), (0.3, 2), (10, 50), (11, 60)])
+    assert found is not None
+    assert (found.n, found.value) == (5, pytest.approx(0.9))
+    half = 1.959964 * math.sqrt((1 + 0.9**2 / 2) / 2)
+    expected = [math.tanh(math.atanh(0.9) + sign * half) for sign in (-1, 1)]
+    assert [found.low, found.high] == pytest.approx(expected, abs=1e-6)
+    assert str(found) == f"0.90 [{expected[0]:.2f}, {expected[1]:.2f}] (n=5)"
+
+
+def test_orders_that_are_the_same_have_no_interval():
+    same = rank_correlation([(n, n**3) for n in range(9)])
+    assert same is not None
+    assert (same.value, same.low, same.high, str(same)) == (1, None, None, "1.00 (n=9)")
+    few = rank_correlation([(1, 2), (2, 1), (3, 3)])
+    assert few is not None
+    assert (few.value, few.low) == (0.5, None)
+    assert rank_correlation([(1, 2), (1, 3)]) is None
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.5, 0.9])
+def test_the_interval_of_a_rank_correlation_holds_it_as_often_as_it_says(rho):
+    """Of numbers that are normal together, whose rank correlation is known (Pearson 1907)."""
+    rng, true, held = random.Random(1), 6 / math.pi * math.asin(rho / 2), 0
+    for _ in range(400):
+        drawn = []
+        for _ in range(32):
+            one, other = rng.gauss(0, 1), rng.gauss(0, 1)
+            drawn.append((one, rho * one + math.sqrt(1 - rho**2) * other))
+        found = rank_correlation(drawn)
+        assert found is not None
+        assert found.low is not None
+        assert found.high is not None
+        held += found.low <= true <= found.high
+    assert 0.92 <= held / 400 <= 0.98

@@ -72,7 +72,10 @@ class ExactSample(BaseModel):
         among: What they were drawn from: ``all`` edges, or those of the ``circuit``.
         edges: How many.
         pairs: Of how many pairs both numbers are averages.
-        correlation: Spearman's rank correlation of the two; None if one of them never differs.
+        correlation: Spearman's rank correlation of the two, over edges; None if one of them never
+            differs.
+        low: Lower end of its 95 % interval; None if there is none.
+        high: Upper end.
         furthest: The largest difference between the two.
         largest: The largest exact effect, whatever its sign.
     """
@@ -82,6 +85,8 @@ class ExactSample(BaseModel):
     edges: int
     pairs: int
     correlation: float | None
+    low: float | None
+    high: float | None
     furthest: float
     largest: float
 

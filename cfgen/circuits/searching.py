@@ -318,11 +318,14 @@ def _exact(
 
 
 def _sample(among: str, pairs: int, estimated: EdgeScores, exact: EdgeScores) -> ExactSample:
+    known = rank_correlation(list(zip(estimated.tolist(), exact.tolist(), strict=True)))
     return ExactSample(
         among=among,  # type: ignore[arg-type]
         edges=len(exact),
         pairs=pairs,
-        correlation=rank_correlation(list(zip(estimated.tolist(), exact.tolist(), strict=True))),
+        correlation=known.value if known else None,
+        low=known.low if known else None,
+        high=known.high if known else None,
         furthest=float(np.abs(estimated - exact).max()),
         largest=float(np.abs(exact).max()),
     )

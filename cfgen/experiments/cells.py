@@ -145,6 +145,8 @@ class Guidance:
         measure: Of what the exact effects are with which estimates are compared.
         compared: How many places were drawn at random for that, and have a number.
         correlation: Spearman's rank correlation there; None where it is not defined.
+        low: Lower end of its 95 % interval; None if there is none.
+        high: Upper end.
     """
 
     aim: str
@@ -153,6 +155,8 @@ class Guidance:
     measure: str
     compared: int
     correlation: float | None
+    low: float | None
+    high: float | None
 
 
 @dataclass(frozen=True, slots=True)

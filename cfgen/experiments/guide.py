@@ -90,8 +90,9 @@ class Shortlist:
                 for place in places
                 if place.run == "random" and place.place in exact
             ]
-            correlation = rank_correlation(both)
-            found.append(Guidance(aim, estimated, tuple(places), measure, len(both), correlation))
+            known = rank_correlation(both)
+            ends = (known.value, known.low, known.high) if known else (None, None, None)
+            found.append(Guidance(aim, estimated, tuple(places), measure, len(both), *ends))
         return tuple(found)
 
 

@@ -186,10 +186,6 @@ def token_text(text: str) -> str:
 
 def value_text(cell: Cell) -> str:
     """A value with its interval."""
-    if cell.value is None:
-        return "no number"
-    if cell.low is None or cell.high is None:
-        return f"{cell.value:z.2f}"
     return with_interval(cell.value, cell.low, cell.high)
 
 

@@ -157,10 +157,6 @@ def _pairs(results: CircuitResults) -> Inline:
 
 def estimate_text(found: PairEstimate) -> str:
     """A number with its interval."""
-    if found.value is None:
-        return "no number"
-    if found.low is None or found.high is None:
-        return f"{found.value:.2f}"
     return with_interval(found.value, found.low, found.high)
 
 
@@ -283,6 +279,7 @@ def _exactly(sample: ExactSample) -> str:
         return f"Of {counted} drawn from {among} and run, too few differ for a rank correlation."
     return (
         f"Of {sample.edges} edges drawn from {among} and run, estimates and exact effects have "
-        f"rank correlation {sample.correlation:.2f} (Spearman; {sample.pairs} pairs); the largest "
-        f"effect is {sample.largest:.3g}, the largest error {sample.furthest:.3g} nats."
+        f"rank correlation {with_interval(sample.correlation, sample.low, sample.high)} (Spearman; "
+        f"{sample.pairs} pairs); the largest effect is {sample.largest:.3g}, the largest error "
+        f"{sample.furthest:.3g} nats."
     )

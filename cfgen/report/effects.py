@@ -30,6 +30,7 @@ from cfgen.report.cells import (
 from cfgen.report.continuations import goes_on
 from cfgen.report.mediators import set_blocks
 from cfgen.report.pairs import pair_view
+from cfgen.stats import with_interval
 
 BELIEVED = 0.8
 """Rank correlation below which it is said that estimates are not much to go by."""
@@ -186,7 +187,8 @@ def guidance_text(guidance: Guidance, *, exact: bool) -> str:
     about = MEASURES[guidance.measure].meaning
     text += (
         f" On these, {numbers} ({about}) have a rank correlation of "
-        f"{guidance.correlation:.2f} (Spearman, n = {guidance.compared})."
+        f"{with_interval(guidance.correlation, guidance.low, guidance.high)} (Spearman, "
+        f"n = {guidance.compared})."
     )
     if exact or guidance.correlation >= BELIEVED:
         return text

@@ -70,10 +70,6 @@ def place_name(one: MediatorSet) -> str:
 
 
 def _value(one: AverageEffect) -> str:
-    if one.value is None:
-        return "no number"
-    if one.low is None or one.high is None:
-        return f"{one.value:.2f}"
     return with_interval(one.value, one.low, one.high)
 
 
