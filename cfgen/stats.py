@@ -226,7 +226,7 @@ def rank_correlation(pairs: Sequence[tuple[float, float]]) -> Correlation | None
 
     Its interval is that of Bonett and Wright (2000, Psychometrika 65, 23-28): normal on the scale
     of Fisher's z, with a variance of ``(1 + r**2 / 2) / (n - 3)``. There is none of three cases,
-    nor where all are in the same order, or in the opposite one.
+    nor where all are in the same order, or in the reverse one.
 
     Args:
         pairs: The two numbers, case by case, of independent cases.

@@ -35,6 +35,12 @@ class Batch:
     rows: Tensor
     shifts: tuple[tuple[int, ...], tuple[int, ...]]
 
+    @property
+    def width(self) -> int:
+        """How many columns the originals have."""
+        width: int = self.original["input_ids"].shape[1]
+        return width
+
     def to(self, cell: Cell) -> list[int]:
         """Columns that a cell overwrites (rows,)."""
         return [cell.to[p] + shift for p, shift in zip(self.pairs, self.shifts[0], strict=True)]
@@ -52,10 +58,16 @@ class Batch:
             added.append(make_noise(lm.model, len(job.noisy[pair]), pair))
         return torch.tensor(rows), torch.tensor(columns), torch.cat(added)
 
+    def everywhere(self, lm: LM, job: Job) -> Tensor:
+        """The same noise with zeros at all other tokens (rows, columns, width)."""
+        rows, columns, added = self.noise(lm, job)
+        found = added.new_zeros(len(self.pairs), self.width, added.shape[1])
+        found[rows, columns] = added
+        return found
+
     def hidden(self, cell: Cell) -> Tensor:
         """Which weights a knockout hides (rows, columns that look, columns)."""
-        width = self.original["input_ids"].shape[1]
-        hidden = torch.zeros(len(self.pairs), width, width, dtype=torch.bool)
+        hidden = torch.zeros(len(self.pairs), self.width, self.width, dtype=torch.bool)
         for row, (pair, shift) in enumerate(zip(self.pairs, self.shifts[0], strict=True)):
             hidden[row, cell.to[pair] + shift, [key + shift for key in cell.keys[pair]]] = True
         return hidden
