@@ -52,7 +52,12 @@ CASES: dict[str, dict[str, Any]] = {
         "sweep": {"positions": "every"},
     },
 }
-"""Method -> what is asked, in all layers."""
+CASES["tracing of windows"] = {
+    **CASES["tracing"],
+    "method": "tracing",
+    "sweep": {"positions": "every", "component": "mlp_out", "layers": "window(10)"},
+}
+"""Case -> what is asked, in all layers; its method, where that is not its name."""
 ENGINES = ("reference", "packed")
 
 
@@ -117,18 +122,18 @@ def measured(method: str, engine: str, n: int) -> dict[str, Any]:
     import cfgen
 
     torch.set_num_threads(1)
-    asked = CASES[method]
+    asked = {"method": method, **CASES[method]}
     with tempfile.TemporaryDirectory() as folder:
-        lm = cfgen.load_lm(cfgen.load_task(asked["task"]).default_model, device="cpu")
+        task = asked.pop("task")
+        lm = cfgen.load_lm(cfgen.load_task(task).default_model, device="cpu")
         started = time.process_time()
         result = cfgen.run(
-            asked["task"],
+            task,
             model=lm,
             out=Path(folder) / "run",
-            method=method,
             n=n,
             engine={"name": engine, "verify": 0},
-            **{name: value for name, value in asked.items() if name != "task"},
+            **asked,
         )
         seconds = time.process_time() - started
         cost = result.results.engine
