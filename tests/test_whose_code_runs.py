@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from cfgen.cli.main import app
 from tests.conftest import ROOT, make_tiny_lm
+from tests.sampling import one_in
 from tests.test_processes import LEAVE_A_MARK, cfgen, marks
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def copied(stranger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     return tmp_path
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", one_in(3, COMMANDS))
 def test_what_is_run(
     stranger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:

@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 from random import Random
 
+import pytest
 from hypothesis import given, note
 from hypothesis import strategies as st
 
@@ -382,6 +383,7 @@ def arguments(rng: Random) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 @fuzzed(60)
 @given(st.integers(0, 2**48))
 def test_hostile_command_lines(cli: Cli, project: Path, seed: int) -> None:

@@ -30,7 +30,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("task", "design"), CASES, ids="-".join)
+@pytest.mark.parametrize(("task", "design"), one_in(2, CASES), ids="-".join)
 def test_pairs_read_back_as_they_were_drawn(tmp_path: Path, task: str, design: str) -> None:
     made = recipe(task, 12, design=design, fractions={"test": 1.0})
     try:
@@ -100,7 +100,7 @@ def test_what_is_no_dataset(dataset: Path, tmp_path: Path) -> None:
         read_dataset(dataset, "test", 1000)
 
 
-@pytest.mark.parametrize(("task", "design"), CASES, ids="-".join)
+@pytest.mark.parametrize(("task", "design"), one_in(2, CASES), ids="-".join)
 @pytest.mark.parametrize("balance", one_in(2, [False, True]))
 def test_fewer_pairs_are_the_first_of_more(task: str, design: str, balance: bool) -> None:
     made = recipe(task, 24, design=design, balance=balance)

@@ -43,6 +43,7 @@ def test_the_same_files_for_any_number(tmp_path: Path) -> None:
     assert files(tmp_path / "2") == files(tmp_path / "3") == one
 
 
+@pytest.mark.slow
 def test_errors_are_those_of_one_process(project) -> None:
     project.lexicon("things", [f"thing{number}" for number in range(16)])
     made = recipe(project.load(), 400, fractions={"train": 1.0})

@@ -526,6 +526,7 @@ def test_any_fields_are_an_experiment_or_a_mistake(
         str(error).encode()
 
 
+@pytest.mark.slow
 def test_of_very_many_problems_only_the_first_are_told(tmp_path: Path) -> None:
     path = tmp_path / "many.yaml"
     path.write_text("task: ioi\n" + "".join(f"key_{n}: 1\n" for n in range(12_000)))

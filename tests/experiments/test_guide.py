@@ -28,6 +28,7 @@ from cfgen.experiments import (
 )
 from cfgen.report import figure_bytes, figure_of, run_view
 from tests.inquiries import ask, contents, request_of
+from tests.sampling import one_in
 from tests.stories import WORDS
 
 pytestmark = pytest.mark.usefixtures("loaded")
@@ -198,7 +199,7 @@ ASKED = {
 CASES = [(method, fields) for method, several in ASKED.items() for fields in several]
 
 
-@pytest.mark.parametrize(("method", "fields"), CASES)
+@pytest.mark.parametrize(("method", "fields"), one_in(2, CASES))
 def test_in_a_linear_network_estimates_are_exact(linear, linear_pairs, method, fields):
     """But for windows, each of whose layers overwrites some of what comes of the one before."""
     options = {name: fields[name] for name in fields if name in SweepOptions.model_fields}

@@ -75,6 +75,7 @@ def test_a_share_is_planned_as_a_share(pairs, tmp_path):
     assert 0.4 * whole.passes < half.passes < 0.8 * whole.passes
 
 
+@pytest.mark.slow
 def test_a_plan_of_what_was_begun_is_of_the_rest(pairs, tmp_path):
     """What the first units took is known of those that are there, and measured on others."""
     for name, sites in (("last", LAST), ("slots", SLOTS)):

@@ -401,6 +401,7 @@ def test_every_token_by_itself_gives_what_its_position_gives_alone(lm, pairs):
         assert said == {(o.pair_id, o.layer): o.said for o in alone.outputs}
 
 
+@pytest.mark.slow
 def test_more_pairs_have_the_token_swaps_of_fewer(lm, make, answer):
     """Although some of them have tokens that the first ones don't have."""
     short = answer(lm, make.pairs(40, seed=3, vary_length=False))[:16]

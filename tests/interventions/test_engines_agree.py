@@ -46,6 +46,7 @@ from tests.interventions.tiny import (
     swap,
     text,
 )
+from tests.sampling import one_in
 
 SLIDING = ("mistral", "gemma2", "gemma3", "phi3", "olmo3", "starcoder2")
 
@@ -183,7 +184,7 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", one_in(2, VARIANTS))
 def test_variants_of_architectures(variant):
     name, config = VARIANTS[variant]
     lm = lm_of(name, **config)

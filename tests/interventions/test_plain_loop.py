@@ -26,6 +26,7 @@ from cfgen.interventions import (
 from cfgen.lm import COMPONENTS, Place, find_layout
 from tests.interventions.plain_loop import FAMILIES, Plain, plain
 from tests.interventions.tiny import lm_of
+from tests.sampling import one_in
 
 A = (7, 30, 12, 55, 7, 61, 40, 22, 19, 80)
 B = (90, 30, 41, 17, 66, 8, 33, 5, 71, 28, 14, 50)
@@ -181,7 +182,7 @@ def test_affine(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("weighted", one_in(2, [True, False]))
 def test_rotate(name: str, weighted: bool) -> None:
     other, cases = clean(name, B), []
     for place in places(name):

@@ -15,6 +15,7 @@ from cfgen.prompts import Prompt, Template, render
 from cfgen.prompts.environment import INTERNAL, PromptEnvironment
 from cfgen.prompts.run import run_template
 from cfgen.prompts.text import Fault, Hole, Mark, Text, enclose, glue
+from tests.sampling import one_in
 
 SLOTS = {"items": ("item_1", "item_2"), "word": ("word",), "asked": ("asked",)}
 ENVIRONMENT = PromptEnvironment({})
@@ -83,7 +84,7 @@ def check(expression: str) -> None:
             assert prompt.text == text
 
 
-@pytest.mark.parametrize("name", FILTERS)
+@pytest.mark.parametrize("name", one_in(3, FILTERS))
 def test_every_filter(name: str) -> None:
     for value in ("word", "items", "(word ~ item_1)", "'a b'"):
         for arguments in ARGUMENTS:
@@ -91,7 +92,7 @@ def test_every_filter(name: str) -> None:
     check(f"items | map('{name}') | join('-')")
 
 
-@pytest.mark.parametrize("name", [name for name in TESTS if name.isidentifier()])
+@pytest.mark.parametrize("name", one_in(3, filter(str.isidentifier, TESTS)))
 def test_every_test(name: str) -> None:
     for value in ("word", "items", "asked"):
         for arguments in ARGUMENTS:
@@ -99,7 +100,7 @@ def test_every_test(name: str) -> None:
     check(f"items | select('{name}') | list | length")
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", one_in(3, METHODS))
 def test_every_method(name: str) -> None:
     for value in ("word", "(word ~ item_1)", "'a b'"):
         for arguments in ("()", *ARGUMENTS[1:]):

@@ -95,6 +95,7 @@ def test_another_file_under_the_same_name(shop):
     assert entry().source.parts[0].wheel.sha256 in found.detail
 
 
+@pytest.mark.slow
 def test_another_file_inside_the_wheel(shop):
     shop.yaml.write_text(shop.yaml.read_text().replace(entry().source.gguf.sha256, "c" * 64))
     found = problem()
@@ -128,6 +129,7 @@ def test_parts_are_joined_in_their_order(parted):
     assert sizes == {sum(wheel.stat().st_size for wheel in parted.wheels)}
 
 
+@pytest.mark.slow
 def test_parts_in_another_order(parted):
     *head, first, second, third = parted.yaml.read_text().splitlines(keepends=True)
     parted.yaml.write_text("".join([*head, first, third, second]))
@@ -140,6 +142,7 @@ def test_parts_in_another_order(parted):
     assert "order of source.parts" in found.hint
 
 
+@pytest.mark.slow
 def test_one_part_too_few(parted):
     parted.yaml.write_text("".join(parted.yaml.read_text().splitlines(keepends=True)[:-1]))
     assert (problem().code, parted.left()) == ("lm-wrong-hash", [])
@@ -156,6 +159,7 @@ def test_every_part_that_is_not_the_expected_one_is_named(parted):
     assert parted.left() == []
 
 
+@pytest.mark.slow
 def test_an_index_that_lacks_one_part(parted):
     parted.wheels[1].unlink()
     found = problem()
@@ -163,6 +167,7 @@ def test_an_index_that_lacks_one_part(parted):
     assert found.message.startswith("Small-llama.part1==1.0 can't be had")
 
 
+@pytest.mark.slow
 def test_every_wheel_without_its_member_is_named(parted):
     text = parted.yaml.read_text()
     parted.yaml.write_text(
@@ -195,12 +200,14 @@ def test_an_entry_without_parts_is_refused(parted):
 # What goes wrong with one wheel.
 
 
+@pytest.mark.slow
 def test_truncated_wheel(shop):
     shop.wheel.write_bytes(shop.wheel.read_bytes()[:1_000_000])
     assert problem().code in ("lm-download", "lm-wrong-hash")
     assert shop.left() == []
 
 
+@pytest.mark.slow
 def test_index_without_the_package(shop):
     shop.wheel.unlink()
     found = problem()
@@ -210,6 +217,7 @@ def test_index_without_the_package(shop):
     assert "package index has it" in found.hint
 
 
+@pytest.mark.slow
 def test_an_archive_of_sources_is_never_built(shop):
     shop.wheel.unlink()
     source = shop.root / "small-llama-1.0"
@@ -261,6 +269,7 @@ def test_too_small_a_disk_is_noticed_before_anything_is_downloaded(shop, monkeyp
     assert not (shop.root / "called").exists()
 
 
+@pytest.mark.slow
 def test_disk_fills_while_converting(shop, monkeypatch):
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -269,6 +278,7 @@ def test_disk_fills_while_converting(shop, monkeypatch):
     assert (problem().code, shop.left()) == ("lm-no-space", [])
 
 
+@pytest.mark.slow
 def test_disk_fills_while_safetensors_writes(shop, monkeypatch):
     from safetensors import SafetensorError
 
@@ -344,12 +354,14 @@ def test_terminated_while_pip_downloads(shop, python_environment, sent):
         os.kill(pip, 0)
 
 
+@pytest.mark.slow
 def test_sigterm_is_handled_as_before_afterwards(shop):
     before = signal.getsignal(signal.SIGTERM)
     fetch(entry())
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+@pytest.mark.slow
 def test_what_a_killed_run_left_is_removed(shop):
     final = entry().folder
     for place in (final.parent / f".partial-{final.name}" / "wheel", final):
