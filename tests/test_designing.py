@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.pages import ROOT, blocks_of, run_block
 
 PAGE = ROOT / "docs/designing.md"
 
 
+@pytest.mark.slow
 def test_what_is_shown_is_printed(tmp_path: Path) -> None:
     ran = [block for block in blocks_of(PAGE) if block.runs]
     assert len(ran) == 5

@@ -34,6 +34,7 @@ ENGINES = ROOT / "docs/engines.md"
 # README
 
 
+@pytest.mark.slow
 def test_what_needs_no_lm_runs_and_prints_what_is_shown(tmp_path: Path) -> None:
     write_files(README, tmp_path)
     ran = [block for block in blocks_of(README) if block.runs and not block.is_slow]

@@ -186,6 +186,7 @@ def test_a_tool_that_is_absent_or_fails_has_a_row_with_the_reason(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_process")
 def test_rows_of_an_earlier_run_can_be_kept(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "sweep.json"

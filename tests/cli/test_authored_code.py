@@ -90,6 +90,7 @@ def test_what_never_ends_in_one_of_many_processes_is_ended(project: Path) -> Non
     assert not (project / "made").exists()
 
 
+@pytest.mark.slow
 def test_what_takes_its_time_and_ends_is_left_alone(
     cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,6 +65,7 @@ def test_its_own_tests_pass(folder: Path) -> None:
     assert "4 passed" in ended.stdout
 
 
+@pytest.mark.slow
 def test_its_own_tests_fail_when_the_task_is_wrong(folder: Path) -> None:
     file = new_task("hats", folder)[0]
     text = file.read_text(encoding="utf-8")

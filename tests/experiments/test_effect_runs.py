@@ -116,6 +116,7 @@ def test_it_is_told_and_drawn(pairs, tmp_path, method):
     assert figure_bytes(figure_of(found.results), "png").startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_heads_and_tokens_are_maps(pairs, tmp_path):
     sweep = SweepOptions(over="1-2", heads="all")
     site = Site("last", component="head_out")

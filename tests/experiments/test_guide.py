@@ -357,6 +357,7 @@ def test_few_places_are_all_run(lm, pairs):
     assert (guidance.compared, guidance.correlation) == (0, None)
 
 
+@pytest.mark.slow
 def test_another_seed_draws_others(lm, pairs):
     def drawn(seed):
         places = guided(lm, pairs, EACH_HEAD, guided=2, seed=seed).guidance[0].places

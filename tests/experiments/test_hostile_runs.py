@@ -78,7 +78,8 @@ def change(folder: Path, rng: Random) -> None:
     file.write_bytes(as_json(value))
 
 
-@fuzzed(15)
+@pytest.mark.slow
+@fuzzed(30)
 @given(SEEDS)
 @example(1402)  # a hypothesis under another name in one of two places
 def test_hostile_runs(finished: Path, request_made, tmp_path: Path, seed: int) -> None:

@@ -121,6 +121,7 @@ def plainly_counted(lm, pairs):
     ]
 
 
+@pytest.mark.slow
 def test_every_number_is_that_of_a_plain_count(lm, pairs, tmp_path):
     found = observe(asked(pairs), tmp_path / "out").results
     rows = plainly_counted(lm, pairs)

@@ -24,6 +24,7 @@ from cfgen.interventions import (
 )
 from cfgen.lm import COMPONENTS, Place
 from tests.interventions.tiny import lm_of, text
+from tests.sampling import one_in
 
 FAMILIES = ("llama", "qwen3", "gemma2", "gemma3", "gpt2", "gpt_neox", "gptj", "opt")
 
@@ -101,7 +102,7 @@ def check(engine, departures, score):
         assert slope.change == pytest.approx(wanted, rel=0.01, abs=2e-3)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", one_in(2, FAMILIES))
 def test_a_slope_is_the_derivative_by_the_share_of_an_edit(family):
     engine, rng = engine_of(family), Random(1)
     one, other = Run(text(rng, 9)), Run(text(rng, 9))
@@ -170,7 +171,7 @@ def test_what_is_held_lets_nothing_past():
     check(engine, [some, Departure(one, one.with_(swap))], ODDS)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", one_in(2, FAMILIES))
 def test_a_slope_of_what_is_given_on_at_one_place(family):
     """As paths lead to receivers: attention between is held, by its queries, keys and values."""
     engine, rng = engine_of(family), Random(6)

@@ -330,6 +330,7 @@ def read_and_render(folder: Path, showable: Showable, inputs: dict[str, Any]) ->
 
 @fuzzed(150)
 @given(st.integers(0, 2**48))
+@pytest.mark.slow
 def test_hostile_templates_written_at_random(tmp_path: Path, seed: int) -> None:
     rng, folder = Random(seed), tmp_path / "templates" / "task"
     folder.mkdir(parents=True, exist_ok=True)

@@ -288,6 +288,7 @@ def test_text_and_spans_are_where_plain_jinja_puts_them(
     others=st.lists(some_inputs(), min_size=1, max_size=4),
 )
 @settings(MENDED, max_examples=80)
+@pytest.mark.slow
 def test_prompts_are_those_of_one_run_each(
     load: Load, body: Body, first: dict[str, Any], others: list[dict[str, Any]]
 ) -> None:
