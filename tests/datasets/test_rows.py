@@ -83,7 +83,7 @@ def assert_pair(made: DatasetRecipe, pair: Pair, row: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("balance", one_in(2, [False, True]))
-@pytest.mark.parametrize(("task", "design"), one_in(2, DESIGNS))
+@pytest.mark.parametrize(("task", "design"), one_in(4, DESIGNS))
 def test_builtin_tasks(task: str, design: str, balance: bool) -> None:
     made = recipe(task, 1000, design=design, seed=3, templates=["all"], balance=balance)
     assert_same(made, 7, 31)

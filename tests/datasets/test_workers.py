@@ -34,6 +34,7 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_the_same_files_for_any_number(tmp_path: Path) -> None:
     made = recipe("mcqa", 2600, templates=["all"])
     for workers in (1, 2, 3):

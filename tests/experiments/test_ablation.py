@@ -43,6 +43,7 @@ from tests.experiments.test_effects import (
 from tests.experiments.test_tracing import SEEDS, traceable
 from tests.inquiries import contents, inquiry_of, request_of
 from tests.interventions.tiny import engine_of, layout_of, lm_of, logits_of, off
+from tests.sampling import one_in
 
 LAYERS = 4
 MLP = Site("last", component="mlp_out")
@@ -121,7 +122,7 @@ def test_a_pooled_mean_is_over_all_tokens_of_all_pairs_in_a_plain_loop(lm, pairs
         assert changes(record, 1)[pair.id] == pytest.approx(expected, abs=2e-3)
 
 
-@pytest.mark.parametrize("ablation", ["mean", "pooled", "resample", "add"])
+@pytest.mark.parametrize("ablation", one_in(2, ["mean", "pooled", "resample", "add"]))
 def test_the_division_into_blocks_makes_no_difference(lm, pairs, ablation, monkeypatch):
     before = ablated(lm, pairs, ablation, MLP)
     monkeypatch.setattr("cfgen.experiments.averages.in_blocks", partial(in_blocks, size=3))
@@ -153,6 +154,7 @@ def test_the_mean_over_one_example_is_what_that_has(lm, pairs, ablation):
         ablated(lm, several, "resample")
 
 
+@pytest.mark.slow
 def test_resampling_takes_another_original_drawn_by_the_seed(lm, pairs):
     found = {seed: ablated(lm, pairs, "resample", MLP, seed=seed) for seed in (0, 1)}
     mlp = lm.model.model.layers[2].mlp
@@ -542,7 +544,7 @@ def request(pairs, ablation, **fields):
 
 
 @pytest.mark.usefixtures("loaded")
-@pytest.mark.parametrize("ablation", KINDS)
+@pytest.mark.parametrize("ablation", one_in(2, KINDS))
 def test_shards_and_resumption_give_the_same_bytes(pairs, tmp_path, ablation):
     asked = request(pairs, ablation)
     answer(asked, tmp_path / "one/run")

@@ -165,7 +165,7 @@ def test_a_place_that_there_is_not_is_told_before_any_prompt_is_run(
 
 
 @pytest.mark.parametrize("engine", one_in(2, ["packed", "reference"]))
-@pytest.mark.parametrize("method", FIELDS)
+@pytest.mark.parametrize("method", one_in(3, FIELDS))
 def test_what_is_planned_is_what_the_run_takes(pairs, tmp_path, method, engine):
     request = asked(pairs, method, engine=engine)
     planned = plan_answer(request, tmp_path / "out")

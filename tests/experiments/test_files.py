@@ -444,6 +444,7 @@ ONE_FOLDER = settings(
 )
 
 
+@pytest.mark.slow
 @ONE_FOLDER
 @given(EXPERIMENTS)
 def test_what_is_written_reads_back(tmp_path: Path, experiment: Experiment) -> None:

@@ -22,7 +22,6 @@ from cfgen.experiments import (
 from cfgen.report import figure_bytes, mediators_figure, run_view
 from tests.experiments.planted import signal_pairs, two_heads
 from tests.inquiries import ask, contents, request_of
-from tests.sampling import one_in
 
 pytestmark = pytest.mark.usefixtures("loaded")
 HEADS = SweepOptions(component="head_out", heads="all")
@@ -110,7 +109,8 @@ def mean(values) -> float:
     return sum(values) / len(values)
 
 
-@pytest.mark.parametrize("engine", one_in(2, ["packed", "reference"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["packed", "reference"])
 def test_sets_are_chosen_and_judged_as_in_a_plain_loop(lm, pairs, engine):
     record = ask(lm, pairs, {"mediation": SITE}, engine=engine, **fields_of())
     kept = [pairs[index] for index in record.behaviour.kept]

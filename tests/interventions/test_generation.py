@@ -23,6 +23,7 @@ from cfgen.interventions import (
 from cfgen.lm import Place, find_layout, hook
 from tests.families import ALL, EXPERTS
 from tests.interventions.tiny import engine_of, layout_of, lm_of, numbers
+from tests.sampling import one_in
 
 PROMPTS = (
     (5, 17, 30, 44, 9),
@@ -101,7 +102,7 @@ def test_without_edits_it_is_the_generation_of_the_lm_itself(name):
     assert work.edited.edits == 0
 
 
-@pytest.mark.parametrize("always", [False, True], ids=["prompt", "always"])
+@pytest.mark.parametrize("always", one_in(2, [True, False]), ids=["always", "prompt"])
 @pytest.mark.parametrize("name", ALL)
 def test_edits_are_made_in_the_prompt_or_at_every_token(name, always):
     """Against a loop without a cache; whichever engine is given."""

@@ -226,6 +226,7 @@ def test_no_tensor_is_left_of_200_units(engine):
     assert len(set(alive.values())) == 1, alive
 
 
+@pytest.mark.slow
 def test_no_tensor_is_left_of_groups():
     """What a group read is gone when the next begins."""
     lm, rng = lm_of("llama", num_hidden_layers=2), Random(3)

@@ -251,7 +251,7 @@ REFUSED = {
 """Those that keep hardly a text, and what is said; others may refuse some texts as well."""
 
 
-@pytest.mark.parametrize("kind", one_in(3, CUTTERS))
+@pytest.mark.parametrize("kind", one_in(6, CUTTERS))
 def test_positions_under_tokenizers_of_all_kinds(kind):
     """Tokens are the text, and those of a span read as the span; or it is said that they don't."""
     tokenizer = fast(CUTTERS[kind](WORLD_TEXTS))

@@ -301,6 +301,7 @@ def test_prompts_are_those_of_one_run_each(
             check_invariants(prompt)
 
 
+@pytest.mark.slow
 @given(body=bodies(wild=True), cases=st.lists(some_inputs(), min_size=1, max_size=6))
 @settings(MENDED, max_examples=50)
 def test_many_at_once_are_those_of_one_run_each(

@@ -248,6 +248,7 @@ def test_shares_are_those_of_all_concrete_pairs(data: st.DataObject) -> None:
         )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=15)
 @given(st.data())
 def test_all_compositions_at_once_are_judged_as_each_alone(data: st.DataObject) -> None:

@@ -131,7 +131,7 @@ def assert_as_transformers(folder: Path, expected: torch.Tensor, dtype: str = "f
         assert not torch.equal(own[2:3].expand_as(other), other)
 
 
-@pytest.mark.parametrize(("name", "config"), one_in(3, VARIATIONS), ids=str)
+@pytest.mark.parametrize(("name", "config"), one_in(6, VARIATIONS), ids=str)
 def test_what_is_loaded_says_what_transformers_says(tmp_path, name, config):
     model = saved(tmp_path, name, config)
     own = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32).eval()
