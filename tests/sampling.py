@@ -15,11 +15,8 @@ def one_in(number: int, values: Iterable[Any]) -> list[Any]:
         number: Of how many one is quick; the first is.
         values: What the test is tried on; a tuple is several parameters.
     """
+    rows = (value if isinstance(value, tuple) else (value,) for value in values)
     return [
-        value
-        if index % number == 0
-        else pytest.param(
-            *(value if isinstance(value, tuple) else (value,)), marks=pytest.mark.slow
-        )
-        for index, value in enumerate(values)
+        pytest.param(*row, marks=pytest.mark.slow if index % number else ())
+        for index, row in enumerate(rows)
     ]

@@ -21,7 +21,7 @@ import cfgen
 from cfgen.circuits import CircuitResults
 from cfgen.counterfactuals import NONE
 from cfgen.experiments import METHODS, Cell, Results
-from cfgen.report import best_cell, curve_figure, estimate_text, figure_bytes, figure_of
+from cfgen.report import best_cell, curve_figure, figure_bytes, figure_of, value_text
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES, PAGE, FIGURES = ROOT / "docs/examples", ROOT / "docs/results.md", ROOT / "docs/results"
@@ -282,11 +282,11 @@ def _circuits(study: Study, results: CircuitResults) -> Iterable[Sequence[str]]:
     n = str(len(results.judged_on))
     numbers = {"CPR": results.cpr, "CMD": results.cmd, "CMD, random edges": results.random_cmd}
     for name, number in numbers.items():
-        yield name, estimate_text(number), n, study.published.get(name, "")
+        yield name, value_text(number), n, study.published.get(name, "")
     for point in results.curve:
         if point.ranking == "absolute" and point.percent < MOST_SHOWN:
             name = f"faithfulness of {point.percent:g} % ({point.edges:,} edges)"
-            yield name, estimate_text(point.faithfulness), n, ""
+            yield name, value_text(point.faithfulness), n, ""
 
 
 def _place(cell: Cell) -> str:

@@ -38,7 +38,6 @@ from cfgen.experiments.methods import (
     OTHER,
     PATCHED,
     RESTORED,
-    Estimand,
     Method,
 )
 from cfgen.experiments.noise import Noise
@@ -216,17 +215,16 @@ class EffectPlan:
         name, draw = key
         return RUNS[name](self._case(trial, draw, own))
 
-    def departure(
-        self, trial: Trial, draw: int, own: Mapping[RunKey, Run], estimand: Estimand
-    ) -> Departure:
+    def departure(self, trial: Trial, draw: int, own: Mapping[RunKey, Run]) -> Departure:
         """What is estimated of a pair at a place, as gradients have it.
 
         Args:
             trial: The pair and the place.
             draw: Number of the draw.
             own: The runs of the pair by itself.
-            estimand: What is estimated.
         """
+        estimand = self.method.estimate
+        assert estimand is not None
         if estimand.run in DEPARTURES:
             return DEPARTURES[estimand.run](self._case(trial, draw, own))
         start = self.in_draw(own, draw)[estimand.start]

@@ -247,7 +247,7 @@ def effect_aims(plan: EffectPlan) -> Aims:
                 trial = Trial(cell.sweep, cell.layer, index)
                 for name, draw in plan.at_place:
                     if name == estimate.run:
-                        yield number, index, plan.departure(trial, draw, own[index], estimate)
+                        yield number, index, plan.departure(trial, draw, own[index])
 
     def of(at: float, to: float) -> float:
         return scaled(

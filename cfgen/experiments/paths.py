@@ -70,15 +70,7 @@ def patched_places(asked: PlaceRequest) -> list[Target]:
 def patched_run(case: TrialCase) -> Run:
     """The original with only what a sender does to a receiver directly."""
     receiver, to = case.target.receiver, tokens_of(case.swap)
-    held = ["attn_out"] + (["mlp_out"] if case.experiment.mlps == "frozen" else [])
-    last = case.layers - 1 if receiver is None else receiver.layer
-    between = [
-        place
-        for layer in range(case.layer, last + 1)
-        for place in (Place(component, layer) for component in held)
-        if _is_between(place, case.site, case.layer, receiver)
-    ]
-    sent = _sent(case, between)
+    sent = _sent(case, [p for p in _on_the_way(case, ["attn_out"]) if _is_behind(p, case)])
     return sent if receiver is None else Run(sent.prompt, (Edit(receiver, to, Copy(sent)),))
 
 
@@ -89,16 +81,26 @@ def patched_departure(case: TrialCase) -> Departure:
     something, it is held by the queries, keys and values that it has, and not by what comes of it;
     what an MLP gives is held before anything is added to it.
     """
+    sent = _sent(case, _on_the_way(case, ["q", "k", "v"]))
+    return Departure(Run(sent.prompt), sent, case.target.receiver)
+
+
+def _on_the_way(case: TrialCase, attention: Sequence[str]) -> list[Place]:
+    """What is held of all that comes before the receiver: attention, and MLPs if they are frozen.
+
+    A receiver itself is never held: what it comes to, given what was sent, is what is asked.
+
+    Args:
+        case: The pair and the sender.
+        attention: Components by which attention is held.
+    """
     receiver = case.target.receiver
-    held = ["q", "k", "v"] + (["mlp_out"] if case.experiment.mlps == "frozen" else [])
-    before = [
-        Place(component, layer)
-        for layer in range(case.layers if receiver is None else receiver.layer)
-        for component in held
-    ]
+    mlps = ["mlp_out"] if case.experiment.mlps == "frozen" else []
+    last = case.layers if receiver is None else receiver.layer
+    found = [Place(name, layer) for layer in range(last) for name in (*attention, *mlps)]
     if receiver is not None and receiver.component == "mlp_out":
-        before += [Place(component, receiver.layer) for component in ("q", "k", "v")]
-    return Departure(Run(case.swap.original.ids), _sent(case, before), receiver)
+        found += [Place(name, last) for name in attention]
+    return found
 
 
 def _sent(case: TrialCase, held: Sequence[Place]) -> Run:
@@ -137,13 +139,9 @@ def _reaches(asked: PlaceRequest, layer: int, receiver: Place | None) -> bool:
     return layer == receiver.layer and sends and receiver.component == "mlp_out"
 
 
-def _is_between(place: Place, sender: Site, layer: int, receiver: Place | None) -> bool:
-    """Whether attention or an MLP comes behind a sender in a layer, and before a receiver.
-
-    A receiver itself is never held: what it comes to, given what was sent, is what is asked.
-    """
-    attends = place.component == "attn_out"
-    behind = place.layer > layer or (not attends and sender.component in ("head_out", "attn_out"))
-    into_mlp = receiver is not None and receiver.component == "mlp_out"
-    before = receiver is None or place.layer < receiver.layer or (attends and into_mlp)
-    return behind and before
+def _is_behind(place: Place, case: TrialCase) -> bool:
+    """Whether attention or an MLP comes behind the sender."""
+    attends = case.site.component in ("head_out", "attn_out")
+    return place.layer > case.layer or (
+        place.layer == case.layer and place.component == "mlp_out" and attends
+    )

@@ -197,11 +197,14 @@ class _Stem:
         run = Run(start.prompt, (*start.edits, *held, *edits))
         return cls(start, run, into, leaves, rows, departures)
 
-    def received(self, engine: Engine) -> _Stem:
-        """The start alone, with zeros where this one is given on."""
-        assert self.into is not None
-        at = {self.into.whole: range(len(self.start.prompt))}
-        return self._with_zeros(engine, self.start, (), None, at, self.departures)
+    @classmethod
+    def of_receivers(cls, engine: Engine, stems: Sequence[_Stem]) -> _Stem:
+        """The one start of several alone, with zeros wherever any of them is given on."""
+        start = stems[0].start
+        every = range(len(start.prompt))
+        at = {stem.into.whole: every for stem in stems if stem.into is not None}
+        departures = {n: one for stem in stems for n, one in stem.departures.items()}
+        return cls._with_zeros(engine, start, (), None, at, departures)
 
     @property
     def scores(self) -> list[Score]:
@@ -246,25 +249,28 @@ def _given_on(engine: Engine, stems: Sequence[_Stem]) -> list[GradientTable]:
     """Those of what runs are given on for: its numbers, weighted by the gradients where it goes."""
     if not stems:
         return []
-    ends = [stem.received(engine) for stem in stems]
-    known = _said(engine, ends)
-    places = [next(iter(end.leaves)) for end in ends]
+    starts: dict[Run, list[_Stem]] = {}
+    for stem in stems:
+        starts.setdefault(stem.start, []).append(stem)
+    ends = [_Stem.of_receivers(engine, together) for together in starts.values()]
+    known = dict(zip(starts, _said(engine, ends), strict=True))
+    places = [stem.into for stem in stems if stem.into is not None]
     reads = [
-        Read(stem.run, tuple(range(len(stem.run.prompt))), place)
+        Read(stem.run, tuple(range(len(stem.run.prompt))), place.whole)
         for stem, place in zip(stems, places, strict=True)
     ]
     there = engine.values(reads, gradients=True)
 
     def weighted(row: int, score: Score) -> Tensor:
-        into = stems[row].into
-        assert into is not None
-        weights = known[row][score][1][places[row]].to(there[row].device)
-        return (own_part(into, weights) * own_part(into, there[row]).float()).sum()
+        place, numbers = places[row], there[row]
+        _, gradients = known[stems[row].start][score]
+        weights = gradients[place.whole].to(numbers.device)
+        return (own_part(place, weights) * own_part(place, numbers).float()).sum()
 
     found = _backwards(stems, weighted)
     return [
-        {score: (said[score][0], slopes) for score, (_, slopes) in table.items()}
-        for said, table in zip(known, found, strict=True)
+        {score: (known[stem.start][score][0], slopes) for score, (_, slopes) in table.items()}
+        for stem, table in zip(stems, found, strict=True)
     ]
 
 

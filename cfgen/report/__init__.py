@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from cfgen.report.behaviour import behaviour_view as behaviour_view
     from cfgen.report.cells import best_cell as best_cell
     from cfgen.report.cells import sweep_tables as sweep_tables
+    from cfgen.report.cells import value_text as value_text
     from cfgen.report.circuit_figures import circuit_figure as circuit_figure
     from cfgen.report.circuit_figures import curve_figure as curve_figure
     from cfgen.report.circuits import circuit_introduction as circuit_introduction
     from cfgen.report.circuits import circuit_plan_view as circuit_plan_view
     from cfgen.report.circuits import circuit_sentences as circuit_sentences
     from cfgen.report.circuits import circuit_view as circuit_view
-    from cfgen.report.circuits import estimate_text as estimate_text
     from cfgen.report.comparison import comparison_record as comparison_record
     from cfgen.report.comparison import comparison_view as comparison_view
     from cfgen.report.comparison import runs_table as runs_table
@@ -60,7 +60,6 @@ if TYPE_CHECKING:
 
 _HOME = {
     "circuit_view": "circuits",
-    "estimate_text": "circuits",
     "circuit_sentences": "circuits",
     "circuit_introduction": "circuits",
     "circuit_plan_view": "circuits",
@@ -101,6 +100,7 @@ _HOME = {
     "save_figure": "drawing",
     "sentences": "run",
     "sweep_tables": "cells",
+    "value_text": "cells",
     "task_list": "task",
     "task_record": "task",
     "task_view": "task",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from cfgen.counterfactuals import NONE, Site
 from cfgen.documents import (
@@ -26,6 +27,10 @@ from cfgen.documents import (
 from cfgen.experiments import MEASURES, Cell, CellPlace, VacuousCell
 from cfgen.lm import COMPONENTS
 from cfgen.stats import CONFIDENCE, with_interval
+
+if TYPE_CHECKING:
+    from cfgen.circuits import PairEstimate
+    from cfgen.experiments import AverageEffect
 
 ABREAST = 3
 """Hypotheses next to each other in one table; with ``none`` they fit into 80 columns."""
@@ -184,9 +189,9 @@ def token_text(text: str) -> str:
     return shown if len(shown) <= TEXT_WIDTH else shown[: TEXT_WIDTH - 1] + "…"
 
 
-def value_text(cell: Cell) -> str:
+def value_text(one: Cell | AverageEffect | PairEstimate) -> str:
     """A value with its interval."""
-    return with_interval(cell.value, cell.low, cell.high)
+    return with_interval(one.value, one.low, one.high)
 
 
 def _table(

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cfgen.circuits import INPUT, LOGITS, colour_of, layer_of
-from cfgen.report.circuits import NAMES, estimate_text
+from cfgen.report.cells import value_text
+from cfgen.report.circuits import NAMES
 from cfgen.report.drawing import (
     CONTROL,
     HEIGHT,
@@ -83,7 +84,7 @@ def curve_figure(results: CircuitResults) -> Figure:
         axes.set_ylabel("faithfulness")
         named = axes.get_legend_handles_labels()
         figure.legend(*named, loc="outside upper center", ncols=3, frameon=False, fontsize=6)
-        title = f"CPR {estimate_text(results.cpr)}, CMD {estimate_text(results.cmd)}"
+        title = f"CPR {value_text(results.cpr)}, CMD {value_text(results.cmd)}"
         axes.set_title(title, fontsize=7, loc="left")
         asked = f"{results.model}; {results.task}, {results.design}"
         caption = f"{asked}; n = {len(results.judged_on)} pairs; {results.confidence:.0%} intervals"

@@ -23,6 +23,7 @@ from cfgen.documents import (
 )
 from cfgen.experiments import METHODS
 from cfgen.paths import display
+from cfgen.report.cells import value_text
 from cfgen.report.pairs import pair_view
 from cfgen.stats import with_interval
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
         CircuitResults,
         ExactSample,
         NodeLoss,
-        PairEstimate,
         RunCount,
         SubsetGap,
     )
@@ -149,15 +149,10 @@ def _pairs(results: CircuitResults) -> Inline:
         f"{results.model} on {results.device} in {results.dtype}: {accuracy}keep rate "
         f"{with_interval(keep.rate, keep.low, keep.high)} (n = {keep.n} pairs).\n"
         f"{len(results.chosen_on)} pairs choose edges, {len(results.judged_on)} others judge. "
-        f"Logit difference with all {results.edges:,} edges {estimate_text(results.every)}, with "
-        f"all corrupted {estimate_text(results.none)}, in nats.",
+        f"Logit difference with all {results.edges:,} edges {value_text(results.every)}, with "
+        f"all corrupted {value_text(results.none)}, in nats.",
         *(Phrase(f"\n  {line}", ("caution",)) for line in lost),
     )
-
-
-def estimate_text(found: PairEstimate) -> str:
-    """A number with its interval."""
-    return with_interval(found.value, found.low, found.high)
 
 
 def _curve(results: CircuitResults) -> Table:
@@ -167,7 +162,7 @@ def _curve(results: CircuitResults) -> Table:
     rows: list[tuple[Inline, ...]] = []
     for percent in percents:
         point = by["absolute", percent]
-        shown = [estimate_text(by[ranking, percent].faithfulness) for ranking in rankings]
+        shown = [value_text(by[ranking, percent].faithfulness) for ranking in rankings]
         sizes = (f"{point.edges:,}", f"{point.connected:,}", f"{point.nodes:,}")
         rows.append((f"{percent:g} %", *sizes, *shown))
     titles = ("edges", "connected", "nodes", *(NAMES[ranking] for ranking in rankings))
@@ -210,7 +205,7 @@ def _completeness(results: CircuitResults) -> Iterable[Block]:
     rows: list[tuple[Inline, ...]] = []
     for one in sorted(results.gaps, key=lambda gap: -_size(gap)):
         names = ", ".join(one.nodes[:SHOWN]) + (", ..." if len(one.nodes) > SHOWN else "")
-        numbers = (estimate_text(part) for part in (one.circuit, one.model, one.gap))
+        numbers = (value_text(part) for part in (one.circuit, one.model, one.gap))
         rows.append((f"{one.how}, {len(one.nodes)}", names or "-", *numbers))
     columns = (
         Column("nodes left out"),
@@ -238,12 +233,12 @@ def circuit_sentences(results: CircuitResults) -> list[str]:
     size = f"{asked.edges:g} %"
     point = next(p for p in results.curve if p.ranking == "absolute" and p.percent == asked.edges)
     said = [
-        f"CPR {estimate_text(results.cpr)} (more is better), CMD {estimate_text(results.cmd)} (0 "
-        f"is best); edges in random order have CMD {estimate_text(results.random_cmd)}.",
-        f"A circuit of {size} of the edges has faithfulness {estimate_text(point.faithfulness)}; "
-        f"without it, all else has {estimate_text(results.without)}.",
+        f"CPR {value_text(results.cpr)} (more is better), CMD {value_text(results.cmd)} (0 "
+        f"is best); edges in random order have CMD {value_text(results.random_cmd)}.",
+        f"A circuit of {size} of the edges has faithfulness {value_text(point.faithfulness)}; "
+        f"without it, all else has {value_text(results.without)}.",
         f"Pairs drawn again choose {size} of the edges that share "
-        f"{estimate_text(results.stability)} with these (Jaccard): other circuits may do as well.",
+        f"{value_text(results.stability)} with these (Jaccard): other circuits may do as well.",
     ]
     if results.losses:
         idle = [loss.node for loss in results.losses if not _matters(loss)]
@@ -251,7 +246,7 @@ def circuit_sentences(results: CircuitResults) -> list[str]:
         most = max(results.losses, key=lambda loss: abs(loss.loss.value or 0))
         said.append(
             f"Without one of its {len(results.losses)} strongest nodes, the circuit loses most "
-            f"without {most.node}: {estimate_text(most.loss)} of its faithfulness{least}."
+            f"without {most.node}: {value_text(most.loss)} of its faithfulness{least}."
         )
     if results.gaps:
         worst = max(results.gaps, key=_size)
@@ -261,7 +256,7 @@ def circuit_sentences(results: CircuitResults) -> list[str]:
         usual = f", {sum(drawn) / len(drawn):.2f} on average over sets at random" if drawn else ""
         said.append(
             f"Circuit and LM lie furthest apart {without} {what}: "
-            f"{estimate_text(worst.gap)} of faithfulness{usual}; 0 is complete."
+            f"{value_text(worst.gap)} of faithfulness{usual}; 0 is complete."
         )
     return said + [_exactly(sample) for sample in results.exact]
 

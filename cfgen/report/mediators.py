@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cfgen.documents import Block, Column, Heading, Inline, Paragraph, Table
 from cfgen.errors import CfgenError, Problem
 from cfgen.experiments import MEASURES, UNFILTERED
+from cfgen.report.cells import value_text
 from cfgen.report.drawing import (
     CONTROL,
     HEIGHT,
@@ -18,13 +19,12 @@ from cfgen.report.drawing import (
     new_figure,
     number_or_gap,
 )
-from cfgen.stats import with_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from cfgen.experiments import AverageEffect, MediatorSet, MediatorSets, Results, Selection
+    from cfgen.experiments import MediatorSet, MediatorSets, Results, Selection
 
 NAMES: Mapping[Selection, str] = {
     "top": "the strongest first",
@@ -43,7 +43,7 @@ def set_blocks(results: Results) -> list[Block]:
     names = [one.effect for one in found.sets[0].effects if not (same and UNFILTERED in one.effect)]
     columns = (Column("size", "right"), Column("added"), *(Column(name, "right") for name in names))
     shown = found.totals[:1] if same else found.totals
-    totals = "; ".join(f"{one.effect} {_value(one)} (n = {one.n})" for one in shown)
+    totals = "; ".join(f"{one.effect} {value_text(one)} (n = {one.n})" for one in shown)
     blocks: list[Block] = [
         Heading("Mediators together"),
         Paragraph(
@@ -54,7 +54,7 @@ def set_blocks(results: Results) -> list[Block]:
     ]
     for selection in _selections(found):
         rows: list[tuple[Inline, ...]] = [
-            (str(one.size), place_name(one), *(_value(one.effect(name)) for name in names))
+            (str(one.size), place_name(one), *(value_text(one.effect(name)) for name in names))
             for one in found.sets
             if one.selection == selection
         ]
@@ -67,10 +67,6 @@ def place_name(one: MediatorSet) -> str:
     place = one.added
     part = next((f".{n}" for n in (place.head, place.neuron) if n is not None), "")
     return f"{place.layer}{part} {place.token or place.position}"
-
-
-def _value(one: AverageEffect) -> str:
-    return with_interval(one.value, one.low, one.high)
 
 
 def _selections(found: MediatorSets) -> list[Selection]:

@@ -121,8 +121,9 @@ def equality() -> tuple[Task, FactorSpace]:
     return task, space_of(task)
 
 
+@pytest.mark.slow
 @given(n=st.integers(0, 60), seed=st.integers(0, 5), strength=st.integers(1, 3))
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_covered_is_what_counting_says(n: int, seed: int, strength: int) -> None:
     task, space = equality()
     rows = rows_of(task, n, seed=seed)

@@ -165,7 +165,7 @@ def rows_of_any_kind(draw) -> list[Example]:
 
 
 @given(rows=rows_of_any_kind(), more=rows_of_any_kind())
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=30)
 def test_columns_say_what_rows_say(rows: list[Example], more: list[Example]) -> None:
     audited({"train": rows, "test": more}, "h")
 

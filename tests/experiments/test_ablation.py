@@ -162,7 +162,7 @@ def test_resampling_takes_another_original_drawn_by_the_seed(lm, pairs):
     drawn: dict[int, list[int]] = {}
     for seed, record in found.items():
         changed = changes(record, 2)
-        for number, pair in enumerate(pairs[:9]):
+        for number, pair in enumerate(pairs):
             change = changed[pair.id]
             close = [
                 other
@@ -173,7 +173,7 @@ def test_resampling_takes_another_original_drawn_by_the_seed(lm, pairs):
             assert close != [number]
             drawn.setdefault(seed, []).append(close[0])
     assert drawn[0] != drawn[1]
-    assert len(set(drawn[0])) > 3  # not always the same one
+    assert len(set(drawn[0])) > 5  # not always the same one
 
 
 # Clamping

@@ -85,7 +85,7 @@ def task_with(folder: Path, before: str, body: str, size: int) -> Task:
     return load_task("hiding", folder)
 
 
-@pytest.mark.parametrize("number", one_in(4, range(len(HIDING))), ids=list(HIDING))
+@pytest.mark.parametrize("number", one_in(5, range(len(HIDING))), ids=list(HIDING))
 def test_what_depends_on_rare_words_is_never_certified(tmp_path: Path, number: int) -> None:
     before, body = list(HIDING.values())[number]
     task = task_with(tmp_path, before, body, SIZES[number % len(SIZES)])

@@ -66,14 +66,14 @@ def run(lm: LM, job: Job) -> Outcome:
             models: dict[Any, Any] = {}
             for index, cell in enumerate(job.cells):
                 parts = parts_of(lm, job, batch, cell)
-                sources = _sources(parts)
-                groups = [sources.index(part.taken) for part in parts]
+                sources = {id(part.taken): part.taken for part in parts}
+                groups = [[*sources].index(id(part.taken)) for part in parts]
                 key = tuple((part.kind, group) for part, group in zip(parts, groups, strict=True))
                 if key not in models:
                     models[key] = _intervenable(lm, parts, groups)
                 _, output = models[key](
                     base=batch.original,
-                    sources=[None if isinstance(one, Tensor) else one for one in sources],
+                    sources=[None if isinstance(one, Tensor) else one for one in sources.values()],
                     unit_locations={
                         "sources->base": (
                             [part.at(part.of) for part in parts],
@@ -83,21 +83,6 @@ def run(lm: LM, job: Job) -> Outcome:
                 )
                 found.put(batch.pairs, index, output.logits[:, -1])
     return found.done()
-
-
-class _Sources(list[Any]):
-    """Prompts, or what is added; told apart by which they are, not by what they hold."""
-
-    def index(self, one: Any, *_: Any) -> int:  # type: ignore[override]
-        return next(number for number, other in enumerate(self) if other is one)
-
-
-def _sources(parts: Sequence[Part]) -> _Sources:
-    found = _Sources()
-    for part in parts:
-        if not any(part.taken is one for one in found):
-            found.append(part.taken)
-    return found
 
 
 def _intervenable(lm: LM, parts: Sequence[Part], groups: Sequence[int]) -> Any:
